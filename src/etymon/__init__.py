@@ -1,0 +1,1 @@
+"""Etymon: derived credentials for people who sign in with a smart card."""

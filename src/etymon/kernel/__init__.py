@@ -1,0 +1,1 @@
+"""The alphabet every other package is written in; standard library only."""

@@ -1,0 +1,83 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Engine and unit of work. A use case opens one transaction; stores never commit."""
+
+import sqlite3
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import Final
+
+import sqlalchemy as sa
+from sqlalchemy.engine import URL, make_url
+from sqlalchemy.pool import ConnectionPoolEntry
+
+from etymon.kernel.errors import Unavailable
+
+BUSY_TIMEOUT_MILLISECONDS: Final = 30_000
+"""How long a SQLite writer waits for the one before it."""
+
+Transaction = sa.Connection
+"""What stores take: an open transaction."""
+
+
+class Database:
+    """One database, SQLite or PostgreSQL."""
+
+    def __init__(self, url: str | URL) -> None:
+        self._engine = _engine(make_url(url))
+
+    @property
+    def engine(self) -> sa.Engine:
+        """The SQLAlchemy engine, for migrations and for tests."""
+        return self._engine
+
+    @property
+    def dialect(self) -> str:
+        """`sqlite` or `postgresql`."""
+        return self._engine.dialect.name
+
+    @contextmanager
+    def transaction(self) -> Iterator[Transaction]:
+        """Open a writing transaction; commit once at the end, or roll all of it back.
+
+        SQLite begins with BEGIN IMMEDIATE: a deferred transaction that turns writer fails with "database is
+        locked" however long it is willing to wait.
+        """
+        try:
+            with self._engine.connect() as connection, connection.begin():
+                yield connection
+        except sa.exc.OperationalError as exc:
+            raise Unavailable("database_unavailable", "The database does not answer. Try again.") from exc
+
+    @contextmanager
+    def snapshot(self) -> Iterator[Transaction]:
+        """Open a reading transaction; it sees one state and keeps no writer waiting."""
+        try:
+            with self._engine.connect().execution_options(reads_only=True) as connection, connection.begin():
+                yield connection
+                connection.rollback()
+        except sa.exc.OperationalError as exc:
+            raise Unavailable("database_unavailable", "The database does not answer. Try again.") from exc
+
+    def close(self) -> None:
+        """Give all connections back."""
+        self._engine.dispose()
+
+
+def _engine(url: URL) -> sa.Engine:
+    if url.get_backend_name() == "sqlite":
+        engine = sa.create_engine(url, connect_args={"timeout": BUSY_TIMEOUT_MILLISECONDS / 1000})
+        sa.event.listen(engine, "connect", _prepare_sqlite)
+        sa.event.listen(engine, "begin", _begin_sqlite)
+        return engine
+    return sa.create_engine(url, pool_size=8, max_overflow=8, pool_pre_ping=True)
+
+
+def _prepare_sqlite(connection: sqlite3.Connection, _record: ConnectionPoolEntry) -> None:
+    connection.isolation_level = None  # the driver opens no transaction of its own
+    for pragma in ("journal_mode=WAL", "synchronous=FULL", "foreign_keys=ON"):
+        connection.execute(f"PRAGMA {pragma}")
+
+
+def _begin_sqlite(connection: sa.Connection) -> None:
+    reads_only = connection.get_execution_options().get("reads_only", False)
+    connection.exec_driver_sql("BEGIN" if reads_only else "BEGIN IMMEDIATE")

@@ -1,0 +1,134 @@
+# SPDX-License-Identifier: Apache-2.0
+"""A request as a value, and the four moves of a face: authenticate, decode, call, encode.
+
+Handlers are plain synchronous functions from `Request` to a response; they run in a worker thread, so that database
+and signing work never holds the event loop. Bodies are bounded before they are read.
+"""
+
+import uuid
+from collections.abc import Callable, Collection, Mapping
+from dataclasses import dataclass, field
+from typing import Final
+from urllib.parse import parse_qsl
+
+import structlog
+from starlette.concurrency import run_in_threadpool
+from starlette.requests import ClientDisconnect
+from starlette.requests import Request as ASGIRequest
+from starlette.responses import JSONResponse, Response
+from starlette.routing import Route
+
+from etymon.kernel.errors import EtymonError, Malformed, TooLarge
+from etymon.web.peer_certificate import PeerCertificate, from_proxy
+from etymon.web.problem import ErrorFace, ProblemDetails, status_of
+
+log = structlog.get_logger("etymon.web")
+
+SMALL_BODY_BYTES: Final = 64 * 1024
+"""Enough for every form and JSON document of ours; faces that take more say so."""
+
+MOST_FORM_FIELDS: Final = 50
+
+
+@dataclass(frozen=True, slots=True)
+class Request:
+    """What a handler sees of an HTTP request. Header names are lower-case."""
+
+    method: str
+    path: str
+    path_parameters: Mapping[str, str]
+    query: Mapping[str, str]
+    headers: Mapping[str, str]
+    cookies: Mapping[str, str]
+    body: bytes = field(repr=False)
+    peer: PeerCertificate | None
+    client_address: str
+
+    def form(self) -> Mapping[str, str]:
+        """Decode an `application/x-www-form-urlencoded` body; a field given twice is malformed (RFC 6749 §3.2)."""
+        kind = self.headers.get("content-type", "").partition(";")[0].strip().lower()
+        if kind != "application/x-www-form-urlencoded":
+            raise Malformed("wrong_media_type", "Send an application/x-www-form-urlencoded body.")
+        try:
+            pairs = parse_qsl(
+                self.body.decode("utf-8"),
+                keep_blank_values=True,
+                max_num_fields=MOST_FORM_FIELDS,
+                errors="strict",
+            )
+        except ValueError as exc:
+            raise Malformed("malformed_form", "The form body cannot be read.") from exc
+        fields = dict(pairs)
+        if len(fields) != len(pairs):
+            raise Malformed("repeated_field", "A field was sent more than once.")
+        return fields
+
+
+Handler = Callable[[Request], Response]
+
+
+def endpoint(
+    path: str,
+    handler: Handler,
+    *,
+    methods: Collection[str],
+    errors: ErrorFace | None = None,
+    body_limit_bytes: int = SMALL_BODY_BYTES,
+    proxies: Collection[str] = (),
+) -> Route:
+    """Return a route that serves `handler` and answers every error in the form of `errors`."""
+    face: ErrorFace = errors or ProblemDetails()
+
+    async def serve(request: ASGIRequest) -> Response:
+        try:
+            value = await _read(request, body_limit_bytes, proxies)
+            return await run_in_threadpool(handler, value)
+        except EtymonError as error:
+            if status_of(error) >= 500:
+                log.warning("request_failed", path=path, code=error.code, **error.facts)
+            else:
+                log.info("request_refused", path=path, code=error.code, **error.facts)
+            return face.expected(error)
+        except ClientDisconnect:
+            return Response(status_code=499)
+        except Exception:  # the process edge: everything unexpected becomes a reference number
+            reference = uuid.uuid4().hex[:12]
+            log.exception("request_crashed", path=path, reference=reference)
+            return face.unexpected(reference)
+
+    serve.__name__ = getattr(handler, "__name__", "serve")
+    return Route(path, serve, methods=list(methods))
+
+
+async def _read(request: ASGIRequest, limit: int, proxies: Collection[str]) -> Request:
+    announced = request.headers.get("content-length", "0")
+    if not announced.isdigit() or int(announced) > limit:
+        raise TooLarge("body_too_large", f"The body may have at most {limit} bytes.")
+    body = bytearray()
+    async for chunk in request.stream():
+        body += chunk
+        if len(body) > limit:
+            raise TooLarge("body_too_large", f"The body may have at most {limit} bytes.")
+    address = request.client.host if request.client else ""
+    headers = {name.lower(): value for name, value in request.headers.items()}
+    return Request(
+        method=request.method,
+        path=request.url.path,
+        path_parameters={name: str(value) for name, value in request.path_params.items()},
+        query=dict(request.query_params),
+        headers=headers,
+        cookies=request.cookies,
+        body=bytes(body),
+        peer=_peer(request) or from_proxy(headers, address, proxies),
+        client_address=address,
+    )
+
+
+def _peer(request: ASGIRequest) -> PeerCertificate | None:
+    der = request.scope.get("extensions", {}).get("etymon.peer_certificate")
+    return PeerCertificate(der) if der else None
+
+
+def json_response(body: object, status: int = 200, headers: Mapping[str, str] | None = None) -> JSONResponse:
+    """Return JSON that no cache keeps."""
+    return JSONResponse(body, status, {"Cache-Control": "no-store", **(headers or {})})

@@ -1,0 +1,159 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Several listeners in one process, each with its own TLS rules; they start together and stop together.
+
+TLS checks only that the peer holds the key of a certificate that one of the accepted CAs signed. Time, policy, purpose
+and revocation are judged in `pki` with the injected clock, so that a refusal is an answer with a reason. What OpenSSL
+refuses by itself (unknown CA, a certificate whose extended key usage excludes TLS clients) ends in an alert.
+"""
+
+import asyncio
+import contextlib
+import enum
+import ssl
+from collections.abc import Iterable
+from dataclasses import dataclass
+from typing import Any, Final
+
+import uvicorn
+from starlette.types import ASGIApp, Receive, Scope, Send
+from uvicorn.protocols.http.h11_impl import H11Protocol
+
+NO_CHECK_TIME: Final = 0x200000
+"""X509_V_FLAG_NO_CHECK_TIME; Python's `ssl` has no name for it."""
+
+
+class ClientCertificate(enum.Enum):
+    """Whether a listener asks its TLS clients for a certificate."""
+
+    NEVER = "never"
+    OPTIONAL = "optional"
+
+
+@dataclass(frozen=True, slots=True)
+class ServerIdentity:
+    """PEM files of a TLS server: its chain and its key."""
+
+    chain_file: str
+    key_file: str
+
+
+@dataclass(frozen=True, slots=True)
+class Listener:
+    """One door. `client_cas` is the PEM text of every CA whose certificates TLS lets through."""
+
+    name: str
+    app: ASGIApp
+    host: str
+    port: int
+    identity: ServerIdentity | None = None
+    client_certificate: ClientCertificate = ClientCertificate.NEVER
+    client_cas: str = ""
+    keep_alive: bool = True
+    tls13_only: bool = False
+
+
+class PeerCertificateProtocol(H11Protocol):
+    """Puts the DER certificate of the TLS peer into the ASGI scope."""
+
+    def connection_made(self, transport: Any) -> None:  # asyncio's own class is not the one uvicorn names
+        """Remember the peer's certificate for every request of this connection."""
+        super().connection_made(transport)
+        tls = transport.get_extra_info("ssl_object")
+        der = tls.getpeercert(binary_form=True) if tls is not None else None
+        inner = self.app
+
+        async def app(scope: Scope, receive: Receive, send: Send) -> None:
+            scope.setdefault("extensions", {})["etymon.peer_certificate"] = der
+            await inner(scope, receive, send)
+
+        self.app = app
+
+
+def server_context(listener: Listener) -> ssl.SSLContext:
+    """Return the TLS context of `listener`."""
+    if listener.identity is None:
+        message = "a listener without identity has no TLS"
+        raise ValueError(message)
+    context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+    context.minimum_version = ssl.TLSVersion.TLSv1_3 if listener.tls13_only else ssl.TLSVersion.TLSv1_2
+    context.load_cert_chain(listener.identity.chain_file, listener.identity.key_file)
+    context.num_tickets = 0  # a resumed session would outlive the card or key that made it
+    context.options |= ssl.OP_NO_TICKET
+    if listener.client_certificate is ClientCertificate.OPTIONAL:
+        context.verify_mode = ssl.CERT_OPTIONAL
+        accept(context, listener.client_cas)
+    return context
+
+
+def accept(context: ssl.SSLContext, client_cas: str) -> None:
+    """Let certificates of these CAs (PEM text) through TLS as well; works while the listener runs."""
+    context.verify_flags |= ssl.VerifyFlags(NO_CHECK_TIME)
+    if client_cas:
+        context.load_verify_locations(cadata=client_cas)
+
+
+class Listeners:
+    """A running set of listeners."""
+
+    def __init__(self, listeners: Iterable[Listener]) -> None:
+        self._listeners = tuple(listeners)
+        self._contexts: dict[str, ssl.SSLContext] = {}
+        self._servers: list[uvicorn.Server] = []
+
+    def accept(self, name: str, client_cas: str) -> None:
+        """Accept further client CAs at a running listener."""
+        accept(self._contexts[name], client_cas)
+
+    def stop(self) -> None:
+        """Ask every listener to finish what it is answering and close."""
+        for server in self._servers:
+            server.should_exit = True
+
+    @property
+    def started(self) -> bool:
+        """Whether every listener answers."""
+        return bool(self._servers) and all(server.started for server in self._servers)
+
+    def ports(self) -> dict[str, int]:
+        """Return the port each listener is bound to; useful where port 0 was asked for."""
+        return {
+            listener.name: server.servers[0].sockets[0].getsockname()[1]
+            for listener, server in zip(self._listeners, self._servers, strict=True)
+        }
+
+    async def run(self) -> None:
+        """Serve until `stop`; the caller owns signal handling."""
+        self._servers = [_Server(self._configuration(listener)) for listener in self._listeners]
+        await asyncio.gather(*(server.serve() for server in self._servers))
+
+    def _configuration(self, listener: Listener) -> uvicorn.Config:
+        options: dict[str, Any] = {
+            "host": listener.host,
+            "port": listener.port,
+            "http": PeerCertificateProtocol,
+            "ws": "none",
+            "lifespan": "off",
+            "log_config": None,
+            "access_log": False,
+            "server_header": False,
+            "timeout_graceful_shutdown": 10,
+            "timeout_keep_alive": 30 if listener.keep_alive else 0,
+            "headers": [] if listener.keep_alive else [("Connection", "close")],
+        }
+        if listener.identity is not None:
+            context = self._contexts[listener.name] = server_context(listener)
+            options["ssl_certfile"] = listener.identity.chain_file
+            options["ssl_keyfile"] = listener.identity.key_file
+            options["ssl_context_factory"] = lambda _config, _default: context
+        return uvicorn.Config(listener.app, **options)
+
+
+class _Server(uvicorn.Server):
+    """A server that leaves signals to the process that runs it."""
+
+    def install_signal_handlers(self) -> None:
+        """Install nothing."""
+
+    def capture_signals(self) -> Any:
+        """Capture nothing; one signal must stop all listeners, not the first."""
+        return contextlib.nullcontext()
