@@ -1,0 +1,1 @@
+"""People, groups, roles, trust entries and PIV identity accounts of one organisation."""
