@@ -10,7 +10,7 @@ from etymon.kernel.entropy import SystemEntropy
 from etymon.storage.database import Database
 from support import programs
 from support.clock import TurnedClock
-from support.databases import PostgreSQLDatabases, SQLiteDatabases, running_postgresql
+from support.databases import Databases, PostgreSQLDatabases, SQLiteDatabases, running_postgresql
 
 ENGINES = ("sqlite", pytest.param("postgresql", marks=pytest.mark.needs("postgres", "initdb")))
 
@@ -50,26 +50,23 @@ def postgresql_databases() -> Iterator[PostgreSQLDatabases]:
 
 
 @pytest.fixture(params=ENGINES)
-def database(request: pytest.FixtureRequest) -> Iterator[Database]:
-    """A fresh database with the present schema; the test runs once on each engine."""
-    yield from _lent(request, empty=False)
+def databases(request: pytest.FixtureRequest) -> Databases:
+    """Databases of one engine; a test that asks for them, or for one of them, runs once on each engine."""
+    found: Databases = request.getfixturevalue(f"{request.param}_databases")
+    return found
 
 
-@pytest.fixture(params=ENGINES)
-def empty_database(request: pytest.FixtureRequest) -> Iterator[Database]:
-    """A fresh database without a table; the test runs once on each engine."""
-    yield from _lent(request, empty=True)
+@pytest.fixture
+def database(databases: Databases) -> Iterator[Database]:
+    """A fresh database with the present schema."""
+    lent = databases.migrated()
+    yield lent
+    databases.drop(lent)
 
 
-def _lent(request: pytest.FixtureRequest, *, empty: bool) -> Iterator[Database]:
-    if request.param == "sqlite":
-        files: SQLiteDatabases = request.getfixturevalue("sqlite_databases")
-        database = files.empty() if empty else files.migrated()
-        yield database
-        database.close()
-        return
-    server: PostgreSQLDatabases = request.getfixturevalue("postgresql_databases")
-    database = server.empty() if empty else server.migrated()
-    yield database
-    database.close()
-    server.drop(database)
+@pytest.fixture
+def empty_database(databases: Databases) -> Iterator[Database]:
+    """A fresh database without a table."""
+    lent = databases.empty()
+    yield lent
+    databases.drop(lent)

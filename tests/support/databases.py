@@ -35,6 +35,10 @@ class Databases(Protocol):
         """Return a fresh database without a table."""
         ...
 
+    def drop(self, database: Database) -> None:
+        """Close and remove a database that `migrated` or `empty` made."""
+        ...
+
 
 class SQLiteDatabases:
     """Files in one directory; the migrated one is made once and copied."""
@@ -57,6 +61,10 @@ class SQLiteDatabases:
         copy = self._file()
         shutil.copyfile(self._template, copy)
         return Database(URL.create("sqlite", database=str(copy)))
+
+    def drop(self, database: Database) -> None:
+        database.close()
+        Path(str(database.engine.url.database)).unlink()
 
     def _file(self) -> Path:
         return self._directory / f"database{next(self._numbers)}.sqlite"
@@ -83,7 +91,7 @@ class PostgreSQLDatabases:
         return self._create("migrated")
 
     def drop(self, database: Database) -> None:
-        """Remove a database that `empty` or `migrated` made."""
+        database.close()
         self._execute(f'DROP DATABASE "{database.engine.url.database}" WITH (FORCE)')
 
     def _create(self, template: str) -> Database:

@@ -40,27 +40,33 @@ class Database:
         """Open a writing transaction; commit once at the end, or roll all of it back.
 
         SQLite begins with BEGIN IMMEDIATE: a deferred transaction that turns writer fails with "database is
-        locked" however long it is willing to wait.
+        locked" however long it is willing to wait. PostgreSQL reads committed rows, so that a guarded UPDATE sees
+        what the transaction it waited for has done.
         """
-        try:
-            with self._engine.connect() as connection, connection.begin():
-                yield connection
-        except sa.exc.OperationalError as exc:
-            raise Unavailable("database_unavailable", "The database does not answer. Try again.") from exc
+        with _answering(), self._engine.connect() as connection, connection.begin():
+            yield connection
 
     @contextmanager
     def snapshot(self) -> Iterator[Transaction]:
-        """Open a reading transaction; it sees one state and keeps no writer waiting."""
-        try:
-            with self._engine.connect().execution_options(reads_only=True) as connection, connection.begin():
-                yield connection
-                connection.rollback()
-        except sa.exc.OperationalError as exc:
-            raise Unavailable("database_unavailable", "The database does not answer. Try again.") from exc
+        """Open a reading transaction; it sees one state, keeps no writer waiting and cannot write."""
+        with _answering(), self._engine.connect() as connection:
+            if self.dialect == "postgresql":
+                connection.execution_options(isolation_level="REPEATABLE READ", postgresql_readonly=True)
+            else:
+                connection.execution_options(reads_only=True)
+            yield connection
 
     def close(self) -> None:
         """Give all connections back."""
         self._engine.dispose()
+
+
+@contextmanager
+def _answering() -> Iterator[None]:
+    try:
+        yield
+    except (sa.exc.OperationalError, sa.exc.TimeoutError) as exc:
+        raise Unavailable("database_unavailable", "The database does not answer. Try again.") from exc
 
 
 def _engine(url: URL) -> sa.Engine:
@@ -80,4 +86,5 @@ def _prepare_sqlite(connection: sqlite3.Connection, _record: ConnectionPoolEntry
 
 def _begin_sqlite(connection: sa.Connection) -> None:
     reads_only = connection.get_execution_options().get("reads_only", False)
+    connection.exec_driver_sql(f"PRAGMA query_only={int(reads_only)}")
     connection.exec_driver_sql("BEGIN" if reads_only else "BEGIN IMMEDIATE")

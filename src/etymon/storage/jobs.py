@@ -1,7 +1,8 @@
 # SPDX-License-Identifier: Apache-2.0
 """Follow-ups of a use case: written in its transaction, run later by a worker, at least once.
 
-A handler is built so that running it twice does no harm.
+A handler is built so that running it twice does no harm, and reads what it works on after it was claimed: a
+job asked for again while it runs is run once more.
 """
 
 from collections.abc import Collection, Mapping
@@ -11,6 +12,7 @@ from typing import Final, TypeAlias
 from uuid import UUID
 
 import sqlalchemy as sa
+from sqlalchemy.dialects import postgresql, sqlite
 
 from etymon.kernel.clock import Clock
 from etymon.kernel.entropy import Entropy, random_id
@@ -34,7 +36,9 @@ jobs = sa.Table(
     sa.Column("payload", sa.JSON, nullable=False),
     sa.Column("enqueued_at", UTCDateTime, nullable=False),
     sa.Column("due_at", UTCDateTime, nullable=False),
+    sa.Column("claimed_until", UTCDateTime, nullable=True),
     sa.Column("attempts", sa.Integer, nullable=False),
+    sa.Column("requests", sa.Integer, nullable=False),
     sa.Column("last_error", sa.String(500), nullable=True),
     sa.Index("ix_jobs_due_at_kind", "due_at", "kind"),
 )
@@ -42,12 +46,13 @@ jobs = sa.Table(
 
 @dataclass(frozen=True, slots=True)
 class Job:
-    """One follow-up. `attempts` counts the claims, this one included."""
+    """One follow-up, claimed. `attempts` counts the claims, this one too; `requests` how often it was asked for."""
 
     id: UUID
     kind: str
     payload: Mapping[str, JSONValue]
     attempts: int
+    requests: int
 
 
 def enqueue(
@@ -60,48 +65,73 @@ def enqueue(
     due: datetime | None = None,
     key: str | None = None,
 ) -> None:
-    """Add a job in the caller's transaction. With a `key`, a job that already has it is kept instead."""
+    """Add a job in the caller's transaction.
+
+    With a `key`, a job that already has it stays, with its own payload, and is due at the earlier of both times;
+    if a worker is running it, it runs once more. Transactions that ask for the same key wait for each other.
+    """
     now = clock.now()
-    if key is not None and tx.scalar(sa.select(jobs.c.id).where(jobs.c.key == key)) is not None:
-        return
+    values = {
+        "id": random_id(entropy),
+        "kind": kind,
+        "key": key,
+        "payload": dict(payload),
+        "enqueued_at": now,
+        "due_at": due or now,
+        "claimed_until": None,
+        "attempts": 0,
+        "requests": 1,
+    }
+    insert = (postgresql.insert if tx.dialect.name == "postgresql" else sqlite.insert)(jobs).values(values)
+    earlier = sa.case((jobs.c.due_at < insert.excluded.due_at, jobs.c.due_at), else_=insert.excluded.due_at)
     tx.execute(
-        jobs.insert().values(
-            id=random_id(entropy),
-            kind=kind,
-            key=key,
-            payload=dict(payload),
-            enqueued_at=now,
-            due_at=due or now,
-            attempts=0,
+        insert.on_conflict_do_update(
+            index_elements=[jobs.c.key], set_={"requests": jobs.c.requests + 1, "due_at": earlier}
         )
     )
 
 
 def claim(database: Database, clock: Clock, kinds: Collection[str], *, limit: int = 20) -> list[Job]:
-    """Take up to `limit` due jobs for `CLAIM_LIFETIME`; no two workers take the same one."""
+    """Take up to `limit` due jobs for `CLAIM_LIFETIME`, the longest due first; no two workers take the same one."""
     now = clock.now()
-    due = sa.select(jobs.c.id).where(jobs.c.due_at <= now, jobs.c.kind.in_(kinds)).order_by(jobs.c.due_at).limit(limit)
+    free = sa.and_(jobs.c.due_at <= now, sa.or_(jobs.c.claimed_until.is_(None), jobs.c.claimed_until <= now))
+    due = sa.select(jobs.c.id).where(free, jobs.c.kind.in_(kinds)).order_by(jobs.c.due_at).limit(limit)
     with database.transaction() as tx:
         candidates = list(tx.scalars(due.with_for_update(skip_locked=True)))
         if not candidates:
             return []
         taken = tx.execute(
             jobs.update()
-            .where(jobs.c.id.in_(candidates), jobs.c.due_at <= now)
-            .values(due_at=now + CLAIM_LIFETIME, attempts=jobs.c.attempts + 1)
-            .returning(jobs.c.id, jobs.c.kind, jobs.c.payload, jobs.c.attempts)
+            .where(jobs.c.id.in_(candidates), free)
+            .values(claimed_until=now + CLAIM_LIFETIME, attempts=jobs.c.attempts + 1)
+            .returning(jobs.c.id, jobs.c.kind, jobs.c.payload, jobs.c.attempts, jobs.c.requests)
         )
-        return [Job(row.id, row.kind, row.payload, row.attempts) for row in taken]
+        found = {row.id: Job(row.id, row.kind, row.payload, row.attempts, row.requests) for row in taken}
+    return [found[id_] for id_ in candidates if id_ in found]
 
 
 def complete(tx: Transaction, job: Job) -> None:
-    """Remove a job that is done; call it in the transaction of the job's own effect where it has one."""
-    tx.execute(jobs.delete().where(jobs.c.id == job.id))
+    """Remove a job that is done; call it in the transaction of the job's own effect where it has one.
+
+    A job that was asked for again meanwhile stays and is free at once. One whose claim was lost to another worker
+    is left to that worker.
+    """
+    mine = sa.and_(jobs.c.id == job.id, jobs.c.attempts == job.attempts)
+    removed = tx.execute(jobs.delete().where(mine, jobs.c.requests == job.requests))
+    if removed.rowcount == 0:
+        tx.execute(jobs.update().where(mine).values(claimed_until=None))
 
 
 def postpone(tx: Transaction, clock: Clock, job: Job, error: str) -> datetime:
-    """Keep a job that failed for a later try, backing off from 2 seconds to an hour; return when."""
+    """Keep a job that failed for a later try, backing off from 2 seconds to an hour; return when.
+
+    `error` holds nothing secret or personal; it stays in the row until the job is done.
+    """
     wait: timedelta = min(LAST_RETRY, FIRST_RETRY * 2 ** min(job.attempts - 1, 16))
     due = clock.now() + wait
-    tx.execute(jobs.update().where(jobs.c.id == job.id).values(due_at=due, last_error=error[:500]))
+    tx.execute(
+        jobs.update()
+        .where(jobs.c.id == job.id, jobs.c.attempts == job.attempts)
+        .values(due_at=due, claimed_until=None, last_error=error[:500])
+    )
     return due
