@@ -1,0 +1,201 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Settings of a deployment: read once from `config.toml` and `ETYMON_…` variables, frozen, checked before use.
+
+Values that would make the site unsafe are refused here, with the setting's name and what to write instead.
+"""
+
+import tomllib
+from collections.abc import Iterator
+from ipaddress import ip_address
+from pathlib import Path
+from typing import Annotated, Literal, Self
+from urllib.parse import urlsplit
+
+from pydantic import AfterValidator, Field, ValidationError, model_validator
+from pydantic_settings import BaseSettings, PydanticBaseSettingsSource, SettingsConfigDict
+
+from etymon.kernel.errors import Malformed
+
+
+def _http_origin(value: str) -> str:
+    parts = urlsplit(value)
+    if parts.scheme != "http" or not parts.hostname or parts.path.strip("/") or parts.query or parts.fragment:
+        message = "an address such as http://status.agency.example; certificates carry it, so it is plain http"
+        raise ValueError(message)
+    return value.rstrip("/")
+
+
+class Settings(BaseSettings):
+    """Every setting, with its meaning as its description. `etymon settings` prints this class."""
+
+    model_config = SettingsConfigDict(env_prefix="ETYMON_", frozen=True, extra="forbid")
+
+    organization: Annotated[str, Field(min_length=1, max_length=64)] = Field(
+        description="Name of the organisation, as people and certificates show it."
+    )
+    host: Annotated[str, Field(min_length=1, max_length=253)] = Field(
+        default="localhost", description="DNS name under which people and phones reach every listener."
+    )
+    bind: str = Field(default="127.0.0.1", description="Address the listeners bind to; loopback unless told otherwise.")
+    site_port: int = Field(default=8443, ge=0, le=65535, description="Port of the site: pages, sign-in, API.")
+    certauth_port: int = Field(default=8444, ge=0, le=65535, description="Port where cards are proved.")
+    device_port: int = Field(default=8445, ge=0, le=65535, description="Port for managed phones: check-in, EST.")
+    status_port: int = Field(default=8080, ge=0, le=65535, description="Plain HTTP port for CRL and OCSP.")
+    status_url: Annotated[str, AfterValidator(_http_origin)] = Field(
+        description="Where relying parties find CRL and OCSP. Fixed at `init`: certificates carry it."
+    )
+    loopback_demo: bool = Field(
+        default=False,
+        description="Allows a loopback `status_url`; certificates issued so are of no use on another machine.",
+    )
+    database_url: str = Field(
+        default="", description="SQLAlchemy address of the database; empty means SQLite in the data directory."
+    )
+    tls_chain_file: str = Field(
+        default="", description="PEM chain of the TLS server; empty means a certificate of the deployment's TLS CA."
+    )
+    tls_key_file: str = Field(default="", description="PEM key of the TLS server; goes with `tls_chain_file`.")
+    proxies: tuple[str, ...] = Field(
+        default=(), description="Addresses of reverse proxies whose Client-Cert header is believed."
+    )
+    policy_arc: str = Field(
+        default="2.999.157",
+        pattern=r"^[0-2](\.\d+)+$",
+        description="OID arc under which the organisation mints certificate policies (2.999 is the example arc).",
+    )
+    smtp_host: str = Field(default="", description="Mail server for notices; empty means no mail can be sent.")
+    smtp_port: int = Field(default=25, ge=1, le=65535, description="Port of the mail server.")
+    smtp_tls: Literal["none", "starttls", "tls"] = Field(default="starttls", description="Protection towards it.")
+    smtp_user: str = Field(default="", description="Name to sign in to the mail server with; empty for none.")
+    smtp_password_file: str = Field(default="", description="File that holds the password for `smtp_user`.")
+    mail_from: str = Field(default="", description="Sender address of notices.")
+    provisioning_component: str = Field(
+        default="", description="Android component of the agent (package/.Receiver); empty: QR for the simulator only."
+    )
+    provisioning_download: str = Field(default="", description="https address of the agent's package file.")
+    provisioning_checksum: str = Field(default="", description="base64url SHA-256 of the agent's signing certificate.")
+    log_level: Literal["debug", "info", "warning", "error"] = Field(default="info", description="Least level logged.")
+
+    @classmethod
+    def settings_customise_sources(
+        cls,
+        settings_cls: type[BaseSettings],  # noqa: ARG003 - the library's signature
+        init_settings: PydanticBaseSettingsSource,
+        env_settings: PydanticBaseSettingsSource,
+        dotenv_settings: PydanticBaseSettingsSource,  # noqa: ARG003 - the library's signature
+        file_secret_settings: PydanticBaseSettingsSource,  # noqa: ARG003 - the library's signature
+    ) -> tuple[PydanticBaseSettingsSource, ...]:
+        """Let the environment win over `config.toml`; read nothing else."""
+        return env_settings, init_settings
+
+    @model_validator(mode="after")
+    def _refuse_unsafe(self) -> Self:
+        problems = list(_unsafe(self))
+        if problems:
+            raise ValueError("; ".join(problems))
+        return self
+
+    @property
+    def site_url(self) -> str:
+        """Base address of the site listener."""
+        return f"https://{self.host}" + ("" if self.site_port == 443 else f":{self.site_port}")
+
+    @property
+    def certauth_url(self) -> str:
+        """Base address of the certauth listener."""
+        return f"https://{self.host}:{self.certauth_port}"
+
+    @property
+    def device_url(self) -> str:
+        """Base address of the device listener."""
+        return f"https://{self.host}:{self.device_port}"
+
+
+def load(data: Path) -> Settings:
+    """Read the settings of the data directory `data`; raise Malformed with what to change."""
+    try:
+        values = tomllib.loads((data / "config.toml").read_text("utf-8"))
+    except FileNotFoundError as exc:
+        raise Malformed(
+            "no_configuration", f"{data / 'config.toml'} does not exist. `etymon init --data {data}` makes it."
+        ) from exc
+    except tomllib.TOMLDecodeError as exc:
+        raise Malformed("configuration_unreadable", f"{data / 'config.toml'}: {exc}") from exc
+    return checked(values)
+
+
+def checked(values: dict[str, object]) -> Settings:
+    """Return the settings made of `values` and the environment; raise Malformed with what to change."""
+    try:
+        return Settings(**values)  # type: ignore[arg-type]  # pydantic checks each of them
+    except ValidationError as exc:
+        faults = [(".".join(map(str, fault["loc"])), fault["msg"]) for fault in exc.errors()]
+        told = "; ".join(f"{name or 'settings'}: {text.removeprefix('Value error, ')}" for name, text in faults)
+        raise Malformed("unsafe_or_wrong_settings", told) from exc
+
+
+def described() -> Iterator[tuple[str, str, str]]:
+    """Yield name, default and meaning of every setting."""
+    for name, field in Settings.model_fields.items():
+        default = "(required)" if field.is_required() else repr(field.default)
+        yield name, default, field.description or ""
+
+
+def _unsafe(settings: Settings) -> Iterator[str]:
+    ports = [settings.site_port, settings.certauth_port, settings.device_port, settings.status_port]
+    fixed = [port for port in ports if port]
+    checks = (
+        (
+            _is_loopback(urlsplit(settings.status_url).hostname or "") and not settings.loopback_demo,
+            "status_url: names this machine only; relying parties could never learn of a revocation",
+        ),
+        (
+            settings.loopback_demo and not _is_loopback(settings.bind),
+            "bind: a loopback demo must not listen on other addresses",
+        ),
+        (
+            bool(settings.tls_chain_file) != bool(settings.tls_key_file),
+            "tls_chain_file, tls_key_file: set both or neither",
+        ),
+        (
+            bool(settings.smtp_host) and not settings.mail_from,
+            "mail_from: set the sender address that goes with smtp_host",
+        ),
+        (
+            settings.smtp_tls == "none" and bool(settings.smtp_host) and not _is_loopback(settings.smtp_host),
+            "smtp_tls: notices must not cross a network in the clear; use starttls or tls",
+        ),
+        (
+            bool(settings.smtp_user) != bool(settings.smtp_password_file),
+            "smtp_user, smtp_password_file: set both or neither",
+        ),
+        (not all(map(_is_address, settings.proxies)), "proxies: name the proxies by IP address"),
+        (
+            len(set(fixed)) != len(fixed),
+            "site_port, certauth_port, device_port, status_port: must differ",
+        ),
+        (
+            bool(settings.provisioning_component)
+            and not (settings.provisioning_download and settings.provisioning_checksum),
+            "provisioning_component: needs provisioning_download and provisioning_checksum",
+        ),
+        (
+            bool(settings.provisioning_download) and not settings.provisioning_download.startswith("https://"),
+            "provisioning_download: must be an https address",
+        ),
+    )
+    return (told for unsafe, told in checks if unsafe)
+
+
+def _is_loopback(host: str) -> bool:
+    if host == "localhost":
+        return True
+    return _is_address(host) and ip_address(host).is_loopback
+
+
+def _is_address(text: str) -> bool:
+    try:
+        ip_address(text)
+    except ValueError:
+        return False
+    return True
