@@ -1,0 +1,118 @@
+# SPDX-License-Identifier: Apache-2.0
+"""The deployment's keys at rest: each in a file of its own, wrapped under a master key that a passphrase opens.
+
+The passphrase comes from a file or a service credential. Wrapping is AES-256-GCM with the key's name as associated
+data, so that files cannot be exchanged for one another; the master key is wrapped under scrypt of the passphrase
+(RFC 7914, N=2^16, r=8, p=1: about 64 MB and a tenth of a second a guess).
+"""
+
+import json
+import os
+from pathlib import Path
+from typing import Final
+
+from cryptography.exceptions import InvalidTag
+from cryptography.hazmat.primitives import serialization
+from cryptography.hazmat.primitives.asymmetric.types import PrivateKeyTypes
+from cryptography.hazmat.primitives.ciphers.aead import AESGCM
+from cryptography.hazmat.primitives.kdf.scrypt import Scrypt
+
+from etymon.kernel.entropy import Entropy
+from etymon.kernel.errors import Conflict, Malformed, NotFound
+from etymon.kernel.secret import Secret
+
+MASTER: Final = "master.json"
+COST: Final = 2**16
+SHORTEST_PASSPHRASE: Final = 12
+
+
+class Keyring:
+    """An open keyring."""
+
+    def __init__(self, directory: Path, master: Secret[bytes], entropy: Entropy) -> None:
+        self._directory = directory
+        self._cipher = AESGCM(master.reveal())
+        self._entropy = entropy
+
+    def put(self, name: str, value: Secret[bytes]) -> None:
+        """Keep a new key; a name is never overwritten."""
+        nonce = self._entropy.octets(12)
+        _write_new(self._directory / f"{name}.key", nonce + self._cipher.encrypt(nonce, value.reveal(), name.encode()))
+
+    def get(self, name: str) -> Secret[bytes]:
+        """Return a key's bytes."""
+        try:
+            wrapped = (self._directory / f"{name}.key").read_bytes()
+        except FileNotFoundError as exc:
+            raise NotFound("key_missing", f"The key file {name}.key is missing from the keys directory.") from exc
+        try:
+            return Secret(self._cipher.decrypt(wrapped[:12], wrapped[12:], name.encode()))
+        except InvalidTag as exc:
+            raise Malformed("key_damaged", f"The key file {name}.key is damaged or belongs elsewhere.") from exc
+
+    def put_private_key(self, name: str, key: PrivateKeyTypes) -> None:
+        """Keep a new private key as PKCS #8."""
+        der = key.private_bytes(
+            serialization.Encoding.DER, serialization.PrivateFormat.PKCS8, serialization.NoEncryption()
+        )
+        self.put(name, Secret(der))
+
+    def private_key(self, name: str) -> PrivateKeyTypes:
+        """Return a private key."""
+        return serialization.load_der_private_key(self.get(name).reveal(), password=None)
+
+
+def create(directory: Path, passphrase: Secret[str], entropy: Entropy) -> Keyring:
+    """Make a keyring in a new directory that only its owner may enter."""
+    if len(passphrase.reveal()) < SHORTEST_PASSPHRASE:
+        raise Malformed("passphrase_too_short", f"Choose a passphrase of at least {SHORTEST_PASSPHRASE} characters.")
+    directory.mkdir(mode=0o700)
+    salt, nonce, master = entropy.octets(16), entropy.octets(12), Secret(entropy.octets(32))
+    wrapped = AESGCM(_stretch(passphrase, salt)).encrypt(nonce, master.reveal(), b"master")
+    document = {"kdf": "scrypt", "n": COST, "r": 8, "p": 1, "salt": salt.hex(), "wrapped": (nonce + wrapped).hex()}
+    _write_new(directory / MASTER, json.dumps(document).encode())
+    return Keyring(directory, master, entropy)
+
+
+def unlock(directory: Path, passphrase: Secret[str], entropy: Entropy) -> Keyring:
+    """Open the keyring in `directory`, or raise Malformed when the passphrase does not fit."""
+    try:
+        document = json.loads((directory / MASTER).read_text())
+        wrapped, salt = bytes.fromhex(document["wrapped"]), bytes.fromhex(document["salt"])
+    except (FileNotFoundError, KeyError, ValueError) as exc:
+        raise Malformed("keyring_unreadable", f"{directory / MASTER} is missing or damaged.") from exc
+    try:
+        master = AESGCM(_stretch(passphrase, salt)).decrypt(wrapped[:12], wrapped[12:], b"master")
+    except InvalidTag as exc:
+        raise Malformed("wrong_passphrase", "The passphrase does not open the keys of this data directory.") from exc
+    return Keyring(directory, Secret(master), entropy)
+
+
+def read_passphrase(file: Path | None) -> Secret[str]:
+    """Read the passphrase from `file`, else from the service credential `etymon-passphrase` (systemd's way)."""
+    credentials = os.environ.get("CREDENTIALS_DIRECTORY")
+    source = file or (Path(credentials) / "etymon-passphrase" if credentials else None)
+    if source is None:
+        raise Malformed(
+            "no_passphrase",
+            "Name the passphrase file with --passphrase-file, or pass the credential etymon-passphrase.",
+        )
+    try:
+        return Secret(source.read_text("utf-8").strip())
+    except OSError as exc:
+        raise Malformed("no_passphrase", f"The passphrase file {source} cannot be read.") from exc
+
+
+def _stretch(passphrase: Secret[str], salt: bytes) -> bytes:
+    return Scrypt(salt, 32, COST, 8, 1).derive(passphrase.reveal().encode())
+
+
+def _write_new(path: Path, content: bytes) -> None:
+    try:
+        descriptor = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
+    except FileExistsError as exc:
+        raise Conflict("key_exists", f"{path.name} exists already and is not overwritten.") from exc
+    with os.fdopen(descriptor, "wb") as file:
+        file.write(content)
+        file.flush()
+        os.fsync(file.fileno())
