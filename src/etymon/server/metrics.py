@@ -1,0 +1,51 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Metrics for operators (Prometheus text format); labels never carry a person, device or card."""
+
+import time
+
+from prometheus_client import CollectorRegistry, Counter, Histogram, generate_latest
+from starlette.responses import Response
+from starlette.types import ASGIApp, Message, Receive, Scope, Send
+
+
+class Metrics:
+    """The counters of one site."""
+
+    def __init__(self) -> None:
+        self._registry = CollectorRegistry()
+        self.requests = Counter(
+            "etymon_http_requests", "Answered requests", ["listener", "method", "status"], registry=self._registry
+        )
+        self.seconds = Histogram("etymon_http_seconds", "Time to answer", ["listener"], registry=self._registry)
+        self.jobs = Counter("etymon_jobs", "Follow-ups run", ["kind", "outcome"], registry=self._registry)
+        self.duties_failed = Counter(
+            "etymon_duties_failed", "Regular duties that failed", ["duty"], registry=self._registry
+        )
+
+    def exposition(self) -> Response:
+        """Return all metrics as text."""
+        return Response(generate_latest(self._registry), media_type="text/plain; version=0.0.4; charset=utf-8")
+
+
+class Measured:
+    """Counts and times what a listener's application answers."""
+
+    def __init__(self, app: ASGIApp, listener: str, metrics: Metrics) -> None:
+        self._app = app
+        self._listener = listener
+        self._metrics = metrics
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """Serve one request."""
+        if scope["type"] != "http":
+            await self._app(scope, receive, send)
+            return
+        started = time.perf_counter()
+
+        async def counted(message: Message) -> None:
+            if message["type"] == "http.response.start":
+                self._metrics.requests.labels(self._listener, scope["method"], str(message["status"])).inc()
+            await send(message)
+
+        await self._app(scope, receive, counted)
+        self._metrics.seconds.labels(self._listener).observe(time.perf_counter() - started)
