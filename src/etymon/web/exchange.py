@@ -43,6 +43,11 @@ class Request:
     body: bytes = field(repr=False)
     peer: PeerCertificate | None
     client_address: str
+    query_string: str = ""
+
+    def parameters(self) -> Mapping[str, str]:
+        """Decode the query; a parameter given twice is malformed (RFC 6749 §3.1). `query` holds the last of them."""
+        return _decode_pairs(self.query_string, "repeated_parameter", "A parameter was sent more than once.")
 
     def form(self) -> Mapping[str, str]:
         """Decode an `application/x-www-form-urlencoded` body; a field given twice is malformed (RFC 6749 §3.2)."""
@@ -50,18 +55,21 @@ class Request:
         if kind != "application/x-www-form-urlencoded":
             raise Malformed("wrong_media_type", "Send an application/x-www-form-urlencoded body.")
         try:
-            pairs = parse_qsl(
-                self.body.decode("utf-8"),
-                keep_blank_values=True,
-                max_num_fields=MOST_FORM_FIELDS,
-                errors="strict",
-            )
-        except ValueError as exc:
+            text = self.body.decode("utf-8")
+        except UnicodeDecodeError as exc:
             raise Malformed("malformed_form", "The form body cannot be read.") from exc
-        fields = dict(pairs)
-        if len(fields) != len(pairs):
-            raise Malformed("repeated_field", "A field was sent more than once.")
-        return fields
+        return _decode_pairs(text, "repeated_field", "A field was sent more than once.")
+
+
+def _decode_pairs(text: str, code: str, detail: str) -> Mapping[str, str]:
+    try:
+        pairs = parse_qsl(text, keep_blank_values=True, max_num_fields=MOST_FORM_FIELDS, errors="strict")
+    except ValueError as exc:
+        raise Malformed("malformed_form", "The form fields cannot be read.") from exc
+    fields = dict(pairs)
+    if len(fields) != len(pairs):
+        raise Malformed(code, detail)
+    return fields
 
 
 Handler = Callable[[Request], Response]
@@ -121,6 +129,7 @@ async def _read(request: ASGIRequest, limit: int, proxies: Collection[str]) -> R
         body=bytes(body),
         peer=_peer(request) or from_proxy(headers, address, proxies),
         client_address=address,
+        query_string=request.url.query,
     )
 
 
