@@ -1,0 +1,1 @@
+"""X.509 without an issuer: readers, keys, signers, trust entries, path validation and certificate status."""

@@ -1,0 +1,83 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Certification requests (PKCS #10, RFC 2986): what is left of one after its signature was verified."""
+
+from dataclasses import dataclass
+from typing import Final, TypeAlias
+
+from cryptography import x509
+from cryptography.exceptions import InvalidSignature, UnsupportedAlgorithm
+
+from etymon.kernel.errors import Malformed
+from etymon.pki import key_policy
+from etymon.pki.algorithms import PublicKey
+from etymon.pki.certificate import spki_sha256
+
+LIMIT_BYTES: Final = 32 * 1024
+"""Longest request that is read; one with an attestation chain of six certificates stays below it."""
+
+
+@dataclass(frozen=True, slots=True)
+class ProvenCSR:
+    """A request whose sender showed possession of the private key; only `verify_proof_of_possession` makes one.
+
+    `request` is for reading attributes (a challenge password, an attestation). Names in it are never copied.
+    """
+
+    public_key: PublicKey
+    der: bytes
+    request: x509.CertificateSigningRequest
+
+    @property
+    def subject(self) -> x509.Name:
+        """What the sender calls itself; a claim."""
+        return self.request.subject
+
+    @property
+    def spki_sha256(self) -> bytes:
+        """The SHA-256 of the requested key's SubjectPublicKeyInfo."""
+        return spki_sha256(self.public_key)
+
+
+@dataclass(frozen=True, slots=True)
+class HeldKey:
+    """A key this deployment made and holds itself (escrow, responder, server): possession needs no proof."""
+
+    public_key: PublicKey
+
+    @property
+    def spki_sha256(self) -> bytes:
+        """The SHA-256 of the key's SubjectPublicKeyInfo."""
+        return spki_sha256(self.public_key)
+
+
+CertifiableKey: TypeAlias = ProvenCSR | HeldKey
+
+
+def hold(public_key: object) -> HeldKey:
+    """Return a key of our own for certification; `Malformed` `weak_key` if policy forbids it."""
+    return HeldKey(key_policy.check(public_key))
+
+
+def verify_proof_of_possession(data: bytes) -> ProvenCSR:
+    """Read a DER request and verify its signature with the key it carries (RFC 2986 §4.2).
+
+    Raises `Malformed` with `csr_malformed`, `csr_too_large`, `proof_of_possession_failed` or `weak_key`.
+    """
+    if len(data) > LIMIT_BYTES:
+        raise Malformed("csr_too_large", f"A certification request has at most {LIMIT_BYTES} bytes.")
+    try:
+        request = x509.load_der_x509_csr(data)
+        requested_key = request.public_key()
+        request.subject, request.attributes  # noqa: B018 - parsed late; a refusal belongs here
+    except (ValueError, UnsupportedAlgorithm) as exc:
+        raise Malformed("csr_malformed", "The certification request cannot be read. Send DER PKCS #10.") from exc
+    public_key = key_policy.check(requested_key)
+    try:
+        genuine = request.is_signature_valid
+    except (InvalidSignature, ValueError, UnsupportedAlgorithm):
+        genuine = False
+    if not genuine:
+        raise Malformed(
+            "proof_of_possession_failed", "The request's signature does not verify with the key it asks for."
+        )
+    return ProvenCSR(public_key, data, request)

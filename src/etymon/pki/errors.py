@@ -1,0 +1,15 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Why a certificate is not trusted, as a code that stays and a sentence that says what to do next."""
+
+from etymon.kernel.errors import NotPermitted
+
+
+class NotTrusted(NotPermitted):
+    """A certificate, its path or its status was judged, and the answer is no.
+
+    Codes: `untrusted_root`, `expired`, `not_yet_valid`, `revoked_by_crl`, `revoked_by_ocsp`,
+    `revoked_by_database` (our own records), `status_unavailable`, `wrong_policy`, `wrong_certificate_kind`,
+    `weak_key`, `identifier_missing`, `path_invalid`.
+    """
+
+    default_code = "path_invalid"

@@ -1,0 +1,76 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Which public keys may be certified or trusted (SP 800-78-5 §3; Common Policy 4.2.2 and 6.1.5)."""
+
+import math
+from datetime import UTC, datetime
+from typing import Final
+
+from cryptography.hazmat.primitives.asymmetric import rsa
+
+from etymon.kernel.errors import Malformed
+from etymon.pki.algorithms import RSA_PUBLIC_EXPONENT, KeyType, PublicKey, key_type
+
+RSA_2048_ENDS: Final = datetime(2030, 12, 31, 23, 59, 59, tzinfo=UTC)
+"""No certificate on a 2048-bit RSA key is valid after this moment (Common Policy 6.1.5)."""
+
+SMALL_PRIMES: Final = (
+    3, 5, 7, 11, 13, 17, 19, 23, 29, 31, 37, 41, 43, 47, 53, 59, 61, 67, 71, 73, 79, 83, 89, 97,
+    101, 103, 107, 109, 113, 127, 131, 137, 139, 149, 151, 157, 163, 167,
+)  # fmt: skip
+"""Divisors that no modulus has, and modulo which every key of the ROCA structure is a power of 65537."""
+
+FERMAT_ROUNDS: Final = 100
+"""Steps after which two primes count as far enough apart (the FIPS 186-5 distance needs many more)."""
+
+
+def check(public_key: object, *, expires: datetime | None = None) -> PublicKey:
+    """Return `public_key` if it may be used, in a certificate that ends at `expires` where that is given.
+
+    Raises `Malformed` `weak_key` for other kinds and sizes, an exponent that is not 65537, a 2048-bit RSA key
+    beyond 2030, and moduli with known weaknesses (small or close factors, the 2017 ROCA structure).
+    """
+    kind = key_type(public_key)
+    if isinstance(public_key, rsa.RSAPublicKey):
+        _check_rsa(public_key.public_numbers())
+        if kind is KeyType.RSA2048 and expires is not None and expires > RSA_2048_ENDS:
+            raise Malformed(
+                "weak_key",
+                "A 2048-bit RSA key may not be certified beyond 2030. Use P-256, P-384 or RSA of 3072 bits.",
+            )
+        return public_key
+    return public_key  # type: ignore[return-value]  # key_type let only the two kinds of PublicKey through
+
+
+def _check_rsa(numbers: rsa.RSAPublicNumbers) -> None:
+    modulus = numbers.n
+    if numbers.e != RSA_PUBLIC_EXPONENT:
+        raise Malformed("weak_key", "The RSA key's public exponent is not 65537. Make a new key.")
+    if modulus % 2 == 0 or math.gcd(modulus, math.prod(SMALL_PRIMES)) != 1 or _has_close_factors(modulus):
+        raise Malformed("weak_key", "The RSA key's modulus can be factored. Make a new key.")
+    if _is_roca(modulus):
+        raise Malformed("weak_key", "The RSA key comes from a chip with a known weakness (ROCA). Make a new key.")
+
+
+def _has_close_factors(modulus: int) -> bool:
+    """Try Fermat's factorization for a few rounds; it finds primes that were chosen side by side."""
+    root = math.isqrt(modulus)
+    candidate = root if root * root == modulus else root + 1
+    for _ in range(FERMAT_ROUNDS):
+        difference = candidate * candidate - modulus
+        if math.isqrt(difference) ** 2 == difference:
+            return True
+        candidate += 1
+    return False
+
+
+def _is_roca(modulus: int) -> bool:
+    """Say whether the modulus is a power of 65537 modulo every small prime (CVE-2017-15361 fingerprint)."""
+    return all(modulus % prime in _powers(prime) for prime in SMALL_PRIMES)
+
+
+def _powers(prime: int) -> frozenset[int]:
+    powers, power = set[int](), 1
+    while power not in powers:
+        powers.add(power)
+        power = power * RSA_PUBLIC_EXPONENT % prime
+    return frozenset(powers)
