@@ -1,0 +1,1 @@
+"""The audit trail: append-only, chained in order, its state signed every few seconds."""

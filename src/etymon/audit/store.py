@@ -1,0 +1,198 @@
+# SPDX-License-Identifier: Apache-2.0
+"""The trail's SQL."""
+
+import json
+from collections.abc import Sequence
+from datetime import datetime
+from typing import Any
+from uuid import UUID
+
+import sqlalchemy as sa
+
+from etymon.audit.chain import START, canonical
+from etymon.audit.model import AuditEvent, ChainHead, Checkpoint, Fact, Outcome, RecordedEvent, SealedEvent
+from etymon.audit.tables import checkpoints, events, pending, seals
+from etymon.storage.database import Transaction
+
+EVENT_COLUMNS = (
+    events.c.id,
+    events.c.recorded_at,
+    events.c.name,
+    events.c.actor,
+    events.c.subject,
+    events.c.source,
+    events.c.outcome,
+    events.c.facts,
+)
+CHECKPOINT_COLUMNS = (
+    checkpoints.c.number,
+    checkpoints.c.id,
+    checkpoints.c.sequence,
+    checkpoints.c.digest,
+    checkpoints.c.previous,
+    checkpoints.c.signed_at,
+    checkpoints.c.key_id,
+    checkpoints.c.signature,
+)
+
+
+def add_event(tx: Transaction, recorded: RecordedEvent) -> None:
+    """Save an event and queue it for the sealer."""
+    event = recorded.event
+    tx.execute(
+        events.insert().values(
+            id=recorded.id,
+            recorded_at=recorded.recorded_at,
+            name=event.name,
+            actor=event.actor,
+            subject=event.subject,
+            source=event.source,
+            outcome=event.outcome.value,
+            facts=canonical(event.facts),
+        )
+    )
+    tx.execute(pending.insert().values(event_id=recorded.id, recorded_at=recorded.recorded_at))
+
+
+def oldest_pending(tx: Transaction) -> datetime | None:
+    """Return when the oldest event that no checkpoint covers was recorded."""
+    return tx.scalar(sa.select(pending.c.recorded_at).order_by(pending.c.recorded_at).limit(1))
+
+
+def unchained(tx: Transaction, *, limit: int) -> list[RecordedEvent]:
+    """Return queued events that are not in the chain yet, in the order of their times."""
+    rows = tx.execute(
+        sa.select(*EVENT_COLUMNS)
+        .join(pending, pending.c.event_id == events.c.id)
+        .outerjoin(seals, seals.c.event_id == pending.c.event_id)
+        .where(seals.c.sequence.is_(None))
+        .order_by(pending.c.recorded_at, pending.c.event_id)
+        .limit(limit)
+    )
+    return [_recorded(row) for row in rows]
+
+
+def head(tx: Transaction) -> ChainHead:
+    """Return the end of the chain."""
+    row = tx.execute(
+        sa.select(seals.c.sequence, seals.c.digest).order_by(seals.c.sequence.desc()).limit(1)
+    ).one_or_none()
+    return START if row is None else ChainHead(row.sequence, row.digest)
+
+
+def digest_at(tx: Transaction, sequence: int) -> bytes | None:
+    """Return the digest at a place of the chain."""
+    if sequence == START.sequence:
+        return START.digest
+    return tx.scalar(sa.select(seals.c.digest).where(seals.c.sequence == sequence))
+
+
+def add_seals(tx: Transaction, added: Sequence[tuple[int, UUID, bytes]]) -> None:
+    """Append (sequence, event, digest) to the chain; `IntegrityError` if another sealer was there first."""
+    tx.execute(
+        seals.insert(),
+        [{"sequence": sequence, "event_id": event, "digest": digest} for sequence, event, digest in added],
+    )
+
+
+def last_checkpoint(tx: Transaction) -> Checkpoint | None:
+    """Return the newest checkpoint."""
+    row = tx.execute(sa.select(*CHECKPOINT_COLUMNS).order_by(checkpoints.c.number.desc()).limit(1)).one_or_none()
+    return None if row is None else Checkpoint(*row)
+
+
+def add_checkpoint(tx: Transaction, checkpoint: Checkpoint, *, after: int) -> None:
+    """Save a checkpoint and take the events it covers, those after sequence `after`, out of the queue."""
+    tx.execute(
+        checkpoints.insert().values({column.name: getattr(checkpoint, column.name) for column in CHECKPOINT_COLUMNS})
+    )
+    covered = sa.select(seals.c.event_id).where(seals.c.sequence > after, seals.c.sequence <= checkpoint.sequence)
+    tx.execute(pending.delete().where(pending.c.event_id.in_(covered)))
+
+
+def sequences_after(tx: Transaction, sequence: int, *, limit: int) -> list[int]:
+    """Return which places of the chain follow `sequence`, in order."""
+    following = sa.select(seals.c.sequence).where(seals.c.sequence > sequence)
+    return list(tx.scalars(following.order_by(seals.c.sequence).limit(limit)))
+
+
+def sealed(tx: Transaction, first: int, last: int) -> list[SealedEvent]:
+    """Return a stretch of the chain, in order, with the events as they are now.
+
+    `ValueError` or `TypeError` when a row holds what was never written there.
+    """
+    rows = tx.execute(
+        sa.select(seals.c.sequence, seals.c.digest, seals.c.event_id, *EVENT_COLUMNS)
+        .outerjoin(events, events.c.id == seals.c.event_id)
+        .where(seals.c.sequence.between(first, last))
+        .order_by(seals.c.sequence)
+    )
+    return [SealedEvent(row.sequence, row.digest, None if row.id is None else _recorded(row)) for row in rows]
+
+
+def checkpoints_after(tx: Transaction, sequence: int, *, limit: int) -> list[Checkpoint]:
+    """Return the checkpoints over a longer chain than `sequence`, in order."""
+    rows = tx.execute(
+        sa.select(*CHECKPOINT_COLUMNS)
+        .where(checkpoints.c.sequence > sequence)
+        .order_by(checkpoints.c.sequence)
+        .limit(limit)
+    )
+    return [Checkpoint(*row) for row in rows]
+
+
+def adrift(tx: Transaction, *, limit: int) -> list[UUID]:
+    """Return events that are neither in the chain nor queued for it, and queued ones that are gone."""
+    lost = (
+        sa.select(events.c.id)
+        .outerjoin(seals, seals.c.event_id == events.c.id)
+        .outerjoin(pending, pending.c.event_id == events.c.id)
+        .where(seals.c.sequence.is_(None), pending.c.event_id.is_(None))
+    )
+    gone = (
+        sa.select(pending.c.event_id).outerjoin(events, events.c.id == pending.c.event_id).where(events.c.id.is_(None))
+    )
+    return list(tx.scalars(lost.union_all(gone).limit(limit)))
+
+
+def page(
+    tx: Transaction,
+    *,
+    before: tuple[datetime, UUID] | None,
+    limit: int,
+    actor: str | None,
+    subject: str | None,
+    name: str | None,
+) -> list[RecordedEvent]:
+    """Return events newest first, from before a known one on."""
+    wanted = sa.select(*EVENT_COLUMNS)
+    for column, value in ((events.c.actor, actor), (events.c.subject, subject), (events.c.name, name)):
+        if value is not None:
+            wanted = wanted.where(column == value)
+    if before is not None:
+        moment, id_ = before
+        wanted = wanted.where(
+            sa.or_(events.c.recorded_at < moment, sa.and_(events.c.recorded_at == moment, events.c.id < id_))
+        )
+    rows = tx.execute(wanted.order_by(events.c.recorded_at.desc(), events.c.id.desc()).limit(limit))
+    return [_recorded(row) for row in rows]
+
+
+def _facts(text: str) -> dict[str, Fact]:
+    facts = json.loads(text)
+    if not isinstance(facts, dict):
+        message = "facts are an object"
+        raise TypeError(message)
+    return facts
+
+
+def _recorded(row: sa.Row[*tuple[Any, ...]]) -> RecordedEvent:
+    event = AuditEvent(
+        name=row.name,
+        actor=row.actor,
+        subject=row.subject,
+        outcome=Outcome(row.outcome),
+        facts=_facts(row.facts),
+        source=row.source,
+    )
+    return RecordedEvent(row.id, row.recorded_at, event)

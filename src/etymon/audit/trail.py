@@ -1,0 +1,35 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Recording what was done, in the transaction that does it, and reading it back."""
+
+from datetime import datetime
+from typing import Final
+from uuid import UUID
+
+from etymon.audit import store
+from etymon.audit.model import AuditEvent, RecordedEvent
+from etymon.kernel.clock import Clock
+from etymon.kernel.entropy import Entropy, random_id
+from etymon.storage.database import Transaction
+
+PAGE_LIMIT: Final = 200
+
+
+def record(tx: Transaction, clock: Clock, entropy: Entropy, event: AuditEvent) -> None:
+    """Save `event` with the change it tells of: both are kept, or neither (CP 5.4.1).
+
+    A refusal rolls its own transaction back; what it has to say is recorded in one that follows.
+    """
+    store.add_event(tx, RecordedEvent(random_id(entropy), clock.now(), event))
+
+
+def page(
+    tx: Transaction,
+    *,
+    before: tuple[datetime, UUID] | None = None,
+    limit: int = 50,
+    actor: str | None = None,
+    subject: str | None = None,
+    name: str | None = None,
+) -> list[RecordedEvent]:
+    """Return events newest first, at most `PAGE_LIMIT`; `before` is (time, id) of the last one already seen."""
+    return store.page(tx, before=before, limit=min(limit, PAGE_LIMIT), actor=actor, subject=subject, name=name)
