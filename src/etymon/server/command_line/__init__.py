@@ -1,0 +1,31 @@
+# SPDX-License-Identifier: Apache-2.0
+"""The `etymon` command. Exit status: 0 done, 1 not so (a check failed), 2 the command or its input cannot be used."""
+
+import sys
+from collections.abc import Sequence
+
+import typer
+from rich.console import Console
+from rich.markup import escape
+
+from etymon.kernel.errors import EtymonError
+from etymon.server.command_line import card, settings
+
+app = typer.Typer(
+    name="etymon",
+    help="Derived credentials for people who sign in with a smart card.",
+    no_args_is_help=True,
+    pretty_exceptions_enable=False,
+    add_completion=False,
+)
+app.command("settings")(settings.show)
+app.add_typer(card.app, name="card")
+
+
+def main(arguments: Sequence[str] | None = None) -> None:
+    """Run the command; an error of ours becomes one line that says what to do next."""
+    try:
+        app(args=list(arguments) if arguments is not None else None, standalone_mode=True)
+    except EtymonError as error:
+        Console(stderr=True).print(f"[bold red]etymon:[/] {escape(error.detail or error.code)} [dim]({error.code})[/]")
+        sys.exit(2)

@@ -1,0 +1,84 @@
+# SPDX-License-Identifier: Apache-2.0
+"""`etymon card`: the software smart card."""
+
+import signal
+import threading
+from pathlib import Path
+from typing import Annotated
+
+import typer
+from cryptography import x509
+from rich.console import Console
+from rich.table import Table
+
+from etymon.card import storage, vpcd
+from etymon.card.applet import PIVApplet
+from etymon.card.client import PIVClient
+from etymon.card.transport import LocalTransport
+from etymon.kernel.entropy import SystemEntropy
+from etymon.kernel.errors import NotFound
+from etymon.server.command_line.files import secret
+from etymon.wire.piv import KeyReference
+
+app = typer.Typer(help="The software smart card: make one, put it into a reader, look at it.", no_args_is_help=True)
+
+CardFile = Annotated[Path, typer.Argument(help="File that holds the card.")]
+PassphraseFile = Annotated[
+    Path | None, typer.Option(help="File whose first line opens the card file; asked otherwise.")
+]
+
+
+@app.command()
+def insert(
+    card: CardFile,
+    passphrase_file: PassphraseFile = None,
+    host: Annotated[str, typer.Option(help="Where the virtual reader (vpcd) listens.")] = "127.0.0.1",
+    port: Annotated[int, typer.Option(help="Its port; 35963 is the first reader.")] = 35963,
+) -> None:
+    """Put the card into the virtual reader of pcscd (package vsmartcard-vpcd) until Ctrl-C."""
+    console = Console()
+    stop = threading.Event()
+    for number in (signal.SIGINT, signal.SIGTERM):
+        signal.signal(number, lambda *_: stop.set())
+
+    def changed(*, inserted: bool) -> None:
+        console.print("card inserted" if inserted else "card removed")
+
+    with storage.load(card, secret(passphrase_file, "Passphrase of the card file")) as stored:
+        applet = PIVApplet(stored.state, stored.save, SystemEntropy())
+        console.print(f"waiting for the reader at {host}:{port} …")
+        vpcd.insert(applet, host, port, stop, changed)
+
+
+@app.command()
+def info(card: CardFile, passphrase_file: PassphraseFile = None) -> None:
+    """Show what the card tells without its PIN."""
+    console = Console()
+    with storage.load(card, secret(passphrase_file, "Passphrase of the card file")) as stored:
+        client = PIVClient(LocalTransport(PIVApplet(stored.state, stored.save, SystemEntropy())))
+        client.select()
+        chuid = client.read_chuid()
+        console.print(f"card UUID  {chuid.card_uuid}\nexpires    {chuid.expires}\nPIN tries  {client.tries_left()}")
+        table = Table("Key", "Subject", "Issuer", "Until", header_style="bold")
+        for slot in (
+            KeyReference.AUTHENTICATION,
+            KeyReference.SIGNATURE,
+            KeyReference.KEY_MANAGEMENT,
+            KeyReference.CARD_AUTHENTICATION,
+        ):
+            certificate = _certificate(client, slot)
+            if certificate is not None:
+                table.add_row(
+                    f"{slot:02X}",
+                    certificate.subject.rfc4514_string(),
+                    certificate.issuer.rfc4514_string(),
+                    f"{certificate.not_valid_after_utc:%Y-%m-%d}",
+                )
+        console.print(table)
+
+
+def _certificate(client: PIVClient, slot: KeyReference) -> x509.Certificate | None:
+    try:
+        return client.read_certificate(slot)
+    except NotFound:
+        return None
