@@ -39,7 +39,7 @@ class SignatureAlgorithm(enum.Enum):
         """Say whether the key is an RSA key."""
         return self in {SignatureAlgorithm.SHA256_RSA, SignatureAlgorithm.SHA384_RSA}
 
-    def hash(self) -> hashes.HashAlgorithm:
+    def hash(self) -> hashes.SHA256 | hashes.SHA384:
         """Return the hash function."""
         if self in {SignatureAlgorithm.SHA256_RSA, SignatureAlgorithm.ECDSA_SHA256}:
             return hashes.SHA256()

@@ -55,7 +55,12 @@ def signed(signer: Signer, tbs: bytes) -> bytes:
 
     The signature is verified before it is used; one that does not verify raises `Unavailable`.
     """
-    return der.sequence(tbs, signer.algorithm.identifier(), der.bit_string(checked_signature(signer, tbs)))
+    return assembled(signer.algorithm, tbs, checked_signature(signer, tbs))
+
+
+def assembled(algorithm: SignatureAlgorithm, tbs: bytes, signature: bytes) -> bytes:
+    """Return the DER of SEQUENCE {tbs, algorithm, signature} for a signature that is checked elsewhere."""
+    return der.sequence(tbs, algorithm.identifier(), der.bit_string(signature))
 
 
 def checked_signature(signer: Signer, tbs: bytes) -> bytes:

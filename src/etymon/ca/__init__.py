@@ -1,0 +1,1 @@
+"""Certification authorities: profiles, issuance, lints, revocation, CRL, OCSP and the key ceremony."""

@@ -1,0 +1,121 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Making certification authorities: a root that signs itself, and authorities below it.
+
+Each step may be repeated after an interruption: a key that was made is used, a certificate that was planned is
+completed, an authority that exists is left as it is.
+"""
+
+from dataclasses import dataclass
+from typing import Final
+
+from cryptography import x509
+
+from etymon.audit import trail
+from etymon.audit.model import AuditEvent
+from etymon.ca import issuance, store
+from etymon.ca.content import fresh_serial, lint_clean_tbs, permitted_key, policy_oid, validity
+from etymon.ca.dependencies import Dependencies
+from etymon.ca.model import NO_NAMES, Authority, SubjectNames
+from etymon.ca.profiles import CertificateProfile, profile_named
+from etymon.ca.template import Content, Issuer
+from etymon.pki.algorithms import KeyType, key_type
+from etymon.pki.certificate import spki_sha256, to_der
+from etymon.pki.keys import KeyStore
+from etymon.pki.signer import Signer, signed
+from etymon.storage.database import Transaction
+
+AUTHORITY_PROFILES: Final = frozenset({"intermediate-ca", "issuing-ca"})
+
+
+@dataclass(frozen=True, slots=True)
+class NewAuthority:
+    """An authority to be made. `profiles` is what it may issue, `policies` the policy names it passes on.
+
+    `profile` is `root-ca` (no parent), `intermediate-ca` or `issuing-ca`.
+    """
+
+    name: str
+    parent: str | None
+    profile: str
+    subject: SubjectNames
+    key_type: KeyType
+    profiles: frozenset[str]
+    policies: tuple[str, ...] = ()
+
+
+def create_root(deps: Dependencies, keys: KeyStore, new: NewAuthority, *, actor: str) -> Authority:
+    """Make a self-signed authority, or return the one of that name."""
+    with deps.database.snapshot() as tx:
+        existing = store.find_authority(tx, new.name)
+    if existing is not None:
+        return existing
+    signer = _key(keys, new)
+    content = _content(deps, None, new, signer)
+    tbs = lint_clean_tbs(deps, content)
+    certificate = x509.load_der_x509_certificate(signed(signer, tbs))
+    with deps.database.transaction() as tx:
+        return _add(tx, deps, new, certificate, actor)
+
+
+def create_issuing(deps: Dependencies, keys: KeyStore, new: NewAuthority, *, actor: str) -> Authority:
+    """Make an authority below `new.parent`, intermediate or issuing, or return the one of that name."""
+    with deps.database.snapshot() as tx:
+        existing = store.find_authority(tx, new.name)
+        parent = issuance.find_authority(tx, new.parent or "")
+    if existing is not None:
+        return existing
+    content = _content(deps, parent, new, _key(keys, new))
+    with deps.database.transaction() as tx:
+        planned = issuance.plan_content(
+            tx, deps, content, parent, request_key=f"authority:{new.name}", authorized_by=actor
+        )
+    issued = issuance.complete(deps, planned.id)
+    with deps.database.transaction() as tx:
+        return _add(tx, deps, new, issued.certificate, actor)
+
+
+def load(tx: Transaction, name: str) -> Authority:
+    """Return the authority called `name`; `NotFound` where there is none."""
+    return issuance.find_authority(tx, name)
+
+
+def _key(keys: KeyStore, new: NewAuthority) -> Signer:
+    return keys.find(new.name) or keys.generate(new.name, new.key_type)
+
+
+def _content(deps: Dependencies, parent: Authority | None, new: NewAuthority, signer: Signer) -> Content:
+    profile: CertificateProfile = profile_named(new.profile)
+    public_key = permitted_key(profile, signer.public_key)
+    return Content(
+        profile=profile,
+        issuer=Issuer(parent.name, parent.certificate, deps.status_url) if parent else None,
+        public_key=public_key,
+        subject=new.subject,
+        alternative=NO_NAMES,
+        validity=validity(deps.clock.now(), parent, profile, key_type(public_key), None),
+        serial=fresh_serial(deps.entropy),
+        policies=tuple(policy_oid(deps, name) for name in new.policies),
+        algorithm=deps.signer(parent.name).algorithm if parent else signer.algorithm,
+        repository_url=f"{deps.status_url}/certificates/{new.name}-issued.p7c",
+    )
+
+
+def _add(
+    tx: Transaction, deps: Dependencies, new: NewAuthority, certificate: x509.Certificate, actor: str
+) -> Authority:
+    existing = store.find_authority(tx, new.name)
+    if existing is not None:
+        return existing
+    store.insert_authority(
+        tx,
+        name=new.name,
+        parent=new.parent,
+        der=to_der(certificate),
+        spki_sha256=spki_sha256(certificate),
+        profiles=new.profiles,
+        policies=tuple(policy_oid(deps, name) for name in new.policies),
+        now=deps.clock.now(),
+    )
+    facts = {"parent": new.parent, "key": spki_sha256(certificate).hex(), "profile": new.profile}
+    trail.record(tx, deps.clock, deps.entropy, AuditEvent("ca:authority:created", actor, new.name, facts=facts))
+    return issuance.find_authority(tx, new.name)

@@ -1,0 +1,94 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Decide what a certificate will say: serial number, validity, names and policies, from profile and authority."""
+
+from datetime import datetime
+
+from etymon.ca import template
+from etymon.ca.dependencies import Dependencies
+from etymon.ca.lint import Linted, require_clean
+from etymon.ca.lints import LINTS
+from etymon.ca.model import SERIAL_BITS, Authority, IssuanceRequest, Validity
+from etymon.ca.profiles import CertificateProfile
+from etymon.ca.template import Content, Issuer
+from etymon.kernel.entropy import Entropy, random_id
+from etymon.kernel.errors import Malformed, NotPermitted, Unavailable
+from etymon.pki import key_policy
+from etymon.pki.algorithms import KeyType, PublicKey, key_type
+
+
+def subscriber_content(
+    deps: Dependencies, authority: Authority, profile: CertificateProfile, request: IssuanceRequest
+) -> Content:
+    """Return what is to be certified for `request`, with a fresh serial number and, where profiled, a fresh UUID."""
+    public_key = permitted_key(profile, request.key.public_key)
+    return Content(
+        profile=profile,
+        issuer=Issuer(authority.name, authority.certificate, deps.status_url),
+        public_key=public_key,
+        subject=request.subject,
+        alternative=template.with_fresh_uuid(profile, request.alternative, random_id(deps.entropy)),
+        validity=validity(deps.clock.now(), authority, profile, key_type(public_key), request.not_after),
+        serial=fresh_serial(deps.entropy),
+        policies=_policies(deps, authority, profile),
+        algorithm=deps.signer(authority.name).algorithm,
+    )
+
+
+def lint_clean_tbs(deps: Dependencies, content: Content) -> bytes:
+    """Build and lint a draft and return the bytes that will be signed; `Unavailable` `lint_failed` otherwise."""
+    drafted = template.draft(content)
+    issuer = content.issuer.certificate if content.issuer else None
+    require_clean(Linted(drafted, content.profile, issuer, content.policies), LINTS, deps.lint_exceptions)
+    return drafted.tbs_certificate_bytes
+
+
+def permitted_key(profile: CertificateProfile, public_key: PublicKey) -> PublicKey:
+    """Return the key if policy and profile allow it; `Malformed` `weak_key` otherwise."""
+    permitted = key_policy.check(public_key)
+    kind = key_type(permitted)
+    if kind not in profile.key_types:
+        raise Malformed("weak_key", f"A {profile.name} certificate is not made for a key of type {kind.value}.")
+    return permitted
+
+
+def fresh_serial(entropy: Entropy) -> int:
+    """Return 127 random bits; the rare number that would look short is drawn again."""
+    while True:
+        serial = int.from_bytes(entropy.octets(16), "big") >> (128 - SERIAL_BITS)
+        if serial.bit_length() > SERIAL_BITS // 2:
+            return serial
+
+
+def validity(
+    now: datetime,
+    authority: Authority | None,
+    profile: CertificateProfile,
+    kind: KeyType,
+    not_after: datetime | None,
+) -> Validity:
+    """Return the longest validity that profile, authority and key allow, or the shorter one that is asked for."""
+    longest = Validity.starting(now, profile.lifetime)
+    if not_after is not None and not_after > longest.not_after:
+        raise NotPermitted("lifetime_too_long", f"{profile.name} certificates end by {longest.not_after:%Y-%m-%d}.")
+    ends = [not_after] if not_after is not None else []
+    ends += [authority.certificate.not_valid_after_utc] if authority is not None else []
+    ends += [key_policy.RSA_2048_ENDS] if kind is KeyType.RSA2048 else []
+    for end in ends:
+        longest = longest.ending(end)
+    if longest.not_after <= now:
+        raise NotPermitted("lifetime_over", "The certificate would have ended already. Ask for a later end.")
+    return longest
+
+
+def _policies(deps: Dependencies, authority: Authority, profile: CertificateProfile) -> tuple[str, ...]:
+    if profile.asserts_all_policies:
+        return authority.policies
+    return (policy_oid(deps, profile.policy or ""),)
+
+
+def policy_oid(deps: Dependencies, name: str) -> str:
+    """Return the OID configured for a policy; `Unavailable` where there is none."""
+    try:
+        return deps.policy_oids[name]
+    except KeyError:
+        raise Unavailable("policy_not_configured", f"Configure the policy OID for {name} and try again.") from None

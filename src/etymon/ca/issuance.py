@@ -1,0 +1,240 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Issuance in two transactions: *plan* stores what will be signed, *complete* signs it and stores the certificate.
+
+The order is: prove, authorize, build, lint, store, sign, check. `plan` runs in the transaction that consumes the
+authorization, so that both happen or neither; `complete` signs outside any transaction and may be repeated by
+anybody at any time: an authorization leads to one certificate, however often and wherever it is completed.
+"""
+
+import hashlib
+from datetime import timedelta
+from typing import Final
+from uuid import UUID
+
+import structlog
+from cryptography import x509
+from cryptography.exceptions import InvalidSignature
+
+from etymon.audit import sealer, trail
+from etymon.audit.model import AuditEvent
+from etymon.ca import store
+from etymon.ca.content import lint_clean_tbs, subscriber_content
+from etymon.ca.dependencies import Dependencies
+from etymon.ca.model import (
+    Authority,
+    CertificateRecord,
+    CertificateState,
+    IssuanceRequest,
+    IssuedCertificate,
+    PlannedCertificate,
+)
+from etymon.ca.profiles import profile_named
+from etymon.ca.template import Content
+from etymon.kernel.entropy import random_id
+from etymon.kernel.errors import Conflict, EtymonError, NotFound, NotPermitted, Unavailable
+from etymon.pki.certificate import spki_sha256
+from etymon.pki.csr import ProvenCSR
+from etymon.pki.signer import Signer, assembled
+from etymon.storage.database import Transaction
+
+__all__ = ["Dependencies", "abandon", "complete", "find_issued", "plan", "plan_content", "sweep"]
+
+log = structlog.get_logger("etymon.ca")
+
+LEFT_BEHIND_AFTER: Final = timedelta(minutes=5)
+"""A plan this old has lost whoever was completing it; the sweep takes over."""
+
+ABANDONED_AFTER: Final = timedelta(hours=24)
+"""A plan that could not be completed for this long never will be."""
+
+SWEEP_LIMIT: Final = 100
+
+
+def plan(tx: Transaction, deps: Dependencies, request: IssuanceRequest) -> PlannedCertificate:
+    """Store what will be signed for `request`, in the caller's transaction.
+
+    The same request key with the same public key is the same plan, whatever became of it. Raises `Conflict` for
+    a request key that was used with another public key (`request_key_used`) and for a public key that was
+    certified before (`key_already_certified`: nothing is renewed on the same key); `NotPermitted` and `Malformed`
+    for what authority, profile or key policy do not allow; `Unavailable` `lint_failed` for what breaks a lint, and
+    `audit_not_sealed` when the audit trail stands still.
+    """
+    known = _same_request(tx, request.request_key, request.ca, request.profile, request.key.spki_sha256)
+    if known is not None:
+        return known
+    profile = profile_named(request.profile)
+    authority = find_authority(tx, request.ca)
+    if profile.name not in authority.profiles:
+        raise NotPermitted("profile_not_allowed", f"The authority {authority.name} does not issue {profile.name}.")
+    if profile.possession_proven and not isinstance(request.key, ProvenCSR):
+        raise NotPermitted("proof_of_possession_missing", "Send a certification request signed with the key.")
+    content = subscriber_content(deps, authority, profile, request)
+    return plan_content(
+        tx, deps, content, authority, request_key=request.request_key, authorized_by=request.authorized_by
+    )
+
+
+def plan_content(
+    tx: Transaction,
+    deps: Dependencies,
+    content: Content,
+    authority: Authority,
+    *,
+    request_key: str,
+    authorized_by: str,
+) -> PlannedCertificate:
+    """Lint and store content that was decided already; `plan` and the making of authorities end here."""
+    sealer.require_live(tx, deps.clock)
+    tbs = lint_clean_tbs(deps, content)
+    spki = spki_sha256(content.public_key)
+    certificate_id = random_id(deps.entropy)
+    added = store.insert_planned(
+        tx,
+        {
+            "id": certificate_id,
+            "ca": authority.name,
+            "serial": store.serial_text(content.serial),
+            "profile": content.profile.name,
+            "request_key": request_key,
+            "spki_sha256": spki,
+            "not_before": content.validity.not_before,
+            "not_after": content.validity.not_after,
+            "authorized_by": authorized_by,
+            "planned_at": deps.clock.now(),
+            "tbs": tbs,
+        },
+    )
+    if not added:
+        known = _same_request(tx, request_key, authority.name, content.profile.name, spki)
+        if known is None:
+            raise Conflict("key_already_certified", "This key has a certificate already. Make a new key and ask again.")
+        return known
+    _record(tx, deps, "planned", _certificate(tx, certificate_id))
+    return PlannedCertificate(certificate_id)
+
+
+def find_authority(tx: Transaction, name: str) -> Authority:
+    """Return the authority called `name`; `NotFound` where there is none."""
+    authority = store.find_authority(tx, name)
+    if authority is None:
+        raise NotFound("authority_not_found", f"There is no certification authority called {name}.")
+    return authority
+
+
+def complete(deps: Dependencies, planned_id: UUID) -> IssuedCertificate:
+    """Sign what was planned, check it, store it, and return it; the same certificate however often it is asked for.
+
+    Raises `NotFound`, `Conflict` for a plan that was abandoned or a certificate that was revoked meanwhile, and
+    `Unavailable` while the authority's key cannot be used; the plan then stays and may be completed later.
+    """
+    with deps.database.snapshot() as tx:
+        record = _certificate(tx, planned_id)
+        lineage = store.lineage(tx, record.ca)
+    if record.state is CertificateState.PLANNED:
+        record = _sign_and_store(deps, record, lineage[0])
+    return _issued(record, lineage)
+
+
+def find_issued(tx: Transaction, certificate_id: UUID) -> IssuedCertificate:
+    """Return an issued certificate with its chain; `NotFound` or `Conflict` like `complete`."""
+    record = _certificate(tx, certificate_id)
+    if record.state is CertificateState.PLANNED:
+        raise Conflict("certificate_not_issued", "The certificate is still being issued. Try again.")
+    return _issued(record, store.lineage(tx, record.ca))
+
+
+def sweep(deps: Dependencies) -> int:
+    """Finish plans whose completer died, abandon those that could not be finished for a day; return how many.
+
+    Safe to run anywhere and at any time; a worker runs it every few minutes.
+    """
+    now = deps.clock.now()
+    with deps.database.snapshot() as tx:
+        waiting = store.planned_before(tx, now - LEFT_BEHIND_AFTER, SWEEP_LIMIT)
+    finished = 0
+    for record in waiting:
+        try:
+            complete(deps, record.id)
+        except EtymonError as error:
+            log.warning("plan_not_completed", certificate=str(record.id), code=error.code)
+            if record.planned_at < now - ABANDONED_AFTER:
+                with deps.database.transaction() as tx:
+                    finished += abandon(tx, deps, record)
+        else:
+            finished += 1
+    return finished
+
+
+def abandon(tx: Transaction, deps: Dependencies, record: CertificateRecord) -> int:
+    """Give a plan up, so that nobody completes it; return 1, or 0 if it has moved on."""
+    if not store.move(tx, record.id, CertificateState.PLANNED, CertificateState.ABANDONED):
+        return 0
+    _record(tx, deps, "abandoned", record)
+    return 1
+
+
+def _same_request(tx: Transaction, request_key: str, ca: str, profile: str, spki: bytes) -> PlannedCertificate | None:
+    known = store.find_by_request_key(tx, request_key)
+    if known is None:
+        return None
+    if known.spki_sha256 != spki or known.ca != ca or known.profile != profile:
+        raise Conflict("request_key_used", "This authorization was used with another key. Start again from the card.")
+    return PlannedCertificate(known.id)
+
+
+def _certificate(tx: Transaction, certificate_id: UUID) -> CertificateRecord:
+    record = store.find_certificate(tx, certificate_id)
+    if record is None:
+        raise NotFound("certificate_not_found", "There is no such certificate.")
+    return record
+
+
+def _sign_and_store(deps: Dependencies, record: CertificateRecord, authority: Authority) -> CertificateRecord:
+    certificate_der = _signed_as_planned(deps.signer(record.ca), record, authority)
+    with deps.database.transaction() as tx:
+        moved = store.move(
+            tx,
+            record.id,
+            CertificateState.PLANNED,
+            CertificateState.ISSUED,
+            der=certificate_der,
+            thumbprint=hashlib.sha256(certificate_der).digest(),
+            tbs=None,
+            issued_at=deps.clock.now(),
+        )
+        if moved:
+            _record(tx, deps, "issued", record)
+        return _certificate(tx, record.id)
+
+
+def _signed_as_planned(signer: Signer, record: CertificateRecord, authority: Authority) -> bytes:
+    """Sign, and check that the result is what was planned, under the authority's certificate."""
+    tbs = record.tbs or b""
+    certificate_der = assembled(signer.algorithm, tbs, signer.sign(tbs))
+    certificate = x509.load_der_x509_certificate(certificate_der)
+    try:
+        certificate.verify_directly_issued_by(authority.certificate)
+    except (ValueError, TypeError, InvalidSignature) as exc:
+        raise Unavailable("signature_failed", "The signing key's signature is not the authority's.") from exc
+    if (
+        certificate.tbs_certificate_bytes != tbs
+        or certificate.serial_number != record.serial
+        or spki_sha256(certificate) != record.spki_sha256
+    ):
+        raise Unavailable("signature_failed", "What was signed is not what was planned.")
+    return certificate_der
+
+
+def _issued(record: CertificateRecord, lineage: tuple[Authority, ...]) -> IssuedCertificate:
+    if record.state is CertificateState.ABANDONED:
+        raise Conflict("certificate_abandoned", "The certificate was given up before it was issued. Start again.")
+    if record.state is CertificateState.REVOKED or record.der is None:
+        raise Conflict("certificate_revoked", "The certificate was revoked. Start again.")
+    chain = tuple(authority.certificate for authority in lineage)
+    return IssuedCertificate(record.id, x509.load_der_x509_certificate(record.der), chain)
+
+
+def _record(tx: Transaction, deps: Dependencies, verb: str, record: CertificateRecord) -> None:
+    facts = {"profile": record.profile, "authority": record.ca, "serial": store.serial_text(record.serial)}
+    event = AuditEvent(f"ca:certificate:{verb}", record.authorized_by, str(record.id), facts=facts)
+    trail.record(tx, deps.clock, deps.entropy, event)

@@ -1,0 +1,65 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Delegated OCSP responders: a key and a certificate of their own for each authority, renewed with a new key.
+
+The responder's certificate lives 120 days at most; the authority's own key is not needed to answer.
+"""
+
+from dataclasses import dataclass
+from datetime import timedelta
+from typing import Final
+
+from cryptography import x509
+
+from etymon.ca import issuance, store
+from etymon.ca.dependencies import Dependencies
+from etymon.ca.model import IssuanceRequest, SubjectNames
+from etymon.kernel.errors import Unavailable
+from etymon.pki.algorithms import key_type
+from etymon.pki.certificate import public_key
+from etymon.pki.csr import hold
+from etymon.pki.keys import KeyStore
+from etymon.pki.signer import Signer
+from etymon.storage.database import Transaction
+
+RENEWED_BEFORE_END: Final = timedelta(days=30)
+
+_REQUEST: Final = "responder:"
+
+
+@dataclass(frozen=True, slots=True)
+class Responder:
+    """Who answers for an authority."""
+
+    certificate: x509.Certificate
+    signer: Signer
+
+
+def current(tx: Transaction, deps: Dependencies, ca: str) -> Responder:
+    """Return the responder of an authority that is valid longest; `Unavailable` where there is none."""
+    record = store.newest_responder(tx, ca, deps.clock.now())
+    if record is None or record.der is None:
+        raise Unavailable("responder_missing", f"The authority {ca} has no OCSP responder. Run the worker.")
+    return Responder(x509.load_der_x509_certificate(record.der), deps.signer(record.request_key.removeprefix(_REQUEST)))
+
+
+def renew(deps: Dependencies, keys: KeyStore, ca: str, *, actor: str) -> bool:
+    """Make a responder with a new key where none is valid for another 30 days; say whether one was made."""
+    with deps.database.snapshot() as tx:
+        authority = issuance.find_authority(tx, ca)
+        newest = store.newest_responder(tx, ca, deps.clock.now())
+    if newest is not None and newest.not_after - deps.clock.now() > RENEWED_BEFORE_END:
+        return False
+    name = f"ocsp-{ca}-{deps.entropy.octets(6).hex()}"
+    signer = keys.generate(name, key_type(public_key(authority.certificate)))
+    request = IssuanceRequest(
+        ca=ca,
+        profile="ocsp-responder",
+        request_key=f"{_REQUEST}{name}",
+        key=hold(signer.public_key),
+        subject=SubjectNames(common_name=f"{ca} OCSP responder {name[-12:]}"),
+        authorized_by=actor,
+    )
+    with deps.database.transaction() as tx:
+        planned = issuance.plan(tx, deps, request)
+    issuance.complete(deps, planned.id)
+    return True

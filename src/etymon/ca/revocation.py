@@ -1,0 +1,74 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Revocation: in the caller's transaction, at once for whoever asks us, with a job that publishes it to everybody."""
+
+from typing import Final
+from uuid import UUID
+
+from etymon.audit import trail
+from etymon.audit.model import AuditEvent
+from etymon.ca import issuance, store
+from etymon.ca.dependencies import Dependencies
+from etymon.ca.model import CertificateRecord, CertificateState, Revocation, RevocationReason
+from etymon.kernel.errors import Conflict, NotFound
+from etymon.storage import jobs
+from etymon.storage.database import Transaction
+
+PUBLISH_CRL: Final = "ca.publish_crl"
+"""Kind of the job that publishes an authority's CRL; its payload has `ca`."""
+
+
+def revoke(
+    tx: Transaction, deps: Dependencies, certificate_id: UUID, reason: RevocationReason, *, actor: str
+) -> Revocation:
+    """End an issued certificate now and return how it ended; one that was revoked before stays as it was.
+
+    A certificate that is still planned is given up instead and never issued: then `Conflict` `certificate_abandoned`
+    is for whoever completes it, and `revoked_at` here is the present. Raises `NotFound`.
+    """
+    record = store.find_certificate(tx, certificate_id)
+    if record is None:
+        raise NotFound("certificate_not_found", "There is no such certificate.")
+    return _end(tx, deps, record, reason, actor)
+
+
+def revoke_serial(
+    tx: Transaction, deps: Dependencies, ca: str, serial: int, reason: RevocationReason, *, actor: str
+) -> Revocation:
+    """End the certificate with a serial number of an authority, like `revoke`."""
+    record = store.find_by_serial(tx, ca, serial)
+    if record is None:
+        raise NotFound("certificate_not_found", "There is no such certificate.")
+    return _end(tx, deps, record, reason, actor)
+
+
+def _end(
+    tx: Transaction, deps: Dependencies, record: CertificateRecord, reason: RevocationReason, actor: str
+) -> Revocation:
+    now = deps.clock.now()
+    if record.state is CertificateState.PLANNED and issuance.abandon(tx, deps, record):
+        return Revocation(record.id, record.ca, record.serial, now, reason)
+    moved = store.move(
+        tx, record.id, CertificateState.ISSUED, CertificateState.REVOKED, revoked_at=now, reason=int(reason)
+    )
+    if not moved:
+        return _already(tx, record.id)
+    store.count_revocation(tx, record.ca)
+    payload: dict[str, jobs.JSONValue] = {"ca": record.ca}
+    jobs.enqueue(tx, deps.clock, deps.entropy, PUBLISH_CRL, payload, key=f"{PUBLISH_CRL}:{record.id}")
+    facts = {
+        "profile": record.profile,
+        "authority": record.ca,
+        "serial": store.serial_text(record.serial),
+        "reason": reason.name.lower(),
+    }
+    trail.record(tx, deps.clock, deps.entropy, AuditEvent("ca:certificate:revoked", actor, str(record.id), facts=facts))
+    return Revocation(record.id, record.ca, record.serial, now, reason)
+
+
+def _already(tx: Transaction, certificate_id: UUID) -> Revocation:
+    record = store.find_certificate(tx, certificate_id)
+    if record is None or record.revoked_at is None or record.reason is None:
+        raise Conflict(
+            "certificate_not_issued", "The certificate was never issued, so that there is nothing to revoke."
+        )
+    return Revocation(record.id, record.ca, record.serial, record.revoked_at, record.reason)

@@ -1,0 +1,246 @@
+# SPDX-License-Identifier: Apache-2.0
+"""The authorities' queries; every function takes an open transaction and commits nothing."""
+
+from collections.abc import Iterator
+from datetime import datetime
+from typing import Any, Final
+from uuid import UUID
+
+import sqlalchemy as sa
+from cryptography import x509
+from sqlalchemy.dialects import postgresql, sqlite
+
+from etymon.ca.model import Authority, CertificateRecord, CertificateState, RevocationReason
+from etymon.ca.tables import authorities, certificates, revocation_lists
+from etymon.kernel.errors import NotFound
+from etymon.storage.database import Transaction
+
+_CERTIFICATE_COLUMNS: Final = tuple(column for column in certificates.c if column.name != "thumbprint")
+
+
+def serial_text(serial: int) -> str:
+    """Return a serial number as the database keeps it: lower-case hexadecimal."""
+    return f"{serial:x}"
+
+
+def insert_authority(
+    tx: Transaction,
+    *,
+    name: str,
+    parent: str | None,
+    der: bytes,
+    spki_sha256: bytes,
+    profiles: frozenset[str],
+    policies: tuple[str, ...],
+    now: datetime,
+) -> None:
+    """Add an authority."""
+    tx.execute(
+        authorities.insert().values(
+            name=name,
+            parent=parent,
+            certificate=der,
+            spki_sha256=spki_sha256,
+            profiles=sorted(profiles),
+            policies=list(policies),
+            revocations=0,
+            created_at=now,
+        )
+    )
+
+
+def find_authority(tx: Transaction, name: str) -> Authority | None:
+    """Return the authority called `name`."""
+    row = tx.execute(_select_authorities().where(authorities.c.name == name)).one_or_none()
+    return _authority(row) if row else None
+
+
+def find_authority_by_key(tx: Transaction, spki_sha256: bytes) -> Authority | None:
+    """Return the authority that signs with a key."""
+    row = tx.execute(_select_authorities().where(authorities.c.spki_sha256 == spki_sha256)).one_or_none()
+    return _authority(row) if row else None
+
+
+def authority_names(tx: Transaction) -> tuple[str, ...]:
+    """Return the names of all authorities."""
+    return tuple(tx.scalars(sa.select(authorities.c.name).order_by(authorities.c.name)))
+
+
+def children(tx: Transaction, name: str) -> tuple[Authority, ...]:
+    """Return the authorities that `name` certified."""
+    rows = tx.execute(_select_authorities().where(authorities.c.parent == name).order_by(authorities.c.name))
+    return tuple(_authority(row) for row in rows)
+
+
+def lineage(tx: Transaction, name: str) -> tuple[Authority, ...]:
+    """Return the authority called `name` and those above it, the root last."""
+    found: list[Authority] = []
+    current: str | None = name
+    while current is not None:
+        authority = find_authority(tx, current)
+        if authority is None:
+            raise NotFound("authority_not_found", f"There is no certification authority called {current}.")
+        found.append(authority)
+        current = authority.parent
+    return tuple(found)
+
+
+def insert_planned(tx: Transaction, values: dict[str, Any]) -> bool:
+    """Add a planned certificate unless its request key, key or serial is taken; say whether it was added.
+
+    Nothing is raised inside the caller's transaction, which a unique violation would end on PostgreSQL.
+    """
+    insert = postgresql.insert if tx.dialect.name == "postgresql" else sqlite.insert
+    statement = insert(certificates).values(state=CertificateState.PLANNED, **values).on_conflict_do_nothing()
+    return tx.execute(statement).rowcount == 1
+
+
+def find_certificate(tx: Transaction, certificate_id: UUID) -> CertificateRecord | None:
+    """Return a certificate by its id."""
+    return _one(tx, certificates.c.id == certificate_id)
+
+
+def find_by_request_key(tx: Transaction, request_key: str) -> CertificateRecord | None:
+    """Return the certificate of an authorization."""
+    return _one(tx, certificates.c.request_key == request_key)
+
+
+def find_by_serial(tx: Transaction, ca: str, serial: int) -> CertificateRecord | None:
+    """Return the certificate with a serial number of an authority."""
+    return _one(tx, sa.and_(certificates.c.ca == ca, certificates.c.serial == serial_text(serial)))
+
+
+def find_by_thumbprint(tx: Transaction, thumbprint: bytes) -> CertificateRecord | None:
+    """Return the issued certificate whose DER has this SHA-256."""
+    return _one(tx, certificates.c.thumbprint == thumbprint)
+
+
+def newest_responder(tx: Transaction, ca: str, now: datetime) -> CertificateRecord | None:
+    """Return the OCSP responder certificate of an authority that is valid longest."""
+    row = tx.execute(
+        sa.select(*_CERTIFICATE_COLUMNS)
+        .where(
+            certificates.c.profile == "ocsp-responder",
+            certificates.c.ca == ca,
+            certificates.c.state == CertificateState.ISSUED,
+            certificates.c.not_before <= now,
+            certificates.c.not_after > now,
+        )
+        .order_by(certificates.c.not_after.desc())
+        .limit(1)
+    ).one_or_none()
+    return _record(row) if row else None
+
+
+def planned_before(tx: Transaction, before: datetime, limit: int) -> tuple[CertificateRecord, ...]:
+    """Return plans that were left behind, the oldest first."""
+    rows = tx.execute(
+        sa.select(*_CERTIFICATE_COLUMNS)
+        .where(certificates.c.state == CertificateState.PLANNED, certificates.c.planned_at < before)
+        .order_by(certificates.c.planned_at)
+        .limit(limit)
+    )
+    return tuple(_record(row) for row in rows)
+
+
+def revoked(tx: Transaction, ca: str, valid_after: datetime | None) -> Iterator[tuple[int, datetime, RevocationReason]]:
+    """Yield serial, time and reason of the revoked certificates that end after a moment, for a CRL."""
+    query = sa.select(certificates.c.serial, certificates.c.revoked_at, certificates.c.reason).where(
+        certificates.c.state == CertificateState.REVOKED, certificates.c.ca == ca
+    )
+    if valid_after is not None:
+        query = query.where(certificates.c.not_after > valid_after)
+    for row in tx.execute(query):
+        yield int(row.serial, 16), row.revoked_at, RevocationReason(row.reason)
+
+
+def move(
+    tx: Transaction, certificate_id: UUID, expected: CertificateState, new: CertificateState, **values: Any
+) -> bool:
+    """Move a certificate if it stands where expected; say whether it did."""
+    statement = (
+        certificates.update()
+        .where(certificates.c.id == certificate_id, certificates.c.state == expected)
+        .values(state=new, **values)
+    )
+    return tx.execute(statement).rowcount == 1
+
+
+def count_revocation(tx: Transaction, ca: str) -> int:
+    """Count one more revocation of an authority and return how many there are now."""
+    count: int = tx.execute(
+        authorities.update()
+        .where(authorities.c.name == ca)
+        .values(revocations=authorities.c.revocations + 1)
+        .returning(authorities.c.revocations)
+    ).scalar_one()
+    return count
+
+
+def current_list(tx: Transaction, ca: str) -> sa.Row[Any] | None:
+    """Return the last published CRL of an authority: number, covers, this_update, next_update, der."""
+    return tx.execute(sa.select(revocation_lists).where(revocation_lists.c.ca == ca)).one_or_none()
+
+
+def replace_list(tx: Transaction, ca: str, *, after: int | None, **values: Any) -> bool:
+    """Publish the CRL that follows number `after` (None: the first); say whether nobody was faster."""
+    if after is None:
+        insert = postgresql.insert if tx.dialect.name == "postgresql" else sqlite.insert
+        statement = insert(revocation_lists).values(ca=ca, number=1, **values).on_conflict_do_nothing()
+        return tx.execute(statement).rowcount == 1
+    update = (
+        revocation_lists.update()
+        .where(revocation_lists.c.ca == ca, revocation_lists.c.number == after)
+        .values(number=after + 1, **values)
+    )
+    return tx.execute(update).rowcount == 1
+
+
+def _select_authorities() -> sa.Select[Any]:
+    return sa.select(
+        authorities.c.name,
+        authorities.c.parent,
+        authorities.c.certificate,
+        authorities.c.profiles,
+        authorities.c.policies,
+        authorities.c.revocations,
+        authorities.c.created_at,
+    )
+
+
+def _authority(row: sa.Row[Any]) -> Authority:
+    return Authority(
+        name=row.name,
+        parent=row.parent,
+        certificate=x509.load_der_x509_certificate(row.certificate),
+        profiles=frozenset(row.profiles),
+        policies=tuple(row.policies),
+        revocations=row.revocations,
+        created_at=row.created_at,
+    )
+
+
+def _one(tx: Transaction, condition: sa.ColumnElement[bool]) -> CertificateRecord | None:
+    row = tx.execute(sa.select(*_CERTIFICATE_COLUMNS).where(condition)).one_or_none()
+    return _record(row) if row else None
+
+
+def _record(row: sa.Row[Any]) -> CertificateRecord:
+    return CertificateRecord(
+        id=row.id,
+        ca=row.ca,
+        serial=int(row.serial, 16),
+        profile=row.profile,
+        state=CertificateState(row.state),
+        request_key=row.request_key,
+        spki_sha256=row.spki_sha256,
+        not_before=row.not_before,
+        not_after=row.not_after,
+        authorized_by=row.authorized_by,
+        planned_at=row.planned_at,
+        tbs=row.tbs,
+        der=row.der,
+        issued_at=row.issued_at,
+        revoked_at=row.revoked_at,
+        reason=None if row.reason is None else RevocationReason(row.reason),
+    )

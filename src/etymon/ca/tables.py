@@ -1,0 +1,93 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Authorities, the certificates they issued, and the CRL each has published last."""
+
+import sqlalchemy as sa
+
+from etymon.storage.schema import UTCDateTime, metadata
+
+authorities = sa.Table(
+    "ca_authorities",
+    metadata,
+    sa.Column("name", sa.String(60), primary_key=True),
+    sa.Column("parent", sa.String(60), sa.ForeignKey("ca_authorities.name"), nullable=True),
+    sa.Column("certificate", sa.LargeBinary, nullable=False),
+    sa.Column("spki_sha256", sa.LargeBinary(32), nullable=False, unique=True),
+    sa.Column("profiles", sa.JSON, nullable=False),
+    sa.Column("policies", sa.JSON, nullable=False),
+    sa.Column("revocations", sa.Integer, nullable=False),
+    sa.Column("created_at", UTCDateTime, nullable=False),
+)
+
+certificates = sa.Table(
+    "ca_certificates",
+    metadata,
+    sa.Column("id", sa.Uuid, primary_key=True),
+    sa.Column("ca", sa.String(60), sa.ForeignKey("ca_authorities.name"), nullable=False),
+    sa.Column("serial", sa.String(40), nullable=False),
+    sa.Column("profile", sa.String(60), nullable=False),
+    sa.Column("state", sa.String(10), nullable=False),
+    sa.Column("request_key", sa.String(200), nullable=False, unique=True),
+    sa.Column("spki_sha256", sa.LargeBinary(32), nullable=False),
+    sa.Column("not_before", UTCDateTime, nullable=False),
+    sa.Column("not_after", UTCDateTime, nullable=False),
+    sa.Column("authorized_by", sa.String(200), nullable=False),
+    sa.Column("planned_at", UTCDateTime, nullable=False),
+    sa.Column("tbs", sa.LargeBinary, nullable=True),
+    sa.Column("der", sa.LargeBinary, nullable=True),
+    sa.Column("thumbprint", sa.LargeBinary(32), nullable=True, unique=True),
+    sa.Column("issued_at", UTCDateTime, nullable=True),
+    sa.Column("revoked_at", UTCDateTime, nullable=True),
+    sa.Column("reason", sa.Integer, nullable=True),
+    sa.UniqueConstraint("ca", "serial"),
+    sa.CheckConstraint("state IN ('planned', 'issued', 'revoked', 'abandoned')", name="state"),
+    sa.CheckConstraint("state NOT IN ('planned', 'abandoned') OR (tbs IS NOT NULL AND der IS NULL)", name="planned"),
+    sa.CheckConstraint(
+        "state NOT IN ('issued', 'revoked') OR (der IS NOT NULL AND thumbprint IS NOT NULL AND issued_at IS NOT NULL)",
+        name="issued",
+    ),
+    sa.CheckConstraint("(state = 'revoked') = (revoked_at IS NOT NULL)", name="revoked"),
+    sa.CheckConstraint("(revoked_at IS NULL) = (reason IS NULL)", name="reason"),
+)
+
+_LIVE = sa.text("state <> 'abandoned'")
+sa.Index(
+    "uq_ca_certificates_spki_sha256",
+    certificates.c.spki_sha256,
+    unique=True,
+    sqlite_where=_LIVE,
+    postgresql_where=_LIVE,
+)
+_REVOKED = sa.text("state = 'revoked'")
+sa.Index(
+    "ix_ca_certificates_revoked",
+    certificates.c.ca,
+    certificates.c.not_after,
+    sqlite_where=_REVOKED,
+    postgresql_where=_REVOKED,
+)
+_PLANNED = sa.text("state = 'planned'")
+sa.Index(
+    "ix_ca_certificates_planned",
+    certificates.c.planned_at,
+    sqlite_where=_PLANNED,
+    postgresql_where=_PLANNED,
+)
+_RESPONDER = sa.text("profile = 'ocsp-responder'")
+sa.Index(
+    "ix_ca_certificates_responders",
+    certificates.c.ca,
+    certificates.c.not_after,
+    sqlite_where=_RESPONDER,
+    postgresql_where=_RESPONDER,
+)
+
+revocation_lists = sa.Table(
+    "ca_revocation_lists",
+    metadata,
+    sa.Column("ca", sa.String(60), sa.ForeignKey("ca_authorities.name"), primary_key=True),
+    sa.Column("number", sa.Integer, nullable=False),
+    sa.Column("covers", sa.Integer, nullable=False),
+    sa.Column("this_update", UTCDateTime, nullable=False),
+    sa.Column("next_update", UTCDateTime, nullable=False),
+    sa.Column("der", sa.LargeBinary, nullable=False),
+)

@@ -1,0 +1,148 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Certification authorities for tests: hierarchies in a database, and requests that state only what matters."""
+
+import functools
+import itertools
+import uuid
+from collections.abc import Collection
+from dataclasses import replace
+from pathlib import Path
+
+from cryptography import x509
+from cryptography.hazmat.primitives import serialization
+
+from etymon.audit import sealer
+from etymon.ca import ceremony, issuance
+from etymon.ca.authorities import NewAuthority
+from etymon.ca.dependencies import Dependencies
+from etymon.ca.lints import PUBLIC_HOST_EXCEPTION
+from etymon.ca.model import AlternativeNames, IssuanceRequest, IssuedCertificate, SubjectNames
+from etymon.ca.profiles import EXAMPLE_POLICY_OIDS, PROFILES, Presence, profile_named
+from etymon.kernel.clock import Clock
+from etymon.kernel.entropy import Entropy
+from etymon.kernel.secret import Secret
+from etymon.pki import keys
+from etymon.pki.algorithms import KeyType, PrivateKey
+from etymon.pki.csr import CertifiableKey, hold, verify_proof_of_possession
+from etymon.pki.keys import KeyDirectory
+from etymon.pki.signer import SoftwareSigner
+from etymon.storage.database import Database
+from etymon.wire import fascn
+
+ORGANIZATION = SubjectNames(country="US", organization="Example Agency", organizational_units=("Field Office",))
+OFFICER = "officer:7"
+
+
+class CASite:
+    """One database with authorities, and short sentences to ask them."""
+
+    def __init__(
+        self,
+        database: Database,
+        clock: Clock,
+        entropy: Entropy,
+        directory: Path,
+        *,
+        status_url: str = "http://127.0.0.1:8080",
+        hierarchy: Collection[NewAuthority] | None = None,
+    ) -> None:
+        self.keys = KeyDirectory(directory / "keys", Secret(b"correct horse battery staple"))
+        self.deps = Dependencies(
+            database=database,
+            clock=clock,
+            entropy=entropy,
+            signers=self.keys,
+            policy_oids=EXAMPLE_POLICY_OIDS,
+            status_url=status_url,
+            lint_exceptions=frozenset({PUBLIC_HOST_EXCEPTION}),
+        )
+        self._numbers = itertools.count()
+        self._audit_signer = SoftwareSigner(keys.generate(KeyType.P256))
+        wanted = ceremony.deployment(ORGANIZATION, KeyType.P256) if hierarchy is None else hierarchy
+        self.authorities = {
+            authority.name: authority for authority in ceremony.create(self.deps, self.keys, wanted, actor="init")
+        }
+
+    def seal(self) -> None:
+        """Let the audit trail keep up with a clock that was turned."""
+        sealer.seal(self.deps.database, self.deps.clock, self.deps.entropy, self._audit_signer)
+
+    def request(self, profile: str = "derived-piv-authentication", **changes: object) -> IssuanceRequest:
+        """Return a request the authorities grant; `changes` replace its fields."""
+        number = next(self._numbers)
+        request = IssuanceRequest(
+            ca=authority_of(profile),
+            profile=profile,
+            request_key=f"request-{number}-{uuid.uuid4()}",
+            key=fresh_key(proven=profile_named(profile).possession_proven),
+            subject=subject_for(profile, f"Cardholder {number}"),
+            authorized_by=OFFICER,
+            alternative=names_for(profile, number),
+        )
+        return replace(request, **changes)  # type: ignore[arg-type]  # the tests name fields of the request
+
+    def issue(self, profile: str = "derived-piv-authentication", **changes: object) -> IssuedCertificate:
+        """Plan and complete one certificate."""
+        request = self.request(profile, **changes)
+        with self.deps.database.transaction() as tx:
+            planned = issuance.plan(tx, self.deps, request)
+        return issuance.complete(self.deps, planned.id)
+
+
+def authority_of(profile: str) -> str:
+    """Return the authority that issues a profile in the usual hierarchies."""
+    if profile in ceremony.CARD_PROFILES:
+        return "card"
+    return {"device-identity": "device", "tls-server": "tls"}.get(profile, "derived")
+
+
+def subscriber_profiles() -> list[str]:
+    """Return the names of the profiles that are issued to others than authorities and responders."""
+    return [name for name, profile in PROFILES.items() if not profile.asserts_all_policies]
+
+
+def subject_for(profile: str, name: str) -> SubjectNames:
+    serial = "6f1d6f20-2f5c-4b9a-9a55-2f3b8f1f5a10"
+    if profile == "card-authentication":
+        return replace(ORGANIZATION, serial_number=serial)
+    return replace(ORGANIZATION, common_name=name)
+
+
+def names_for(profile: str, number: int = 0) -> AlternativeNames:
+    """Return the alternative names a profile asks for, and those it allows."""
+    wanted = profile_named(profile)
+    absent = Presence.ABSENT
+    return AlternativeNames(
+        uuid=uuid.uuid4() if wanted.uuid is Presence.REQUIRED else None,
+        fascn=fascn.encode(fascn.non_federal(f"{number:010}")) if wanted.fascn is not absent else None,
+        upn=f"cardholder{number}@agency.example" if wanted.upn is not absent else None,
+        mail=f"cardholder{number}@agency.example" if wanted.mail is not absent else None,
+        dns=("localhost", "site.agency.example") if wanted.dns is not absent else (),
+    )
+
+
+def fresh_key(kind: KeyType = KeyType.P256, *, proven: bool = True) -> CertifiableKey:
+    """Return a new key ready for certification."""
+    private_key = keys.generate(kind)
+    return proven_key(private_key) if proven else hold(private_key.public_key())
+
+
+def proven_key(private_key: PrivateKey) -> CertifiableKey:
+    return verify_proof_of_possession(csr_der(private_key))
+
+
+def csr_der(private_key: PrivateKey, name: str = "requester's own idea of a name") -> bytes:
+    subject = x509.Name([x509.NameAttribute(x509.NameOID.COMMON_NAME, name)])
+    algorithm = SoftwareSigner(private_key).algorithm.hash()
+    request = x509.CertificateSigningRequestBuilder().subject_name(subject).sign(private_key, algorithm)
+    return request.public_bytes(serialization.Encoding.DER)
+
+
+@functools.cache
+def rsa_key(kind: KeyType = KeyType.RSA2048) -> PrivateKey:
+    """Return one RSA key a kind and test run; making them is slow."""
+    return keys.generate(kind)
+
+
+def pem(*certificates: x509.Certificate) -> bytes:
+    return b"".join(certificate.public_bytes(serialization.Encoding.PEM) for certificate in certificates)
