@@ -59,7 +59,7 @@ class Settings(BaseSettings):
         default=(), description="Addresses of reverse proxies whose Client-Cert header is believed."
     )
     policy_arc: str = Field(
-        default="2.999.157",
+        default="2.999.1",
         pattern=r"^[0-2](\.\d+)+$",
         description="OID arc under which the organisation mints certificate policies (2.999 is the example arc).",
     )
