@@ -85,7 +85,7 @@ class CardIssuer:
             signers=self._keys,
             policy_oids=EXAMPLE_POLICY_OIDS,
             status_url=status_url,
-            lint_exceptions=frozenset({"uri_host_is_public"}),
+            lint_exceptions=frozenset({"uri_host_is_a_public_name"}),
         )
 
     @classmethod
