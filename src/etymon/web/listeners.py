@@ -18,6 +18,8 @@ import uvicorn
 from starlette.types import ASGIApp, Receive, Scope, Send
 from uvicorn.protocols.http.h11_impl import H11Protocol
 
+from etymon.kernel.secret import Secret
+
 NO_CHECK_TIME: Final = 0x200000
 """X509_V_FLAG_NO_CHECK_TIME; Python's `ssl` has no name for it."""
 
@@ -31,10 +33,11 @@ class ClientCertificate(enum.Enum):
 
 @dataclass(frozen=True, slots=True)
 class ServerIdentity:
-    """PEM files of a TLS server: its chain and its key."""
+    """PEM files of a TLS server: its chain, up to the CA that phones pin, and its key."""
 
     chain_file: str
     key_file: str
+    key_password: Secret[str] | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -76,13 +79,19 @@ def server_context(listener: Listener) -> ssl.SSLContext:
         raise ValueError(message)
     context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
     context.minimum_version = ssl.TLSVersion.TLSv1_3 if listener.tls13_only else ssl.TLSVersion.TLSv1_2
-    context.load_cert_chain(listener.identity.chain_file, listener.identity.key_file)
+    present(context, listener.identity)
     context.num_tickets = 0  # a resumed session would outlive the card or key that made it
     context.options |= ssl.OP_NO_TICKET
     if listener.client_certificate is ClientCertificate.OPTIONAL:
         context.verify_mode = ssl.CERT_OPTIONAL
         accept(context, listener.client_cas)
     return context
+
+
+def present(context: ssl.SSLContext, identity: ServerIdentity) -> None:
+    """Show this certificate from the next handshake on; works while the listener runs."""
+    password = identity.key_password.reveal() if identity.key_password else None
+    context.load_cert_chain(identity.chain_file, identity.key_file, password)
 
 
 def accept(context: ssl.SSLContext, client_cas: str) -> None:
@@ -103,6 +112,11 @@ class Listeners:
     def accept(self, name: str, client_cas: str) -> None:
         """Accept further client CAs at a running listener."""
         accept(self._contexts[name], client_cas)
+
+    def present(self, identity: ServerIdentity) -> None:
+        """Show another server certificate at every running TLS listener."""
+        for context in self._contexts.values():
+            present(context, identity)
 
     def stop(self) -> None:
         """Ask every listener to finish what it is answering and close."""

@@ -1,0 +1,112 @@
+# SPDX-License-Identifier: Apache-2.0
+"""An opened data directory: settings, keys and database of one organisation."""
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from functools import cached_property
+from pathlib import Path
+from typing import Final
+
+from cryptography.hazmat.primitives.asymmetric import ec
+
+from etymon.ca.dependencies import Dependencies as AuthorityDependencies
+from etymon.ca.lints import PUBLIC_HOST_EXCEPTION
+from etymon.ca.profiles import EXAMPLE_POLICY_OIDS
+from etymon.kernel.clock import Clock
+from etymon.kernel.entropy import Entropy
+from etymon.kernel.errors import Malformed
+from etymon.kernel.secret import DigestKey, Secret
+from etymon.pki import keys
+from etymon.pki.algorithms import KeyType
+from etymon.pki.signer import SoftwareSigner
+from etymon.server import keyring, settings
+from etymon.server.keyring import Keyring
+from etymon.server.settings import Settings
+from etymon.storage.database import Database
+
+DATABASE_FILE: Final = "etymon.db"
+EXAMPLE_ARC: Final = "2.999.1"
+
+SECRETS: Final = ("authorities", "digests", "escrow")
+"""Symmetric keys, 32 bytes each: what opens the authorities' key files, what bearer values are digested under, what
+wraps escrowed keys."""
+
+PRIVATE_KEYS: Final = ("audit-seal", "tokens", "endpoint-manager", "key-generation")
+"""P-256 keys: of the audit trail, the identity provider's tokens, the endpoint manager, and of server-made keys."""
+
+
+@dataclass(frozen=True)
+class Deployment:
+    """Everything of one organisation on this machine, opened."""
+
+    directory: Path
+    settings: Settings
+    keyring: Keyring
+    database: Database
+    clock: Clock
+    entropy: Entropy
+
+    @classmethod
+    def open(cls, directory: Path, passphrase: Secret[str], clock: Clock, entropy: Entropy) -> "Deployment":
+        """Open a data directory that `init` made."""
+        read = settings.load(directory)
+        ring = keyring.unlock(directory / "keys", passphrase, entropy)
+        return cls(directory, read, ring, Database(database_url(directory, read)), clock, entropy)
+
+    @cached_property
+    def authority_keys(self) -> keys.KeyDirectory:
+        """Signing keys of the certification authorities and their responders."""
+        passphrase = Secret(self.keyring.get("authorities").reveal().hex().encode())
+        return keys.KeyDirectory(self.directory / "keys" / "authorities", passphrase)
+
+    @cached_property
+    def digest_key(self) -> DigestKey:
+        """Under which bearer values are stored."""
+        return DigestKey(self.keyring.get("digests"))
+
+    @cached_property
+    def ca(self) -> AuthorityDependencies:
+        """What the certification authorities need."""
+        return AuthorityDependencies(
+            database=self.database,
+            clock=self.clock,
+            entropy=self.entropy,
+            signers=self.authority_keys,
+            policy_oids=self.policy_oids,
+            status_url=self.settings.status_url,
+            lint_exceptions=frozenset({PUBLIC_HOST_EXCEPTION} if self.settings.loopback_demo else ()),
+        )
+
+    @property
+    def policy_oids(self) -> Mapping[str, str]:
+        """Policy names to OIDs under the organisation's arc."""
+        arc = self.settings.policy_arc
+        return {name: arc + oid.removeprefix(EXAMPLE_ARC) for name, oid in EXAMPLE_POLICY_OIDS.items()}
+
+    def signer(self, name: str) -> SoftwareSigner:
+        """Return the signer of one of `PRIVATE_KEYS`."""
+        return SoftwareSigner(self.private_key(name))
+
+    def private_key(self, name: str) -> ec.EllipticCurvePrivateKey:
+        """Return one of `PRIVATE_KEYS`."""
+        key = self.keyring.private_key(name)
+        if not isinstance(key, ec.EllipticCurvePrivateKey):
+            raise Malformed("key_damaged", f"The key {name} is not of the kind that belongs there.")
+        return key
+
+
+def database_url(directory: Path, read: Settings) -> str:
+    """Return the SQLAlchemy address of a deployment's database."""
+    return read.database_url or f"sqlite:///{directory / DATABASE_FILE}"
+
+
+def fill(ring: Keyring, entropy: Entropy) -> None:
+    """Make every key of a new deployment."""
+    for name in SECRETS:
+        ring.put(name, Secret(entropy.octets(32)))
+    for name in PRIVATE_KEYS:
+        ring.put_private_key(name, keys.generate(KeyType.P256))
+
+
+Progress = Callable[[str], None]
+"""Told what is being done, for a person who waits."""

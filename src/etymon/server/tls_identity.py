@@ -1,0 +1,93 @@
+# SPDX-License-Identifier: Apache-2.0
+"""The TLS server's own certificate: from the files an operator names, or from the deployment's TLS CA.
+
+One of our own is made anew with a new key when less than a third of its life is left. Its key lies in a file of the
+data directory's `run` folder, encrypted under a password that only the running process knows.
+"""
+
+import contextlib
+import ipaddress
+from datetime import timedelta
+from pathlib import Path
+from typing import Final
+
+from cryptography import x509
+from cryptography.hazmat.primitives.serialization import Encoding
+
+from etymon.ca import authorities, issuance
+from etymon.ca.model import AlternativeNames, IssuanceRequest, SubjectNames
+from etymon.kernel.entropy import random_token
+from etymon.kernel.errors import Malformed
+from etymon.kernel.secret import Secret
+from etymon.pki import keys
+from etymon.pki.algorithms import KeyType
+from etymon.pki.certificate import load_many
+from etymon.pki.csr import hold
+from etymon.pki.pin import spki_pin
+from etymon.server.deployment import Deployment
+from etymon.web.listeners import ServerIdentity
+
+RENEWED_AFTER: Final = timedelta(days=240)
+"""A server certificate of ours lives a year and is replaced after this."""
+
+
+def identity(deployment: Deployment) -> ServerIdentity:
+    """Return the certificate the listeners show."""
+    read = deployment.settings
+    if read.tls_chain_file:
+        return ServerIdentity(read.tls_chain_file, read.tls_key_file)
+    return _issued(deployment)
+
+
+def pin(deployment: Deployment) -> str:
+    """Return what phones pin: the key of the CA that issued the server's certificate, base64url SHA-256."""
+    read = deployment.settings
+    if not read.tls_chain_file:
+        with deployment.database.snapshot() as tx:
+            return spki_pin(authorities.load(tx, "tls").certificate)
+    chain = load_many(Path(read.tls_chain_file).read_bytes())
+    if len(chain) < 2:
+        raise Malformed(
+            "tls_chain_incomplete", "tls_chain_file holds the server's certificate and its CAs, leaf first."
+        )
+    return spki_pin(chain[1])
+
+
+def anchors(deployment: Deployment) -> tuple[x509.Certificate, ...]:
+    """Return what a client of this deployment's own listeners trusts."""
+    read = deployment.settings
+    if read.tls_chain_file:
+        return tuple(load_many(Path(read.tls_chain_file).read_bytes())[1:])
+    with deployment.database.snapshot() as tx:
+        return (authorities.load(tx, "tls-root").certificate,)
+
+
+def _issued(deployment: Deployment) -> ServerIdentity:
+    host, entropy = deployment.settings.host, deployment.entropy
+    key = keys.generate(KeyType.P256)
+    request = IssuanceRequest(
+        ca="tls",
+        profile="tls-server",
+        request_key=f"tls-server:{random_token(entropy, bits=96)}",
+        key=hold(key.public_key()),
+        subject=SubjectNames(common_name=host[:64], organization=deployment.settings.organization),
+        alternative=_names(host),
+        authorized_by="server",
+    )
+    with deployment.database.transaction() as tx:
+        planned = issuance.plan(tx, deployment.ca, request)
+    made = issuance.complete(deployment.ca, planned.id)
+    password = Secret(random_token(entropy, bits=256))
+    folder = deployment.directory / "run"
+    folder.mkdir(mode=0o700, exist_ok=True)
+    stem = f"server-{made.certificate.serial_number:x}"
+    chain = b"".join(certificate.public_bytes(Encoding.PEM) for certificate in (made.certificate, *made.chain))
+    keys.write_once(folder / f"{stem}.chain.pem", chain)
+    keys.write_once(folder / f"{stem}.key.pem", keys.encrypt(key, Secret(password.reveal().encode())))
+    return ServerIdentity(str(folder / f"{stem}.chain.pem"), str(folder / f"{stem}.key.pem"), password)
+
+
+def _names(host: str) -> AlternativeNames:
+    with contextlib.suppress(ValueError):
+        return AlternativeNames(dns=("localhost",), ip=(ipaddress.ip_address(host),))
+    return AlternativeNames(dns=(host,))
