@@ -75,7 +75,7 @@ poll() { # RFC 8628 section 3.5
 }
 
 complete() {
-    [[ -e $DIR/device.key ]] || openssl genpkey -algorithm EC -pkeyopt ec_paramgen_curve:P-256 -out "$DIR/device.key"
+    [[ -e $DIR/device.key ]] || openssl genpkey -quiet -algorithm EC -pkeyopt ec_paramgen_curve:P-256 -out "$DIR/device.key"
     [[ -e $DIR/device.csr ]] || openssl req -new -key "$DIR/device.key" -subj /CN=device -outform DER -out "$DIR/device.csr"
     jq --arg csr "$(base64_line <"$DIR/device.csr")" '{protocol: 1, sessionSecret, csr: $csr}' \
         "$DIR/session.json" >"$DIR/complete-request.json"

@@ -40,6 +40,6 @@ same_key() { # CERTIFICATE KEY
 }
 
 enroll_signature() {
-    [[ -e $DIR/signature.key ]] || openssl genpkey -algorithm EC -pkeyopt ec_paramgen_curve:P-256 -out "$DIR/signature.key"
+    [[ -e $DIR/signature.key ]] || openssl genpkey -quiet -algorithm EC -pkeyopt ec_paramgen_curve:P-256 -out "$DIR/signature.key"
     enroll signature "$DIR/signature.key"
 }

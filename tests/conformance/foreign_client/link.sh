@@ -31,7 +31,7 @@ redeem() {
     trust_pin "$1" "$pin"
     request "$DIR/issuer.json" "${1%/link\#*}/.well-known/etymon-issuer"
     expect "$DIR/issuer.json" 200
-    [[ -e $DIR/link.key ]] || openssl genpkey -algorithm EC -pkeyopt ec_paramgen_curve:P-256 -out "$DIR/link.key"
+    [[ -e $DIR/link.key ]] || openssl genpkey -quiet -algorithm EC -pkeyopt ec_paramgen_curve:P-256 -out "$DIR/link.key"
     jq -n --arg link "$link" --arg secret "$secret" --arg key "$(key_info "$DIR/link.key" | base64_line)" \
         --argjson device "$DEVICE" \
         '{protocol: 1, link: $link, secret: $secret, key: $key,

@@ -68,7 +68,7 @@ part() { # NUMBER FILE BOUNDARY: the body of one part of a multipart message
 }
 
 serverkeygen() {
-    [[ -e $DIR/transport.key ]] || openssl genpkey -algorithm RSA -pkeyopt rsa_keygen_bits:2048 -out "$DIR/transport.key"
+    [[ -e $DIR/transport.key ]] || openssl genpkey -quiet -algorithm RSA -pkeyopt rsa_keygen_bits:2048 -out "$DIR/transport.key"
     [[ -e $DIR/encryption.csr ]] || transport_csr "$DIR/transport.key" "$DIR/encryption.csr"
     cacerts
     est encryption serverkeygen "$DIR/encryption.csr" "$DIR/encryption.multipart"
