@@ -4,6 +4,7 @@
 import subprocess
 import sys
 import threading
+import uuid
 from concurrent.futures import ThreadPoolExecutor
 from datetime import UTC, datetime, timedelta, timezone
 
@@ -14,8 +15,9 @@ from etymon.kernel.clock import Clock
 from etymon.kernel.entropy import Entropy
 from etymon.kernel.errors import Unavailable
 from etymon.storage import jobs, migrations
-from etymon.storage.database import Database
+from etymon.storage.database import Database, Transaction
 from etymon.storage.jobs import enqueue
+from etymon.storage.rows import insert_unless_taken
 from etymon.storage.schema import UTCDateTime
 
 
@@ -147,3 +149,31 @@ def test_processes_that_upgrade_at_once_do_not_meet(empty_database: Database) ->
     complaints = [process.communicate(timeout=120)[1] for process in running]
     assert [process.returncode for process in running] == [0, 0, 0], complaints
     assert count(empty_database) == 0
+
+
+def test_a_row_is_inserted_unless_its_like_is_there(database: Database, clock: Clock) -> None:
+    def insert(tx: Transaction, key: str | None, *, kind: str | None = "mail") -> bool:
+        return insert_unless_taken(
+            tx,
+            jobs.jobs,
+            id=uuid.uuid4(),
+            kind=kind,
+            key=key,
+            payload={},
+            enqueued_at=clock.now(),
+            due_at=clock.now(),
+            attempts=0,
+            requests=1,
+        )
+
+    with database.transaction() as tx:
+        assert [insert(tx, "a"), insert(tx, "a"), insert(tx, "b"), insert(tx, None), insert(tx, None)] == [
+            True,
+            False,
+            True,
+            True,
+            True,
+        ]
+    with pytest.raises(sa.exc.IntegrityError), database.transaction() as tx:
+        insert(tx, "c", kind=None)  # what is missing is not what is taken
+    assert count(database) == 4

@@ -1,0 +1,80 @@
+# SPDX-License-Identifier: Apache-2.0
+"""What the directory refuses, in one sentence each that says what to do next."""
+
+from etymon.kernel.errors import Conflict, NotFound, NotPermitted
+
+
+def person_unknown() -> NotFound:
+    """No active account has this id."""
+    return NotFound("person_unknown", "There is no active account of this person.")
+
+
+def principal_taken() -> Conflict:
+    """Another active account has this user principal name."""
+    return Conflict("user_principal_name_taken", "Another account has this user principal name. Choose another one.")
+
+
+def address_taken() -> Conflict:
+    """Another active account has this mail address; mail encrypted for it would be readable by two people."""
+    return Conflict("mail_address_taken", "Another account has this mail address. Remove it there first.")
+
+
+def group_unknown() -> NotFound:
+    """No group has this id."""
+    return NotFound("group_unknown", "There is no such group.")
+
+
+def group_name_taken() -> Conflict:
+    """Another group has this name."""
+    return Conflict("group_name_taken", "Another group has this name. Choose another one.")
+
+
+def not_a_member() -> NotFound:
+    """The person is not in the group."""
+    return NotFound("member_unknown", "This person is not a member of the group.")
+
+
+def roles_separated() -> Conflict:
+    """The person would hold two of administrator, officer and auditor."""
+    return Conflict(
+        "roles_separated",
+        "Administrator, officer and auditor are three different people. Give the role to somebody else.",
+    )
+
+
+def role_not_held() -> NotFound:
+    """The person does not hold the role."""
+    return NotFound("role_not_held", "This person does not hold the role.")
+
+
+def trust_entry_unknown() -> NotFound:
+    """No trust entry has this name."""
+    return NotFound("trust_entry_unknown", "There is no trust entry of this name.")
+
+
+def trust_entry_in_use() -> Conflict:
+    """Bindings under the entry would come to mean somebody else."""
+    return Conflict(
+        "trust_entry_in_use",
+        "Accounts are bound under this entry: its kind and identifier stay. Make an entry of another name.",
+    )
+
+
+def identifier_bound() -> Conflict:
+    """The identifier stands for somebody else."""
+    return Conflict("identifier_bound", "This card or credential is bound to another account. End that binding first.")
+
+
+def binding_unknown() -> NotFound:
+    """No live binding has this id."""
+    return NotFound("binding_unknown", "There is no such binding, or it has ended.")
+
+
+def code_refused() -> NotPermitted:
+    """The code is wrong, used, replaced, too old or was tried too often; which of these is not told."""
+    return NotPermitted("binding_code_refused", "This code is not valid, or no longer. Ask for a new one.")
+
+
+def not_a_card() -> NotPermitted:
+    """Only a card binds an account."""
+    return NotPermitted("wrong_certificate_kind", "A binding code is redeemed with a smart card. Present the card.")

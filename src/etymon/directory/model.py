@@ -1,0 +1,125 @@
+# SPDX-License-Identifier: Apache-2.0
+"""People, groups, roles and bindings as values."""
+
+import enum
+import re
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Final
+from uuid import UUID
+
+from etymon.kernel.errors import Malformed
+
+NAME_LIMIT: Final = 200
+PRINCIPAL_LIMIT: Final = 320
+"""Longest display name and user principal name, in characters."""
+ADDRESS_LIMIT: Final = 254
+"""Longest mail address (RFC 5321 §4.5.3.1.3 less its angle brackets), in characters."""
+ADDRESSES_LIMIT: Final = 10
+IDENTIFIER_LIMIT: Final = 320
+
+_PRINCIPAL: Final = re.compile(r"[^\s@]{1,200}@[^\s@]{1,119}")
+_ADDRESS: Final = re.compile(r"[A-Za-z0-9.!#$%&'*+/=?^_`{|}~-]{1,64}@[A-Za-z0-9.-]{1,189}")
+
+
+class Role(enum.Enum):
+    """What a person may do in the deployment (CP 5.2.1)."""
+
+    ADMINISTRATOR = "administrator"
+    OFFICER = "officer"
+    AUDITOR = "auditor"
+    OPERATOR = "operator"
+
+
+SEPARATED_ROLES: Final = frozenset({Role.ADMINISTRATOR, Role.OFFICER, Role.AUDITOR})
+"""No person holds two of these (CP 5.2.4)."""
+
+
+@dataclass(frozen=True, slots=True)
+class Person:
+    """Somebody with an account; `active` ends with the account and never comes back."""
+
+    id: UUID
+    user_principal_name: str
+    display_name: str
+    mail_addresses: tuple[str, ...]
+    active: bool
+
+    def __post_init__(self) -> None:
+        if not _PRINCIPAL.fullmatch(self.user_principal_name) or not self.user_principal_name.isprintable():
+            raise Malformed("user_principal_name", "A user principal name looks like name@organization.")
+        check_name(self.display_name)
+        if len(self.mail_addresses) > ADDRESSES_LIMIT:
+            raise Malformed("mail_addresses", f"A person has at most {ADDRESSES_LIMIT} mail addresses.")
+        for address in self.mail_addresses:
+            if len(address) > ADDRESS_LIMIT or not _ADDRESS.fullmatch(address):
+                raise Malformed("mail_addresses", "A mail address looks like name@host.")
+        if len({folded(address) for address in self.mail_addresses}) != len(self.mail_addresses):
+            raise Malformed("mail_addresses", "A mail address is given twice.")
+
+
+@dataclass(frozen=True, slots=True)
+class Group:
+    """People that policies and rules are assigned to."""
+
+    id: UUID
+    name: str
+    description: str = ""
+
+    def __post_init__(self) -> None:
+        check_name(self.name)
+        if len(self.description) > 1000 or not self.description.replace("\n", " ").isprintable():
+            raise Malformed("description", "A description is at most 1000 printable characters.")
+
+
+class BindingState(enum.Enum):
+    """Whether a binding opens the account."""
+
+    BOUND = "bound"
+    ENDED = "ended"
+
+
+@dataclass(frozen=True, slots=True)
+class Binding:
+    """What a trust entry's certificates are called by that stand for a person (SP 800-63B-4 §4.1.1).
+
+    Bindings are kept when they end: what was ever bound stays on record.
+    """
+
+    id: UUID
+    trust_entry: str
+    identifier: str
+    person_id: UUID
+    bound_at: datetime
+    ended_at: datetime | None
+
+    @property
+    def state(self) -> BindingState:
+        """Whether it opens the account."""
+        return BindingState.BOUND if self.ended_at is None else BindingState.ENDED
+
+
+@dataclass(frozen=True, slots=True)
+class PresentedCode:
+    """A binding code that was typed right and can be redeemed once."""
+
+    id: UUID
+    person_id: UUID
+    digest: bytes
+
+
+def folded(text: str) -> str:
+    """Return what names and addresses are compared by."""
+    return text.casefold()
+
+
+def check_name(name: str) -> None:
+    """Raise `Malformed` unless `name` is one printable line that is not blank."""
+    if not name.strip() or len(name) > NAME_LIMIT or not name.isprintable():
+        raise Malformed("name", f"A name is one line of at most {NAME_LIMIT} printable characters.")
+
+
+def check_identifier(identifier: str) -> None:
+    """Raise `Malformed` unless `identifier` is what path validation may have read from a certificate."""
+    if not identifier or len(identifier) > IDENTIFIER_LIMIT or not identifier.isprintable():
+        raise Malformed("identifier", f"An identifier has 1 to {IDENTIFIER_LIMIT} printable characters.")

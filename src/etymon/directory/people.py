@@ -1,0 +1,103 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Accounts of people: made by an administrator, changed, ended for good."""
+
+from collections.abc import Sequence
+from dataclasses import replace
+from typing import Final
+from uuid import UUID
+
+from etymon.audit.model import Fact
+from etymon.directory.dependencies import Recording, record
+from etymon.directory.model import Person
+from etymon.directory.store import bindings as binding_store
+from etymon.directory.store import groups as group_store
+from etymon.directory.store import people as store
+from etymon.kernel.entropy import random_id
+from etymon.storage import jobs
+from etymon.storage.database import Transaction
+
+ACCOUNT_ENDED_JOB: Final = "directory.account_ended"
+"""Payload: `person_id`, `reason`. Every credential of the person has to end (SP 800-157r1 §2.4: all of them)."""
+
+PAGE_LIMIT: Final = 200
+
+
+def create(
+    tx: Transaction,
+    deps: Recording,
+    *,
+    user_principal_name: str,
+    display_name: str,
+    mail_addresses: Sequence[str] = (),
+    actor: str,
+) -> Person:
+    """Return a new active person; `Conflict` when the name or an address is another active account's."""
+    person = Person(
+        id=random_id(deps.entropy),
+        user_principal_name=user_principal_name,
+        display_name=display_name,
+        mail_addresses=tuple(mail_addresses),
+        active=True,
+    )
+    store.add(tx, person, deps.clock.now())
+    facts = {"user_principal_name": user_principal_name}
+    record(tx, deps, "person:created", actor=actor, subject=f"person:{person.id}", facts=facts)
+    return person
+
+
+def update(
+    tx: Transaction,
+    deps: Recording,
+    person_id: UUID,
+    *,
+    user_principal_name: str | None = None,
+    display_name: str | None = None,
+    mail_addresses: Sequence[str] | None = None,
+    actor: str,
+) -> Person:
+    """Return an active person with what was given changed; `NotFound` for an account that ended."""
+    before = store.locked(tx, person_id)
+    after = replace(
+        before,
+        user_principal_name=before.user_principal_name if user_principal_name is None else user_principal_name,
+        display_name=before.display_name if display_name is None else display_name,
+        mail_addresses=before.mail_addresses if mail_addresses is None else tuple(mail_addresses),
+    )
+    if after == before:
+        return before
+    store.replace(tx, after, deps.clock.now())
+    fields = ("user_principal_name", "display_name", "mail_addresses")
+    changed = ",".join(name for name in fields if getattr(before, name) != getattr(after, name))
+    record(tx, deps, "person:updated", actor=actor, subject=f"person:{person_id}", facts={"changed": changed})
+    return after
+
+
+def end_account(tx: Transaction, deps: Recording, person_id: UUID, *, reason: str, actor: str) -> None:
+    """End an account with its bindings, roles and memberships, and have all its credentials ended.
+
+    `NotFound` when there is no active account: an account ends once.
+    """
+    now = deps.clock.now()
+    store.end(tx, person_id, now)
+    ended = binding_store.end_bindings_of(tx, person_id, now)
+    binding_store.replace_codes(tx, person_id)
+    group_store.leave_all(tx, person_id)
+    payload: dict[str, jobs.JSONValue] = {"person_id": str(person_id), "reason": reason}
+    jobs.enqueue(tx, deps.clock, deps.entropy, ACCOUNT_ENDED_JOB, payload)
+    facts: dict[str, Fact] = {"reason": reason, "bindings_ended": ended}
+    record(tx, deps, "person:ended", actor=actor, subject=f"person:{person_id}", facts=facts)
+
+
+def find(tx: Transaction, person_id: UUID) -> Person | None:
+    """Return a person, `active` or not."""
+    return store.find(tx, person_id)
+
+
+def by_user_principal_name(tx: Transaction, user_principal_name: str) -> Person | None:
+    """Return the active person of a name, in whatever case."""
+    return store.by_user_principal_name(tx, user_principal_name)
+
+
+def page(tx: Transaction, *, after: UUID | None = None, prefix: str = "", limit: int = 50) -> list[Person]:
+    """Return active people by user principal name, at most `PAGE_LIMIT`; `after` is the last one already seen."""
+    return store.page(tx, after=after, prefix=prefix, limit=min(limit, PAGE_LIMIT))

@@ -1,0 +1,56 @@
+# SPDX-License-Identifier: Apache-2.0
+"""The trust entries of the deployment."""
+
+from typing import Final
+
+from etymon.audit.model import Fact
+from etymon.directory.dependencies import Recording, record
+from etymon.directory.errors import trust_entry_in_use, trust_entry_unknown
+from etymon.directory.store import bindings as store
+from etymon.pki.certificate import thumbprint
+from etymon.pki.trust_entry import TrustEntry, TrustKind
+from etymon.storage.database import Transaction
+
+ANCHORS_NAMED: Final = 8
+"""Anchors whose thumbprints go into the audit event."""
+
+
+def save(tx: Transaction, deps: Recording, entry: TrustEntry, *, actor: str) -> None:
+    """Save an entry, new or in place of the one of its name; nothing happens when it is the same.
+
+    `Conflict` when accounts are bound under the entry and its kind or identifier would change: the same text would
+    come to name somebody else.
+    """
+    before = store.locked_entry(tx, entry.name)
+    if before == entry:
+        return
+    names_others = before is not None and (before.kind, before.identifier) != (entry.kind, entry.identifier)
+    if names_others and store.has_bindings(tx, entry.name):
+        raise trust_entry_in_use()
+    store.save_entry(tx, entry, deps.clock.now())
+    anchors = ",".join(thumbprint(anchor).hex() for anchor in entry.anchors[:ANCHORS_NAMED])
+    facts: dict[str, Fact] = {"kind": entry.kind.value, "anchor_count": len(entry.anchors), "anchor_sha256": anchors}
+    record(tx, deps, "trust_entry:saved", actor=actor, subject=f"trust_entry:{entry.name}", facts=facts)
+
+
+def remove(tx: Transaction, deps: Recording, name: str, *, actor: str) -> None:
+    """Remove an entry and end the bindings under it, so that a later entry of its name does not inherit them."""
+    now = deps.clock.now()
+    if not store.remove_entry(tx, name, now):
+        raise trust_entry_unknown()
+    ended = store.end_bindings_under(tx, name, now)
+    facts = {"bindings_ended": ended}
+    record(tx, deps, "trust_entry:removed", actor=actor, subject=f"trust_entry:{name}", facts=facts)
+
+
+def entries(tx: Transaction, kind: TrustKind | None = None) -> tuple[TrustEntry, ...]:
+    """Return the entries, or those of one kind, by name."""
+    return tuple(store.entries(tx, kind))
+
+
+def entry(tx: Transaction, name: str) -> TrustEntry:
+    """Return an entry; `NotFound` when there is none of the name."""
+    found = store.entry(tx, name)
+    if found is None:
+        raise trust_entry_unknown()
+    return found
