@@ -28,7 +28,7 @@ RESPONDER: Final = frozenset({"ocsp-responder"})
 _CARD_POLICIES: Final = ("piv-authentication", "card-authentication", "subscriber", "content-signing")
 
 
-def deployment(organization: SubjectNames, key_type: KeyType = KeyType.P384) -> tuple[NewAuthority, ...]:
+def deployment(organization: SubjectNames, key_type: KeyType = KeyType.P256) -> tuple[NewAuthority, ...]:
     """Return the three hierarchies of a deployment, each with a root of its own: derived, device, tls."""
     return (
         *_pair(
@@ -51,7 +51,7 @@ def deployment(organization: SubjectNames, key_type: KeyType = KeyType.P384) -> 
     )
 
 
-def card_issuer(organization: SubjectNames, key_type: KeyType = KeyType.P384) -> tuple[NewAuthority, ...]:
+def card_issuer(organization: SubjectNames, key_type: KeyType = KeyType.P256) -> tuple[NewAuthority, ...]:
     """Return the hierarchy of an issuer of cards: root, intermediate and issuing authority."""
     root, issuing = _pair("card", "Card", organization, key_type, profiles=CARD_PROFILES, policies=_CARD_POLICIES)
     intermediate = replace(

@@ -55,12 +55,6 @@ def find_authority(tx: Transaction, name: str) -> Authority | None:
     return _authority(row) if row else None
 
 
-def find_authority_by_key(tx: Transaction, spki_sha256: bytes) -> Authority | None:
-    """Return the authority that signs with a key."""
-    row = tx.execute(_select_authorities().where(authorities.c.spki_sha256 == spki_sha256)).one_or_none()
-    return _authority(row) if row else None
-
-
 def authority_names(tx: Transaction) -> tuple[str, ...]:
     """Return the names of all authorities."""
     return tuple(tx.scalars(sa.select(authorities.c.name).order_by(authorities.c.name)))
@@ -113,6 +107,16 @@ def find_by_serial(tx: Transaction, ca: str, serial: int) -> CertificateRecord |
 def find_by_thumbprint(tx: Transaction, thumbprint: bytes) -> CertificateRecord | None:
     """Return the issued certificate whose DER has this SHA-256."""
     return _one(tx, certificates.c.thumbprint == thumbprint)
+
+
+def state_of_issued(tx: Transaction, thumbprint: bytes, issuer_spki_sha256: bytes) -> CertificateState | None:
+    """Return the state of the certificate with this SHA-256 of its DER, if the authority of this key issued it."""
+    state = tx.scalar(
+        sa.select(certificates.c.state)
+        .join(authorities, authorities.c.name == certificates.c.ca)
+        .where(certificates.c.thumbprint == thumbprint, authorities.c.spki_sha256 == issuer_spki_sha256)
+    )
+    return None if state is None else CertificateState(state)
 
 
 def newest_responder(tx: Transaction, ca: str, now: datetime) -> CertificateRecord | None:

@@ -5,7 +5,7 @@ import math
 from datetime import UTC, datetime
 from typing import Final
 
-from cryptography.hazmat.primitives.asymmetric import rsa
+from cryptography.hazmat.primitives.asymmetric import ec, rsa
 
 from etymon.kernel.errors import Malformed
 from etymon.pki.algorithms import RSA_PUBLIC_EXPONENT, KeyType, PublicKey, key_type
@@ -19,8 +19,12 @@ SMALL_PRIMES: Final = (
 )  # fmt: skip
 """Divisors that no modulus has, and modulo which every key of the ROCA structure is a power of 65537."""
 
+SMALLEST_RSA_BITS: Final = 2048
+
 FERMAT_ROUNDS: Final = 100
 """Steps after which two primes count as far enough apart (the FIPS 186-5 distance needs many more)."""
+
+_CURVES: Final = (ec.SECP256R1, ec.SECP384R1, ec.SECP521R1)
 
 
 def check(public_key: object, *, expires: datetime | None = None) -> PublicKey:
@@ -74,3 +78,15 @@ def _powers(prime: int) -> frozenset[int]:
         powers.add(power)
         power = power * RSA_PUBLIC_EXPONENT % prime
     return frozenset(powers)
+
+
+def check_issuer(public_key: object) -> PublicKey:
+    """Return the key of somebody else's authority or responder if its signatures count.
+
+    RSA of 2048 bits and more, and the NIST prime curves; `Malformed` `weak_key` otherwise.
+    """
+    if isinstance(public_key, rsa.RSAPublicKey) and public_key.key_size >= SMALLEST_RSA_BITS:
+        return public_key
+    if isinstance(public_key, ec.EllipticCurvePublicKey) and isinstance(public_key.curve, _CURVES):
+        return public_key
+    raise Malformed("weak_key", "An authority's key is too weak. Tell whoever issued the certificate.")
