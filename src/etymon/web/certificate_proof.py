@@ -5,7 +5,7 @@ The mechanism is shared; the judge and the table are the service's own. `P` is w
 certificate that its judge accepted.
 """
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Collection, Mapping
 from contextlib import AbstractContextManager
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
@@ -163,7 +163,9 @@ class CertificateProof:
         response.delete_cookie(self.cookie_name, path="/", secure=True, httponly=True, samesite="lax")
         return response
 
-    def certauth_routes(self, open_store: OpenStore[P], judge: Judge[P], pages: Pages) -> list[BaseRoute]:
+    def certauth_routes(
+        self, open_store: OpenStore[P], judge: Judge[P], pages: Pages, *, proxies: Collection[str] = ()
+    ) -> list[BaseRoute]:
         """Return the routes of the certauth listener: one page, which sets no cookie and reads none."""
 
         def prove(request: Request) -> Response:
@@ -201,7 +203,13 @@ class CertificateProof:
             )
 
         return [
-            endpoint(f"/{self.service}/certauth", prove, methods=["GET"], errors=_CertauthErrors(self, pages)),
+            endpoint(
+                f"/{self.service}/certauth",
+                prove,
+                methods=["GET"],
+                errors=_CertauthErrors(self, pages),
+                proxies=proxies,
+            ),
             *pages.static_routes(),
         ]
 

@@ -117,7 +117,7 @@ async def _read(request: ASGIRequest, limit: int, proxies: Collection[str]) -> R
         body += chunk
         if len(body) > limit:
             raise TooLarge("body_too_large", f"The body may have at most {limit} bytes.")
-    address = request.client.host if request.client else ""
+    neighbour = request.client.host if request.client else ""
     headers = {name.lower(): value for name, value in request.headers.items()}
     return Request(
         method=request.method,
@@ -127,10 +127,17 @@ async def _read(request: ASGIRequest, limit: int, proxies: Collection[str]) -> R
         headers=headers,
         cookies=request.cookies,
         body=bytes(body),
-        peer=_peer(request) or from_proxy(headers, address, proxies),
-        client_address=address,
+        peer=_peer(request) or from_proxy(headers, neighbour, proxies),
+        client_address=_client_address(headers, neighbour, proxies),
         query_string=request.url.query,
     )
+
+
+def _client_address(headers: Mapping[str, str], neighbour: str, proxies: Collection[str]) -> str:
+    """Return the client's address: the neighbour's, or the one that a configured proxy added last."""
+    if neighbour in proxies:
+        return headers.get("x-forwarded-for", "").rpartition(",")[2].strip() or neighbour
+    return neighbour
 
 
 def _peer(request: ASGIRequest) -> PeerCertificate | None:

@@ -78,20 +78,22 @@ class Pages:
     def page(
         self,
         template: str,
+        values: Mapping[str, object] | None = None,
+        /,
         *,
         status: int = 200,
         visit: Visit | None = None,
         request: Request | None = None,
         headers: Mapping[str, str] | None = None,
         form_targets: Sequence[str] = (),
-        **values: object,
+        **further_values: object,
     ) -> Response:
         """Return a page. With a `visit`, forms get its anti-forgery token and a new browser its cookie."""
         language, translations = self._language(request)
         token = self.sessions.csrf_token(visit) if self.sessions is not None and visit is not None else ""
         text = self._environment.get_template(template)
         body = text.render(
-            values,
+            dict(values or {}) | further_values,
             branding=self.branding,
             csrf_token=token,
             language=language,

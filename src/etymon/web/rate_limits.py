@@ -9,12 +9,12 @@ import threading
 from datetime import datetime, timedelta
 from typing import Final, NamedTuple, Protocol
 
-from limits import RateLimitItem, parse
 from limits.storage import Storage
 from limits.strategies import FixedWindowRateLimiter
 
 from etymon.kernel.clock import Clock
 from etymon.kernel.errors import Throttled
+from limits import RateLimitItem, parse
 
 MOST_COUNTERS_IN_MEMORY: Final = 100_000
 
@@ -100,6 +100,11 @@ class RateLimit:
         """Count a try. Raises Throttled when it is one too many."""
         if not self._limiter.hit(self._item, self._name, *identifiers):
             raise self._refusal(identifiers)
+
+    def give_back(self, *identifiers: str) -> None:
+        """Take back a counted try that was none: count before a secret is compared, give back when it was right."""
+        window = timedelta(seconds=self._item.get_expiry())
+        self._counters.increase(self._item.key_for(self._name, *identifiers), window, -1)
 
     def forget(self, *identifiers: str) -> None:
         """Let all tries be as if they had not been."""

@@ -1,0 +1,1 @@
+"""The identity provider: smart-card sign-in, device authorization and OpenID Connect."""

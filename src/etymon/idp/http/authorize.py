@@ -1,0 +1,97 @@
+# SPDX-License-Identifier: Apache-2.0
+"""The authorization endpoint, and the sign-in page that it shows where nobody fitting is signed in."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from urllib.parse import parse_qsl, urlencode
+
+from starlette.responses import RedirectResponse, Response
+from starlette.routing import BaseRoute
+
+from etymon.idp import authorization_code, sign_in
+from etymon.idp.authorization_code import AuthorizationRequest
+from etymon.idp.errors import login_required
+from etymon.idp.http.site import Site, Visiting
+from etymon.idp.model import Purpose
+from etymon.kernel.errors import EtymonError, Malformed, NotPermitted
+from etymon.web.exchange import Request
+
+PATH = "/idp/authorize"
+ACCOUNT_PATH = "/idp/account"
+
+
+def routes(site: Site) -> list[BaseRoute]:
+    """Return the routes of the authorization endpoint and of signing in."""
+    face = _Face(site)
+    return [
+        site.route(PATH, face.authorize, methods=["GET"]),
+        site.route(PATH, face.authorize_by_form, methods=["POST"]),
+        site.route("/idp/sign-in", face.sign_in, methods=["POST"]),
+    ]
+
+
+@dataclass(frozen=True, slots=True)
+class _Face:
+    site: Site
+
+    def authorize(self, request: Request) -> Response:
+        """RFC 6749 §4.1.1, OpenID Connect Core §3.1.2.1."""
+        deps = self.site.deps
+        parameters = request.parameters()
+        with self.site.visiting(request) as visiting:
+            to = authorization_code.destination(visiting.tx, parameters)
+            try:
+                asked = authorization_code.read(parameters, to)
+                who = sign_in.signed_in(visiting.tx, visiting.visit)
+                if who is None or not asked.takes(who, deps.clock.now()):
+                    return self._ask(visiting, asked, parameters)
+                code = authorization_code.issue(visiting.tx, deps, asked, who)
+            except (Malformed, NotPermitted) as error:
+                location = to.refusal(deps.issuer, error)
+            else:
+                location = to.location(deps.issuer, {"code": code.reveal()})
+            response = RedirectResponse(location, 303, {"Cache-Control": "no-store", "Referrer-Policy": "no-referrer"})
+            return self.site.sessions.remember(response, visiting.visit)
+
+    def authorize_by_form(self, request: Request) -> Response:
+        """Take the same request as a form. A page of another site sent it, so that no cookie came with it: go round."""
+        return RedirectResponse(f"{PATH}?{urlencode(request.form())}", 303, {"Cache-Control": "no-store"})
+
+    def sign_in(self, request: Request) -> Response:
+        """Send the browser to certauth, and from there to where it wanted to go."""
+        with self.site.submitted(request) as (visiting, form):
+            wanted = form.get("continue", "")
+            if not wanted.startswith(f"{PATH}?"):
+                return self.site.prove(
+                    visiting, purpose=Purpose.SIGN_IN.value, continue_at=ACCOUNT_PATH, back_at=ACCOUNT_PATH
+                )
+            parameters = dict(parse_qsl(wanted.partition("?")[2], keep_blank_values=True))
+            to = authorization_code.destination(visiting.tx, parameters)
+            asked = authorization_code.read(parameters, to)
+            purpose = Purpose.SIGN_IN_WITH_CARD if asked.card_only else Purpose.SIGN_IN
+            return self.site.prove(
+                visiting,
+                purpose=purpose.value,
+                continue_at=wanted,
+                back_at=wanted,
+                form_targets=(to.form_target,),
+            )
+
+    def _ask(self, visiting: Visiting, asked: AuthorizationRequest, parameters: Mapping[str, str]) -> Response:
+        if "none" in asked.prompt:
+            raise _login_required()
+        # what asks for a fresh sign-in has been answered when the browser comes back
+        fresh = {name: value for name, value in parameters.items() if name not in {"prompt", "max_age"}}
+        return self.site.page(
+            visiting,
+            "sign_in.html",
+            {
+                "client": asked.destination.client.name,
+                "card_only": asked.card_only,
+                "continue_at": f"{PATH}?{urlencode(fresh)}",
+            },
+        )
+
+
+def _login_required() -> EtymonError:
+    return login_required("Nobody is signed in here in the way that is asked for.")

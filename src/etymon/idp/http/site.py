@@ -1,0 +1,175 @@
+# SPDX-License-Identifier: Apache-2.0
+"""What every face of the identity provider works with: pages, sessions, the certificate hand-off."""
+
+import ipaddress
+from collections.abc import Callable, Collection, Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import dataclass
+from uuid import UUID
+
+from starlette.responses import RedirectResponse, Response
+from starlette.routing import BaseRoute, Route
+
+from etymon.idp import card_authentication, sign_in
+from etymon.idp.dependencies import Dependencies
+from etymon.idp.model import ProvenCertificate
+from etymon.idp.store.proofs import ProofTable
+from etymon.idp.store.sessions import SessionTable
+from etymon.kernel.errors import EtymonError, NotFound
+from etymon.storage.database import Transaction
+from etymon.web import csrf
+from etymon.web.certificate_proof import CertificateProof
+from etymon.web.exchange import Request, endpoint
+from etymon.web.pages import PageErrors, Pages
+from etymon.web.problem import ErrorFace
+from etymon.web.rate_limits import RateLimit
+from etymon.web.sessions import Sessions, Visit
+
+
+@dataclass(frozen=True, slots=True)
+class Visiting:
+    """A request of a browser inside a transaction."""
+
+    tx: Transaction
+    request: Request
+    visit: Visit
+    browser: str
+
+
+@dataclass(frozen=True, slots=True)
+class Site:
+    """The identity provider's site."""
+
+    deps: Dependencies
+    sessions: Sessions
+    pages: Pages
+    proof: CertificateProof
+
+    @classmethod
+    def of(cls, deps: Dependencies) -> "Site":
+        """Return the site made of `deps`."""
+        sessions = sign_in.sessions(deps)
+        pages = Pages(
+            "etymon.idp",
+            deps.branding,
+            sessions,
+            translations=deps.translations,
+            form_targets=(deps.certauth_url,),
+        )
+        proof = CertificateProof("idp", deps.site_url, deps.certauth_url, deps.digest_key, deps.clock, deps.entropy)
+        return cls(deps, sessions, pages, proof)
+
+    @contextmanager
+    def visiting(self, request: Request) -> Iterator[Visiting]:
+        """Open a transaction in which the browser is known."""
+        with self.deps.database.transaction() as tx:
+            visit = self.sessions.visit(SessionTable(tx), request)
+            yield Visiting(tx, request, visit, self.sessions.browser(visit))
+
+    @contextmanager
+    def submitted(self, request: Request) -> Iterator[tuple[Visiting, dict[str, str]]]:
+        """Open a transaction for a form that one of our pages sent; refuse every other form."""
+        with self.visiting(request) as visiting:
+            form = csrf.require_own_form(request, self.sessions, visiting.visit, self.deps.site_url)
+            yield visiting, dict(form)
+
+    def page(
+        self, visiting: Visiting, template: str, values: Mapping[str, object] | None = None, *, status: int = 200
+    ) -> Response:
+        """Return a page for this browser."""
+        return self.pages.page(template, values, status=status, visit=visiting.visit, request=visiting.request)
+
+    def go(self, visit: Visit, path: str) -> Response:
+        """Send the browser on to a path of this site."""
+        response = RedirectResponse(path, 303, {"Cache-Control": "no-store"})
+        return self.sessions.remember(response, visit)
+
+    def prove(
+        self,
+        visiting: Visiting,
+        *,
+        purpose: str,
+        continue_at: str,
+        back_at: str,
+        form_targets: tuple[str, ...] = (),
+    ) -> Response:
+        """Send the browser to certauth."""
+        response = self.proof.begin(
+            ProofTable(visiting.tx),
+            purpose=purpose,
+            continue_at=continue_at,
+            back_at=back_at,
+            form_targets=form_targets,
+        )
+        return self.sessions.remember(response, visiting.visit)
+
+    def limited(self, limit: RateLimit, visiting: Visiting) -> "Tries":
+        """Return the tries of this browser and this address under a limit."""
+        return Tries(limit, (f"browser {visiting.browser}", f"address {_network(visiting.request.client_address)}"))
+
+    def route(
+        self,
+        path: str,
+        handler: Callable[[Request], Response],
+        *,
+        methods: Collection[str],
+        errors: ErrorFace | None = None,
+    ) -> Route:
+        """Return a route whose errors are pages, unless told otherwise."""
+        face = errors or PageErrors(self.pages, home="/idp/account")
+        return endpoint(path, handler, methods=methods, errors=face, proxies=self.deps.proxies)
+
+    def certauth_routes(self) -> list[BaseRoute]:
+        """Return the routes of the certauth listener."""
+
+        @contextmanager
+        def open_store() -> Iterator[ProofTable]:
+            with self.deps.database.transaction() as tx:
+                yield ProofTable(tx)
+
+        def judge(der: bytes, purpose: str) -> ProvenCertificate:
+            return card_authentication.judge(self.deps, der, purpose)
+
+        return self.proof.certauth_routes(open_store, judge, self.pages, proxies=self.deps.proxies)
+
+
+@dataclass(frozen=True, slots=True)
+class Tries:
+    """Guesses of one browser and one address. They are counted before the guess is looked at."""
+
+    limit: RateLimit
+    identifiers: tuple[str, ...]
+
+    def count(self) -> None:
+        """Count a guess against each; raises Throttled."""
+        for identifier in self.identifiers:
+            self.limit.count(identifier)
+
+    def give_back(self) -> None:
+        """The guess was right: it does not count."""
+        for identifier in self.identifiers:
+            self.limit.give_back(identifier)
+
+
+def uuid_of(text: str, error: EtymonError) -> UUID:
+    """Return the id that `text` is; raises `error` when it is none."""
+    try:
+        return UUID(text)
+    except ValueError:
+        raise error from None
+
+
+def not_found() -> NotFound:
+    """There is nothing at this address."""
+    return NotFound("page_unknown", "There is nothing here: the address is wrong, or its time is over.")
+
+
+def _network(address: str) -> str:
+    """Return the address, of IPv6 its /64: that is what one household has."""
+    try:
+        parsed = ipaddress.ip_address(address)
+    except ValueError:
+        return address
+    if isinstance(parsed, ipaddress.IPv6Address) and parsed.ipv4_mapped is None:
+        return str(ipaddress.ip_network((parsed, 64), strict=False))
+    return str(parsed)

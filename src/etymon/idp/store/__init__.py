@@ -1,0 +1,1 @@
+"""The only SQL of the identity provider. Stores take a transaction and never commit."""

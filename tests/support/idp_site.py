@@ -1,0 +1,404 @@
+# SPDX-License-Identifier: Apache-2.0
+"""An identity provider alone, over real TLS on loopback, with people, cards and clients to try it with."""
+
+import asyncio
+import ssl
+import threading
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+from pathlib import Path
+from typing import Any, Final
+
+import httpx
+from cryptography.hazmat.primitives import serialization
+from cryptography.hazmat.primitives.asymmetric import ec
+from joserfc import jwt
+from joserfc.jwk import ECKey
+from starlette.applications import Starlette
+from starlette.types import Receive, Scope, Send
+
+from etymon.directory import bindings, roles, trust
+from etymon.directory.model import Person, Role
+from etymon.idp import clients
+from etymon.idp.dependencies import Dependencies
+from etymon.idp.http import certauth_routes, site_routes
+from etymon.idp.model import Client, ClientAuthentication, DeviceAuthorizationKind
+from etymon.idp.signing_keys import SigningKey
+from etymon.kernel.clock import Clock
+from etymon.kernel.entropy import SystemEntropy, random_id
+from etymon.kernel.secret import DigestKey, Secret
+from etymon.pki.status import StatusSource
+from etymon.pki.trust_entry import IdentifierKind, TrustEntry, TrustKind
+from etymon.storage.database import Database
+from etymon.storage.jobs import Job, claim
+from etymon.web.branding import Branding
+from etymon.web.listeners import ClientCertificate, Listener, Listeners, ServerIdentity
+from support import declared_pki
+from support.browser import Browser, Page
+from support.card_issuer import Authority, authority, server_certificate
+from support.clock import TurnedClock
+from support.declared_pki import Certified
+from support.directory_site import ADMINISTRATOR, DirectorySite
+
+START_LIMIT_SECONDS: Final = 30
+DERIVED_POLICY: Final = "2.999.7.40"
+ADMIN_TOOL: Final = "etymon-administration"
+PHONE: Final = "etymon-phone"
+WEB_APPLICATION: Final = "https://app.test/"
+CALLBACK: Final = "https://app.test/callback"
+ALL_SCOPES: Final = frozenset({"openid", "profile", "email", "offline_access"})
+
+
+def signing_pem() -> bytes:
+    key = ec.generate_private_key(ec.SECP256R1())
+    return key.private_bytes(
+        serialization.Encoding.PEM, serialization.PrivateFormat.PKCS8, serialization.NoEncryption()
+    )
+
+
+def public_jwk(key: ECKey) -> dict[str, str]:
+    return {name: str(value) for name, value in key.as_dict(private=False).items()}
+
+
+@dataclass(frozen=True, slots=True)
+class Files:
+    """PEM files of the TLS server and of the authorities its clients come from."""
+
+    directory: Path
+    tls: Authority
+    server: ServerIdentity
+
+    @classmethod
+    def in_(cls, directory: Path) -> "Files":
+        tls = authority("Test TLS CA")
+        certificate, key = server_certificate(tls, dns=("localhost",), addresses=("127.0.0.1",))
+        chain, private = directory / "server.pem", directory / "server.key"
+        chain.write_bytes(pem(Certified(certificate, key)))
+        private.write_bytes(key_pem(Certified(certificate, key)))
+        (directory / "tls-ca.pem").write_bytes(pem(Certified(tls.certificate, tls.key)))
+        return cls(directory, tls, ServerIdentity(str(chain), str(private)))
+
+    @property
+    def anchor(self) -> Path:
+        return self.directory / "tls-ca.pem"
+
+    def trusting(self) -> ssl.SSLContext:
+        """Return a client context that trusts the server and shows nothing."""
+        return ssl.create_default_context(cafile=str(self.anchor))
+
+    def showing(self, certified: Certified) -> ssl.SSLContext:
+        """Return a client context that shows a certificate."""
+        context = self.trusting()
+        name = f"client-{certified.certificate.serial_number}.pem"
+        file = self.directory / name
+        file.write_bytes(pem(certified) + key_pem(certified))
+        context.load_cert_chain(str(file))
+        return context
+
+
+def pem(certified: Certified) -> bytes:
+    return certified.certificate.public_bytes(serialization.Encoding.PEM)
+
+
+def key_pem(certified: Certified) -> bytes:
+    return certified.key.private_bytes(
+        serialization.Encoding.PEM, serialization.PrivateFormat.PKCS8, serialization.NoEncryption()
+    )
+
+
+@contextmanager
+def listening(
+    files: Files, client_cas: str, apps: Callable[[str, str], tuple[Starlette, Starlette]]
+) -> Iterator[tuple[str, str]]:
+    """Serve site and certauth on ports of their own; `apps` makes them once their addresses are known."""
+    made: dict[str, Starlette] = {}
+
+    def late(name: str) -> Callable[[Scope, Receive, Send], Any]:
+        async def app(scope: Scope, receive: Receive, send: Send) -> None:
+            await made[name](scope, receive, send)
+
+        return app
+
+    listeners = Listeners(
+        [
+            Listener("site", late("site"), "127.0.0.1", 0, files.server),
+            Listener(
+                "certauth",
+                late("certauth"),
+                "127.0.0.1",
+                0,
+                files.server,
+                ClientCertificate.OPTIONAL,
+                client_cas,
+                keep_alive=False,
+                tls13_only=True,
+            ),
+        ]
+    )
+    thread = threading.Thread(target=lambda: asyncio.run(listeners.run()), daemon=True)
+    thread.start()
+    started = threading.Event()
+    for _ in range(START_LIMIT_SECONDS * 100):
+        if listeners.started or not thread.is_alive():
+            break
+        started.wait(0.01)
+    assert listeners.started
+    ports = listeners.ports()
+    site_url, certauth_url = (f"https://127.0.0.1:{ports[name]}" for name in ("site", "certauth"))
+    made["site"], made["certauth"] = apps(site_url, certauth_url)
+    try:
+        yield site_url, certauth_url
+    finally:
+        listeners.stop()
+        thread.join()
+
+
+def applications(deps: Dependencies) -> tuple[Starlette, Starlette]:
+    return Starlette(routes=site_routes(deps)), Starlette(routes=certauth_routes(deps))
+
+
+@dataclass(frozen=True, slots=True)
+class Holder:
+    """A person and the certificate that signs them in."""
+
+    person: Person
+    certified: Certified
+
+
+class IdPSite:
+    """A running identity provider and everybody around it."""
+
+    def __init__(
+        self,
+        database: Database,
+        clock: TurnedClock,
+        files: Files,
+        *,
+        status_of: Callable[[TrustEntry], StatusSource] | None = None,
+    ) -> None:
+        self.database, self.clock, self.files = database, clock, files
+        self.entropy = SystemEntropy()
+        self.directory = DirectorySite(database, clock, self.entropy)
+        self.cards = declared_pki.root(clock.now(), "Agency Card CA")
+        self.derived = declared_pki.root(clock.now(), "Agency Derived CA")
+        self.strangers = declared_pki.root(clock.now(), "Strangers CA")
+        self.endpoint_manager = ECKey.generate_key("P-256")
+        self.signing_key = SigningKey.from_pem(Secret(signing_pem()))
+        self.digest_key = DigestKey(Secret(bytes(range(32))))
+        self.status_of = status_of or (lambda _: declared_pki.AllGood())
+        self.deps: Dependencies
+        self._browsers: list[Browser] = []
+        self._trust()
+
+    @contextmanager
+    def running(self) -> Iterator["IdPSite"]:
+        client_cas = b"".join(pem(ca) for ca in (self.cards, self.derived, self.strangers)).decode()
+        with listening(self.files, client_cas, self._applications):
+            self._register()
+            try:
+                yield self
+            finally:
+                for browser in self._browsers:
+                    browser.close()
+
+    def _applications(self, site_url: str, certauth_url: str) -> tuple[Starlette, Starlette]:
+        self.deps = Dependencies(
+            database=self.database,
+            clock=self.clock,
+            entropy=self.entropy,
+            digest_key=self.digest_key,
+            site_url=site_url,
+            certauth_url=certauth_url,
+            branding=Branding("Test Agency"),
+            signing_key=self.signing_key,
+            status_of=self.status_of,
+        )
+        return applications(self.deps)
+
+    # ---- people, cards, credentials
+
+    def _trust(self) -> None:
+        for ca, kind, name, policy in (
+            (self.cards, TrustKind.CARD, "cards", declared_pki.CARD_POLICY),
+            (self.derived, TrustKind.DERIVED, "derived", DERIVED_POLICY),
+        ):
+            entry = declared_pki.entry(
+                ca,
+                kind=kind,
+                name=name,
+                policies=(policy,),
+                identifier=IdentifierKind.UPN,
+                upn_suffixes=("example.test",),
+            )
+            with self.database.transaction() as tx:
+                trust.save(tx, self.directory.deps, entry, actor=ADMINISTRATOR)
+
+    def card(self, name: str = "alice", **wrong: Any) -> Certified:
+        """Return a card's authentication certificate, bound to nobody; `wrong` changes how it is made."""
+        return self.cards.issue(self.clock.now(), name.title(), **{"upn": f"{name}@example.test", **wrong})
+
+    def credential(self, name: str = "alice", **wrong: Any) -> Certified:
+        """Return a derived authentication certificate, bound to nobody."""
+        values = {"upn": f"{name}@example.test", "policies": (DERIVED_POLICY,), **wrong}
+        return self.derived.issue(self.clock.now(), name.title(), **values)
+
+    def cardholder(self, name: str = "alice", *roles_: Role, **wrong: Any) -> Holder:
+        """Return a person with a card that is bound to them."""
+        person = self.directory.person(name)
+        self.bind("cards", name, person)
+        with self.database.transaction() as tx:
+            for role in roles_:
+                roles.assign(tx, self.directory.deps, person.id, role, actor=ADMINISTRATOR)
+        return Holder(person, self.card(name, **wrong))
+
+    def derived_holder(self, holder: Holder) -> Holder:
+        """Return the same person with a derived credential."""
+        name = holder.person.user_principal_name.partition("@")[0]
+        self.bind("derived", name, holder.person)
+        return Holder(holder.person, self.credential(name))
+
+    def bind(self, entry: str, name: str, person: Person) -> None:
+        with self.database.transaction() as tx:
+            bindings.bind(
+                tx,
+                self.directory.deps,
+                trust_entry=entry,
+                identifier=f"{name}@example.test",
+                person_id=person.id,
+                actor=ADMINISTRATOR,
+            )
+
+    # ---- clients
+
+    def _register(self) -> None:
+        self.register(
+            Client(
+                ADMIN_TOOL,
+                "Administration tool",
+                ("http://127.0.0.1/callback",),
+                scopes=ALL_SCOPES | {"administration"},
+                device_authorization=DeviceAuthorizationKind.OPEN,
+            )
+        )
+        self.register(
+            Client(
+                PHONE,
+                "Phone set-up",
+                scopes=frozenset({"openid", "profile", "enroll"}),
+                device_authorization=DeviceAuthorizationKind.ENROLLMENT,
+                assertion_issuer=f"{self.deps.site_url}/mdm",
+                assertion_keys=(public_jwk(self.endpoint_manager),),
+            )
+        )
+        self.register(Client("app", "Agency app", (CALLBACK,), scopes=ALL_SCOPES))
+
+    def register(self, client: Client) -> None:
+        with self.database.transaction() as tx:
+            clients.register(tx, self.deps, client, actor=ADMINISTRATOR)
+
+    def confidential(self, key: ECKey, id_: str = "service") -> Client:
+        client = Client(
+            id_,
+            "Agency service",
+            (CALLBACK,),
+            scopes=ALL_SCOPES,
+            authentication=ClientAuthentication.PRIVATE_KEY_JWT,
+            keys=(public_jwk(key),),
+        )
+        self.register(client)
+        return client
+
+    def enrollment_assertion(self, session: str = "session-1", *, key: ECKey | None = None, **claims: object) -> str:
+        now = int(self.clock.now().timestamp())
+        body: dict[str, object] = {
+            "iss": f"{self.deps.site_url}/mdm",
+            "aud": self.deps.issuer,
+            "iat": now,
+            "exp": now + 600,
+            "jti": str(random_id(self.entropy)),
+            "enrollment_session": session,
+            "device": {
+                "manufacturer": "Google",
+                "model": "Pixel 9",
+                "serial_number": "SN-42",
+                "os_version": "16",
+            },
+            **claims,
+        }
+        present = {name: value for name, value in body.items() if value is not None}
+        return jwt.encode({"alg": "ES256"}, present, key or self.endpoint_manager, algorithms=["ES256"])
+
+    # ---- what programs and people do
+
+    def post(self, path: str, form: Mapping[str, str]) -> httpx.Response:
+        with httpx.Client(verify=self.files.trusting(), base_url=self.deps.site_url) as client:
+            return client.post(path, data=dict(form))
+
+    def get(self, path: str, headers: Mapping[str, str] | None = None) -> httpx.Response:
+        with httpx.Client(verify=self.files.trusting(), base_url=self.deps.site_url) as client:
+            return client.get(path, headers=headers)
+
+    def browser(self, certified: Certified | None = None) -> Browser:
+        context = self.files.showing(certified) if certified is not None else self.files.trusting()
+        browser = Browser(
+            httpx.HTTPTransport(verify=self.files.trusting()),
+            httpx.HTTPTransport(verify=context),
+            certauth_origin=self.deps.certauth_url,
+        )
+        self._browsers.append(browser)
+        return browser
+
+    def start_device(self, client: str = ADMIN_TOOL, scope: str = "openid profile offline_access") -> dict[str, Any]:
+        form = {"client_id": client, "scope": scope}
+        if client == PHONE:
+            form |= {"scope": "openid profile enroll", "enrollment_assertion": self.enrollment_assertion()}
+        answer = self.post("/idp/device_authorization", form)
+        assert answer.status_code == 200, answer.text
+        return dict(answer.json())
+
+    def poll(self, started: Mapping[str, Any], client: str = ADMIN_TOOL) -> httpx.Response:
+        return self.post(
+            "/idp/token",
+            {
+                "grant_type": "urn:ietf:params:oauth:grant-type:device_code",
+                "client_id": client,
+                "device_code": str(started["device_code"]),
+            },
+        )
+
+    def type_code(self, browser: Browser, code: str) -> Page:
+        page = browser.get(f"{self.deps.issuer}/device")
+        return browser.submit(page.form(), {"code": code})
+
+    def reach_decision(self, holder: Holder, started: Mapping[str, Any]) -> tuple[Browser, Page]:
+        """Go as far as the page that asks whether to approve."""
+        browser = self.browser(holder.certified)
+        page = self.type_code(browser, str(started["user_code"]))
+        return browser, browser.submit(page.form(action="/idp/device/proof"))
+
+    def decide(self, holder: Holder, started: Mapping[str, Any], decision: str = "approve") -> Page:
+        browser, page = self.reach_decision(holder, started)
+        assert page.code == "device_decision", (page.status, page.code, page.words)
+        return browser.submit(page.form(), button=decision)
+
+    def mail(self) -> list[Job]:
+        return claim(self.database, self.clock, ["mail.send"])
+
+    def pause(self, seconds: float = 5) -> None:
+        """Let the clock of the site go on."""
+        self.clock.advance(timedelta(seconds=seconds))
+
+
+def claims_of(token: str) -> dict[str, Any]:
+    """Read a token as anybody may, without judging it."""
+    import base64  # noqa: PLC0415 - used here only
+    import json  # noqa: PLC0415
+
+    body = token.split(".")[1]
+    return dict(json.loads(base64.urlsafe_b64decode(body + "=" * (-len(body) % 4))))
+
+
+def when(clock: Clock) -> datetime:
+    return clock.now()
