@@ -9,7 +9,7 @@ from typing import Final
 from cryptography import x509
 from cryptography.hazmat.primitives.serialization import Encoding
 
-from etymon.card import management_key, public_keys
+from etymon.card import certificates, management_key, public_keys
 from etymon.card.errors import (
     CardError,
     CardNotPermitted,
@@ -23,7 +23,6 @@ from etymon.card.reference_values import pin_block, puk_block
 from etymon.card.state import ManagementKey
 from etymon.card.transport import CardTransport
 from etymon.kernel.entropy import Entropy, SystemEntropy
-from etymon.kernel.errors import DecodeError
 from etymon.kernel.secret import Secret, same
 from etymon.wire import piv_objects, tlv
 from etymon.wire.apdu import (
@@ -82,10 +81,7 @@ class PIVClient:
             raise CardObjectNotFound(
                 detail="The card holds no certificate for this key.", status_word=StatusWord.SUCCESS
             )
-        try:
-            return x509.load_der_x509_certificate(piv_objects.decode_certificate(content))
-        except ValueError as exc:
-            raise DecodeError("card_certificate", "The card's certificate cannot be read.") from exc
+        return certificates.read(piv_objects.decode_certificate(content))
 
     def read_chuid(self) -> piv_objects.CHUID:
         """Return the cardholder unique identifier; its signature is not checked here."""

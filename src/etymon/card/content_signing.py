@@ -15,6 +15,7 @@ from cryptography.hazmat.primitives import hashes
 from cryptography.hazmat.primitives.asymmetric import ec, padding, rsa
 from cryptography.hazmat.primitives.serialization import Encoding
 
+from etymon.card import certificates
 from etymon.card.external_key import ExternalKey, sign, usual_scheme
 from etymon.kernel.errors import Malformed, NotPermitted
 from etymon.kernel.secret import same
@@ -63,7 +64,7 @@ def verify_chuid(content: bytes) -> x509.Certificate:
         raise Malformed("chuid_signature", "The CHUID's signature is not a detached one over a CHUID.")
     if signature.certificate is None:
         raise Malformed("chuid_signature", "The CHUID's signature brings no certificate.")
-    certificate = _certificate(signature.certificate)
+    certificate = certificates.read(signature.certificate)
     _verify(signature, chuid_signed_content(content), certificate)
     return certificate
 
@@ -137,10 +138,3 @@ def _digest(name: str, content: bytes) -> bytes:
     digest = hashes.Hash(_HASHES[name])
     digest.update(content)
     return digest.finalize()
-
-
-def _certificate(der: bytes) -> x509.Certificate:
-    try:
-        return x509.load_der_x509_certificate(der)
-    except ValueError as exc:
-        raise Malformed("content_signer", "The content signer's certificate cannot be read.") from exc

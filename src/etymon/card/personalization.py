@@ -101,7 +101,8 @@ def personalize(
     client.authenticate_management(management_key)
     client.reset_retry_counter(puk, pin)
     certificates: dict[KeyReference, x509.Certificate] = {}
-    for slot, algorithm in algorithms.items():
+    for reference, algorithm in algorithms.items():
+        slot = KeyReference(reference)
         public_key = client.generate_key(slot, algorithm)
         request = CertificateRequest(
             slot=slot,

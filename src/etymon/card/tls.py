@@ -23,12 +23,15 @@ from tlslite.tlsconnection import TLSConnection
 from tlslite.x509 import X509
 from tlslite.x509certchain import X509CertChain
 
+from etymon.card import certificates
 from etymon.card.card_key import CardKey
 from etymon.card.client import PIVClient
 from etymon.card.external_key import ExternalKey
-from etymon.card.server_trust import ServerTrust
+from etymon.card.server_trust import ServerNotTrusted, ServerTrust
 from etymon.card.tls_key import TLSKey
+from etymon.card.tls_records import CIPHERS, NativeRecordLayer
 from etymon.kernel.clock import Clock
+from etymon.kernel.errors import DecodeError
 from etymon.wire.piv import KeyReference
 
 ANSWER_LIMIT_BYTES: Final = 16 * 1024 * 1024
@@ -166,6 +169,7 @@ class _VerifyingConnection(TLSConnection):  # type: ignore[misc] # tlslite-ng ha
 
     def __init__(self, plain: socket.socket, trust: ServerTrust, host: str, clock: Clock) -> None:
         super().__init__(plain)
+        self._recordLayer = NativeRecordLayer(self.sock)
         self._trust = trust
         self._host = host
         self._clock = clock
@@ -176,10 +180,16 @@ class _VerifyingConnection(TLSConnection):  # type: ignore[misc] # tlslite-ng ha
     ) -> Iterator[Any]:
         for result in super()._clientGetKeyFromChain(certificate, settings, tack_ext):
             if result not in (0, 1):
-                chain = tuple(x509.load_der_x509_certificate(bytes(item.bytes)) for item in result[1].x509List)
-                self._trust.verify(chain, self._host, self._clock.now())
+                self._trust.verify(_presented(result[1]), self._host, self._clock.now())
                 self.server_verified = True
             yield result
+
+
+def _presented(chain: X509CertChain) -> tuple[x509.Certificate, ...]:
+    try:
+        return tuple(certificates.read(bytes(item.bytes)) for item in chain.x509List)
+    except DecodeError as exc:
+        raise ServerNotTrusted(detail="A certificate of the server cannot be read.") from exc
 
 
 @contextlib.contextmanager
@@ -200,7 +210,7 @@ def _settings(key: TLSKey | None) -> HandshakeSettings:
     settings = HandshakeSettings()
     settings.minVersion, settings.maxVersion = (3, 3), (3, 4)
     settings.versions = [(3, 4), (3, 3)]
-    settings.cipherNames = ["aes256gcm", "aes128gcm", "chacha20-poly1305"]
+    settings.cipherNames = list(CIPHERS)
     settings.macNames = ["aead"]
     settings.keyExchangeNames = ["ecdhe_ecdsa", "ecdhe_rsa"]
     settings.eccCurves = ["secp256r1", "secp384r1", "x25519"]
@@ -220,9 +230,9 @@ def _settings(key: TLSKey | None) -> HandshakeSettings:
     return settings
 
 
-def _chain(certificates: tuple[x509.Certificate, ...]) -> X509CertChain:
+def _chain(own: tuple[x509.Certificate, ...]) -> X509CertChain:
     chain = []
-    for certificate in certificates:
+    for certificate in own:
         item = X509()
         item.parseBinary(certificate.public_bytes(Encoding.DER))
         chain.append(item)
