@@ -5,7 +5,7 @@ The mechanism is shared; the judge and the table are the service's own. `P` is w
 certificate that its judge accepted.
 """
 
-from collections.abc import Callable, Collection, Mapping
+from collections.abc import Callable, Collection
 from contextlib import AbstractContextManager
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
@@ -196,7 +196,7 @@ class CertificateProof:
             return pages.page(
                 "proof_accepted.html",
                 request=request,
-                headers=CLOSE,
+                headers=CLOSE | TELL_ORIGIN,
                 form_targets=(self.site_url, *asked.form_targets),
                 return_url=self.site_url + self.return_path,
                 proof_code=code.reveal(),
@@ -236,8 +236,12 @@ class CertificateProof:
         return self.digest_key.digest(f"{self.service}.proof.{what}", value)
 
 
-CLOSE: Final[Mapping[str, str]] = {"Connection": "close"}
+CLOSE: Final[dict[str, str]] = {"Connection": "close"}
 """The next proof is a new handshake: a kept connection would outlive the card."""
+
+
+TELL_ORIGIN: Final[dict[str, str]] = {"Referrer-Policy": "strict-origin"}
+"""The form goes to another origin of the same host; any stricter policy would have it say "Origin: null"."""
 
 
 @dataclass(frozen=True, slots=True)
