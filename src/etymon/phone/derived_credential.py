@@ -1,0 +1,318 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Setting up the derived credential: the guided flow from the scanned code to installed certificates.
+
+Each step writes down what it will send before it sends it and what it got before it goes on, so that a phone that stops
+anywhere goes on from there. Activated keys work in a use session only: the flow opens one and ends it.
+"""
+
+from collections.abc import Callable
+from dataclasses import replace
+from typing import Final
+from urllib.parse import urlsplit
+
+from cryptography import x509
+from cryptography.x509 import SubjectKeyIdentifier
+
+from etymon.kernel.errors import Conflict, EtymonError, Malformed, NotPermitted
+from etymon.kernel.secret import Secret
+from etymon.phone import certificate_chain, est, link, qr_image
+from etymon.phone.certification_request import certification_request
+from etymon.phone.connection import Connection
+from etymon.phone.device import Device
+from etymon.phone.key_store.activation import ActivationState, WrongActivationSecret
+from etymon.phone.key_store.contract import KeyHandle, WrappedKey
+from etymon.phone.key_store.store import UseSession
+from etymon.phone.profiles import desired_state
+from etymon.phone.screen import Comparison, Installing, Instructions, Ready, Screen, SecretRequest, SecretUse, Welcome
+from etymon.phone.state import Credential, Derivation, DerivationStep, DeviceState, LinkService, Purpose, Redemption
+from etymon.pki.algorithms import KeyType
+from etymon.pki.certificate import to_der
+from etymon.wire import est as est_codec
+from etymon.wire import link_qr
+
+ALIAS_PREFIXES: Final = ("derived-", "transport-")
+"""What the keys of derivations are called; one that the state does not name was left behind and is destroyed."""
+
+ENDED: Final = frozenset(
+    {
+        "digits_mismatch",
+        "link_already_redeemed",
+        "link_denied",
+        "link_expired",
+        "link_key_lost",
+        "link_secret_wrong",
+        "link_unknown",
+    }
+)
+"""Refusals after which a link is of no use any more."""
+
+
+def scan(device: Device, image: bytes) -> None:
+    """Take the issuer's code from a picture. The same code again goes on; another begins anew.
+
+    `Conflict` `not_enrolled`, `Malformed` for another kind of code, `NotPermitted` `wrong_issuer` for one of an issuer
+    that is not the organisation's.
+    """
+    if device.state.device is not DeviceState.ENROLLED:
+        raise Conflict("not_enrolled", "The phone is not enrolled. Scan an enrollment code first.")
+    code = link_qr.decode(qr_image.read(image).reveal())
+    requirement = device.state.management.requirement
+    if requirement is not None and requirement.self_service and not _same_host(requirement.self_service, code):
+        raise NotPermitted("wrong_issuer", "This code is not from your organisation's credential issuer.")
+    present = device.state.derivation
+    if present is None or present.link != code.link:
+        derivation = Derivation(DerivationStep.SCANNED, code.link, code.secret, code.issuer_url, code.pin)
+        device.change(derivation=derivation)
+        remove_unnamed_keys(device)
+
+
+def guide(device: Device, screen: Screen) -> None:
+    """Show what comes before the scan: the organisation's welcome, and where to go."""
+    membership, requirement = device.state.membership, device.state.management.requirement
+    if membership is None:
+        raise Conflict("not_enrolled", "The phone is not enrolled. Scan an enrollment code first.")
+    screen.show(Welcome(membership.organization))
+    if requirement is not None:
+        screen.show(Instructions(requirement.issuer_name, requirement.self_service, requirement.instructions))
+
+
+def set_up(device: Device, screen: Screen) -> None:
+    """Go on from wherever the flow stands to installed certificates.
+
+    `Conflict` `no_link_code` before a code was scanned; what the issuer refuses, after which the flow has either ended
+    or can be gone on with by calling again.
+    """
+    if device.state.derivation is None:
+        raise Conflict("no_link_code", "Scan the code on the issuer's page first.")
+    with use_session(device, screen):
+        try:
+            _require_link_key(device)
+            _redeem(device)
+            _await_confirmation(device, screen)
+            _choose_secret(device, screen)
+            _install_all(device, screen)
+        except EtymonError as refused:
+            if refused.code in ENDED:
+                abandon(device)
+            raise
+    _finish(device, screen)
+
+
+def abandon(device: Device) -> None:
+    """Give the derivation under way up, with the keys made for it."""
+    device.change(derivation=None)
+    remove_unnamed_keys(device)
+
+
+def use_session(device: Device, screen: Screen) -> UseSession:
+    """Open a use session, asking for the activation secret until it is right; the tries are counted.
+
+    While none is chosen the keys need none yet. Keys that too many wrong tries destroyed make room for new ones.
+    """
+    keys = device.keys
+    if keys.activation().state is ActivationState.DESTROYED:
+        keys.reset_activation()
+    if keys.activation().state is ActivationState.UNSET:
+        return keys.activate(None)
+    problem = ""
+    while True:
+        try:
+            return keys.activate(screen.ask_secret(SecretRequest(SecretUse.ENTER, problem)))
+        except WrongActivationSecret as wrong:
+            problem = wrong.detail
+
+
+def remove_unnamed_keys(device: Device) -> None:
+    """Destroy keys of derivations that the state does not name: given up, replaced, or left behind by a stop."""
+    named = {credential.alias for credential in device.state.credentials}
+    if derivation := device.state.derivation:
+        named |= {derivation.transport_alias, *(derivation.alias(purpose) for purpose in Purpose)}
+    for entry in device.keys.entries():
+        if entry.alias.startswith(ALIAS_PREFIXES) and entry.alias not in named:
+            device.keys.delete(entry.alias)
+
+
+def _require_link_key(device: Device) -> None:
+    derivation = _derivation(device)
+    if derivation.step is not DerivationStep.SCANNED and not device.keys.entry(
+        derivation.alias(Purpose.AUTHENTICATION)
+    ):
+        raise Conflict("link_key_lost", "The keys made for this code are gone. Begin again on the PC.")
+
+
+def _redeem(device: Device) -> None:
+    derivation = _derivation(device)
+    if derivation.service is None:
+        derivation = _change(device, service=link.service(device, derivation))
+    if derivation.step is not DerivationStep.SCANNED:
+        return
+    service = _service(derivation)
+    link_key = _key(device, derivation.alias(Purpose.AUTHENTICATION), lambda: _wanted(device, Purpose.AUTHENTICATION))
+    redemption = link.redeem(device, derivation, service, link_key)
+    _change(device, redemption=redemption, step=DerivationStep.COMPARING)
+
+
+def _await_confirmation(device: Device, screen: Screen) -> None:
+    derivation = _derivation(device)
+    if derivation.step is not DerivationStep.COMPARING:
+        return
+    redemption = _redemption(derivation)
+    screen.show(
+        Comparison(redemption.person, redemption.mail, redemption.issuer, redemption.digits, redemption.expires_at)
+    )
+    answer = link.authorization(device, derivation, redemption, _link_key(device, derivation))
+    _change(
+        device,
+        step=DerivationStep.CONFIRMED,
+        authorization=link.bearer(answer),
+        redemption=replace(redemption, purposes=link.purposes(answer) or redemption.purposes),
+    )
+
+
+def _choose_secret(device: Device, screen: Screen) -> None:
+    if _derivation(device).step is not DerivationStep.CONFIRMED:
+        return
+    problem = ""
+    while device.keys.activation().state is ActivationState.UNSET:
+        try:
+            device.keys.choose_activation_secret(screen.ask_secret(SecretRequest(SecretUse.CHOOSE, problem)))
+        except Malformed as refused:
+            problem = refused.detail
+    _change(device, step=DerivationStep.INSTALLING)
+
+
+def _install_all(device: Device, screen: Screen) -> None:
+    derivation = _derivation(device)
+    connection = link.connection(device, derivation, as_device=True)
+    known = est.authorities(connection, _service(derivation).est)
+    for purpose in _redemption(derivation).purposes:
+        if purpose in _derivation(device).installed:
+            continue
+        screen.show(Installing(purpose))
+        if purpose is Purpose.ENCRYPTION:
+            _install_server_generated(device, connection, purpose, known)
+        else:
+            _install(device, connection, purpose, known)
+        _change(device, installed=(*_derivation(device).installed, purpose))
+
+
+def _install(device: Device, connection: Connection, purpose: Purpose, known: tuple[x509.Certificate, ...]) -> None:
+    derivation = _derivation(device)
+    alias = derivation.alias(purpose)
+    key = _key(device, alias, lambda: _wanted(device, purpose))
+    body = _request(device, purpose, lambda: certification_request(key, _serial_number(device)))
+    certificate = est.enroll(
+        connection,
+        _service(derivation).est,
+        purpose,
+        body,
+        authorization=_authorization(derivation),
+        proof=link.request_proof(_link_key(device, derivation), purpose, body),
+    )
+    device.keys.set_certificate(alias, certificate, certificate_chain.chain(certificate, known))
+
+
+def _install_server_generated(
+    device: Device, connection: Connection, purpose: Purpose, known: tuple[x509.Certificate, ...]
+) -> None:
+    derivation = _derivation(device)
+    alias, transport_alias = derivation.alias(purpose), derivation.transport_alias
+    transport = _key(device, transport_alias, lambda: KeyType.RSA2048)
+    body = _request(device, purpose, lambda: _transport_request(transport, _serial_number(device)))
+    envelope, certificate = est.server_generated(
+        connection,
+        _service(derivation).est,
+        purpose,
+        body,
+        authorization=_authorization(derivation),
+        proof=link.request_proof(_link_key(device, derivation), purpose, body),
+    )
+    chain = certificate_chain.chain(certificate, known)
+    if device.keys.entry(alias) is None:
+        package = WrappedKey(envelope, tuple(to_der(issuer) for issuer in known), device.surroundings.clock.now())
+        device.keys.import_wrapped(alias, package, transport=transport_alias, requires_activation=True)
+    device.keys.set_certificate(alias, certificate, chain)
+
+
+def _finish(device: Device, screen: Screen) -> None:
+    derivation = _derivation(device)
+    purposes = derivation.installed
+    before = [credential for credential in device.state.credentials if _outlives(credential, purposes)]
+    retired = [replace(item, retired=item.retired or item.purpose in purposes) for item in before]
+    fresh = [Credential(purpose, derivation.alias(purpose)) for purpose in purposes]
+    device.change(credentials=(*fresh, *retired), derivation=None)
+    remove_unnamed_keys(device)
+    desired_state.apply(device)
+    screen.show(Ready(purposes))
+
+
+def _outlives(credential: Credential, replaced: tuple[Purpose, ...]) -> bool:
+    """Say whether a certificate is kept: one that was not replaced, and any that opens older mail."""
+    return credential.purpose is Purpose.ENCRYPTION or credential.purpose not in replaced
+
+
+def _transport_request(transport: KeyHandle, serial_number: str) -> bytes:
+    identifier = SubjectKeyIdentifier.from_public_key(transport.public_key).digest  # RFC 5280 §4.2.1.2 method 1
+    return certification_request(transport, serial_number, est_codec.decrypt_key_identifier_attribute(identifier))
+
+
+def _request(device: Device, purpose: Purpose, make: Callable[[], bytes]) -> bytes:
+    """Return the request body for `purpose`, made once and then sent as it is."""
+    requests = _derivation(device).requests
+    if purpose.value not in requests:
+        requests = {**requests, purpose.value: est_codec.encode_body(make())}
+        _change(device, requests=requests)
+    return requests[purpose.value]
+
+
+def _key(device: Device, alias: str, wanted: Callable[[], KeyType]) -> KeyHandle:
+    if device.keys.entry(alias) is None:
+        return device.keys.generate(alias, wanted(), requires_activation=True)
+    return device.keys.handle(alias)
+
+
+def _wanted(device: Device, purpose: Purpose) -> KeyType:
+    derivation = _derivation(device)
+    return est.key_type(link.connection(device, derivation, as_device=True), _service(derivation).est, purpose)
+
+
+def _link_key(device: Device, derivation: Derivation) -> KeyHandle:
+    return device.keys.handle(derivation.alias(Purpose.AUTHENTICATION))
+
+
+def _serial_number(device: Device) -> str:
+    return device.state.hardware.serial_number
+
+
+def _change(device: Device, **changes: object) -> Derivation:
+    derivation = replace(_derivation(device), **changes)  # type: ignore[arg-type]  # members are named at each call
+    device.change(derivation=derivation)
+    return derivation
+
+
+def _derivation(device: Device) -> Derivation:
+    if device.state.derivation is None:
+        raise Conflict("no_link_code", "Scan the code on the issuer's page first.")
+    return device.state.derivation
+
+
+def _service(derivation: Derivation) -> LinkService:
+    if derivation.service is None:
+        raise Conflict("wrong_step", "The link was not redeemed yet.")
+    return derivation.service
+
+
+def _redemption(derivation: Derivation) -> Redemption:
+    if derivation.redemption is None:
+        raise Conflict("wrong_step", "The link was not redeemed yet.")
+    return derivation.redemption
+
+
+def _authorization(derivation: Derivation) -> Secret[str]:
+    if derivation.authorization is None:
+        raise Conflict("wrong_step", "The link is not confirmed yet.")
+    return derivation.authorization
+
+
+def _same_host(url: str, code: link_qr.LinkQR) -> bool:
+    return urlsplit(url).hostname == urlsplit(code.issuer_url).hostname

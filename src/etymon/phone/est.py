@@ -1,0 +1,76 @@
+# SPDX-License-Identifier: Apache-2.0
+"""EST as the phone uses it: one request for each purpose, under the link's authorization (docs/protocols/est.md)."""
+
+import httpx
+from cryptography import x509
+
+from etymon.kernel.errors import DecodeError, NotPermitted
+from etymon.kernel.secret import Secret
+from etymon.phone.connection import Connection, refusal
+from etymon.phone.state import Purpose
+from etymon.pki import certificate as certificates
+from etymon.pki.algorithms import KeyType
+from etymon.wire import cms, est
+
+
+def authorities(connection: Connection, base: str) -> tuple[x509.Certificate, ...]:
+    """Return the issuer's certificates (RFC 7030 §4.1)."""
+    answer = _accepted(connection.send("GET", f"{base}/cacerts"))
+    return _certificates(est.decode_body(answer.content, limit_bytes=est.ANSWER_LIMIT_BYTES))
+
+
+def key_type(connection: Connection, base: str, purpose: Purpose) -> KeyType:
+    """Return the first kind of key the issuer takes for `purpose` that the phone can make (RFC 7030 §4.5)."""
+    answer = _accepted(connection.send("GET", f"{base}/{purpose.value}/csrattrs"))
+    if answer.status_code == httpx.codes.NO_CONTENT:
+        return KeyType.P256
+    named, _ = est.decode_csr_attributes(est.decode_body(answer.content, limit_bytes=est.ANSWER_LIMIT_BYTES))
+    known = {kind.value: kind for kind in KeyType}
+    found = [known[name] for name in named if name in known]
+    if named and not found:
+        raise NotPermitted("key_type_unknown", "The issuer wants a kind of key this phone cannot make.")
+    return found[0] if found else KeyType.P256
+
+
+def enroll(
+    connection: Connection, base: str, purpose: Purpose, body: bytes, *, authorization: Secret[str], proof: str
+) -> x509.Certificate:
+    """Return the certificate for a request (RFC 7030 §4.2); the same body again gets the same certificate."""
+    answer = _post(connection, f"{base}/{purpose.value}/simpleenroll", body, authorization, proof)
+    return _only(_certificates(est.decode_body(answer.content, limit_bytes=est.ANSWER_LIMIT_BYTES)))
+
+
+def server_generated(
+    connection: Connection, base: str, purpose: Purpose, body: bytes, *, authorization: Secret[str], proof: str
+) -> tuple[bytes, x509.Certificate]:
+    """Return the enveloped key and its certificate (RFC 7030 §4.4)."""
+    answer = _post(connection, f"{base}/{purpose.value}/serverkeygen", body, authorization, proof)
+    parts = est.decode_parts(answer.headers.get("content-type", ""), answer.content)
+    if len(parts) != 2 or "server-generated-key" not in parts[0].content_type:
+        raise DecodeError("unexpected_answer", "The issuer's answer is not a key and its certificate.")
+    return parts[0].octets, _only(_certificates(parts[1].octets))
+
+
+def _post(connection: Connection, url: str, body: bytes, authorization: Secret[str], proof: str) -> httpx.Response:
+    headers = {
+        "Content-Type": est.PKCS10,
+        "Authorization": f"Bearer {authorization.reveal()}",
+        "Link-Proof": proof,
+    }
+    return _accepted(connection.send("POST", url, content=body, headers=headers))
+
+
+def _accepted(answer: httpx.Response) -> httpx.Response:
+    if not answer.is_success:
+        raise refusal(answer)
+    return answer
+
+
+def _certificates(message: bytes) -> tuple[x509.Certificate, ...]:
+    return tuple(certificates.load(certificate) for certificate in cms.decode_certificates(message))
+
+
+def _only(found: tuple[x509.Certificate, ...]) -> x509.Certificate:
+    if len(found) != 1:
+        raise DecodeError("unexpected_answer", "The issuer's answer is not one certificate.")
+    return found[0]
