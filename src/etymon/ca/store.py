@@ -86,7 +86,7 @@ def insert_planned(tx: Transaction, values: dict[str, Any]) -> bool:
     """
     insert = postgresql.insert if tx.dialect.name == "postgresql" else sqlite.insert
     statement = insert(certificates).values(state=CertificateState.PLANNED, **values).on_conflict_do_nothing()
-    return tx.execute(statement).rowcount == 1
+    return tx.scalar(statement.returning(certificates.c.id)) is not None
 
 
 def find_certificate(tx: Transaction, certificate_id: UUID) -> CertificateRecord | None:
@@ -191,7 +191,7 @@ def replace_list(tx: Transaction, ca: str, *, after: int | None, **values: Any) 
     if after is None:
         insert = postgresql.insert if tx.dialect.name == "postgresql" else sqlite.insert
         statement = insert(revocation_lists).values(ca=ca, number=1, **values).on_conflict_do_nothing()
-        return tx.execute(statement).rowcount == 1
+        return tx.scalar(statement.returning(revocation_lists.c.ca)) is not None
     update = (
         revocation_lists.update()
         .where(revocation_lists.c.ca == ca, revocation_lists.c.number == after)

@@ -1,6 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0
 """Private keys at rest: encrypted PKCS #8 in PEM, one file a key, written whole or not at all."""
 
+import base64
 import os
 import re
 import secrets
@@ -9,16 +10,23 @@ from pathlib import Path
 from typing import Final, Protocol
 
 from cryptography.exceptions import UnsupportedAlgorithm
-from cryptography.hazmat.primitives import serialization
+from cryptography.hazmat.primitives import padding, serialization
 from cryptography.hazmat.primitives.asymmetric import ec, rsa
+from cryptography.hazmat.primitives.ciphers import Cipher, algorithms, modes
+from cryptography.hazmat.primitives.kdf.scrypt import Scrypt
 
+from etymon.kernel.entropy import SystemEntropy
 from etymon.kernel.errors import Conflict, NotFound, Unavailable
 from etymon.kernel.secret import Secret
 from etymon.pki.algorithms import RSA_PUBLIC_EXPONENT, KeyType, PrivateKey
 from etymon.pki.signer import Signer, SoftwareSigner
+from etymon.wire import der
 
 KEY_NAME: Final = re.compile(r"[a-z0-9][a-z0-9-]{0,79}")
 """What a key may be called; the name is also the file's."""
+
+SCRYPT_COST: Final = 2**14
+"""Work and memory (16 MiB) of one try; twice as much is more than OpenSSL's tools allow themselves."""
 
 _CURVES: Final = {KeyType.P256: ec.SECP256R1, KeyType.P384: ec.SECP384R1}
 _BITS: Final = {KeyType.RSA2048: 2048, KeyType.RSA3072: 3072, KeyType.RSA4096: 4096}
@@ -32,12 +40,35 @@ def generate(kind: KeyType) -> PrivateKey:
 
 
 def encrypt(private_key: PrivateKey, passphrase: Secret[bytes]) -> bytes:
-    """Return the key as encrypted PKCS #8 in PEM (PBES2, AES-256)."""
+    """Return the key as encrypted PKCS #8 in PEM (PBES2, AES-256), under a passphrase of at least 128 random bits.
+
+    The passphrase is hardly stretched; what a person may have chosen goes through `encrypt_for_custody`.
+    """
     return private_key.private_bytes(
         serialization.Encoding.PEM,
         serialization.PrivateFormat.PKCS8,
         serialization.BestAvailableEncryption(passphrase.reveal()),
     )
+
+
+def encrypt_for_custody(private_key: PrivateKey, passphrase: Secret[bytes]) -> bytes:
+    """Return the key as encrypted PKCS #8 in PEM, its passphrase stretched by scrypt (RFC 7914 §7, RFC 8018 §6.2)."""
+    salt, vector = SystemEntropy().octets(16), SystemEntropy().octets(16)
+    stretched = Scrypt(salt=salt, length=32, n=SCRYPT_COST, r=8, p=1).derive(passphrase.reveal())
+    padder = padding.PKCS7(128).padder()
+    plain = private_key.private_bytes(
+        serialization.Encoding.DER, serialization.PrivateFormat.PKCS8, serialization.NoEncryption()
+    )
+    cipher = Cipher(algorithms.AES(stretched), modes.CBC(vector)).encryptor()
+    encrypted = cipher.update(padder.update(plain) + padder.finalize()) + cipher.finalize()
+    derivation = der.sequence(
+        der.object_identifier("1.3.6.1.4.1.11591.4.11"),
+        der.sequence(der.octet_string(salt), der.integer(SCRYPT_COST), der.integer(8), der.integer(1)),
+    )
+    encryption = der.sequence(der.object_identifier("2.16.840.1.101.3.4.1.42"), der.octet_string(vector))
+    scheme = der.sequence(der.object_identifier("1.2.840.113549.1.5.13"), der.sequence(derivation, encryption))
+    encoded = base64.encodebytes(der.sequence(scheme, der.octet_string(encrypted)))
+    return b"-----BEGIN ENCRYPTED PRIVATE KEY-----\n" + encoded + b"-----END ENCRYPTED PRIVATE KEY-----\n"
 
 
 def decrypt(pem: bytes, passphrase: Secret[bytes]) -> PrivateKey:
@@ -91,12 +122,12 @@ class KeyDirectory(Mapping[str, Signer]):
         return self._opened[name]
 
     def export(self, name: str, passphrase: Secret[bytes]) -> bytes:
-        """Return the key encrypted under another passphrase, to be kept elsewhere."""
+        """Return the key encrypted under another passphrase, to be kept elsewhere by people."""
         try:
             pem = self._file(name).read_bytes()
         except FileNotFoundError as exc:
             raise NotFound("key_not_found", f"There is no key called {name} here.") from exc
-        return encrypt(decrypt(pem, self._passphrase), passphrase)
+        return encrypt_for_custody(decrypt(pem, self._passphrase), passphrase)
 
     def remove(self, name: str) -> None:
         """Remove a key that is kept elsewhere; removing it twice does no harm."""
