@@ -15,6 +15,7 @@ from pydantic import AfterValidator, Field, ValidationError, model_validator
 from pydantic_settings import BaseSettings, PydanticBaseSettingsSource, SettingsConfigDict
 
 from etymon.kernel.errors import Malformed
+from etymon.kernel.secret import Secret
 
 
 def _http_origin(value: str) -> str:
@@ -58,6 +59,9 @@ class Settings(BaseSettings):
     proxies: tuple[str, ...] = Field(
         default=(), description="Addresses of reverse proxies whose Client-Cert header is believed."
     )
+    metrics_readers: tuple[str, ...] = Field(
+        default=("127.0.0.1", "::1"), description="Addresses that may read /metrics; a proxy's never counts."
+    )
     policy_arc: str = Field(
         default="2.999.1",
         pattern=r"^[0-2](\.\d+)+$",
@@ -99,6 +103,15 @@ class Settings(BaseSettings):
     def site_url(self) -> str:
         """Base address of the site listener."""
         return f"https://{self.host}" + ("" if self.site_port == 443 else f":{self.site_port}")
+
+    def smtp_password(self) -> Secret[str] | None:
+        """Read the password for `smtp_user`; None where none is configured."""
+        if not self.smtp_password_file:
+            return None
+        try:
+            return Secret(Path(self.smtp_password_file).read_text("utf-8").strip())
+        except OSError as exc:
+            raise Malformed("smtp_password_file", f"{self.smtp_password_file} cannot be read.") from exc
 
     @property
     def certauth_url(self) -> str:

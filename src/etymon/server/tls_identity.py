@@ -1,8 +1,8 @@
 # SPDX-License-Identifier: Apache-2.0
 """The TLS server's own certificate: from the files an operator names, or from the deployment's TLS CA.
 
-One of our own is made anew with a new key when less than a third of its life is left. Its key lies in a file of the
-data directory's `run` folder, encrypted under a password that only the running process knows.
+One of our own is made anew, with a new key, each time a site starts and before its year is over. The key lies in a file
+of the data directory's `run` folder, encrypted under a password that only the running process knows.
 """
 
 import contextlib
@@ -28,7 +28,7 @@ from etymon.server.deployment import Deployment
 from etymon.web.listeners import ServerIdentity
 
 RENEWED_AFTER: Final = timedelta(days=240)
-"""A server certificate of ours lives a year and is replaced after this."""
+"""A certificate of ours lives a year and is replaced by a running site after this."""
 
 
 def identity(deployment: Deployment) -> ServerIdentity:
@@ -37,6 +37,13 @@ def identity(deployment: Deployment) -> ServerIdentity:
     if read.tls_chain_file:
         return ServerIdentity(read.tls_chain_file, read.tls_key_file)
     return _issued(deployment)
+
+
+def remove(deployment: Deployment, shown: ServerIdentity) -> None:
+    """Remove the files of a certificate of ours that no listener shows any more; an operator's files stay."""
+    for file in (Path(shown.chain_file), Path(shown.key_file)):
+        if file.parent == deployment.directory / "run":
+            file.unlink(missing_ok=True)
 
 
 def pin(deployment: Deployment) -> str:

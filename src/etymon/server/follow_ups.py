@@ -1,0 +1,112 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Who does which job, and which duties a worker has: the strangers' follow-ups side by side."""
+
+import contextlib
+from collections.abc import Mapping, Sequence
+from datetime import timedelta
+from functools import partial
+from typing import Final
+from uuid import UUID
+
+from etymon.audit import sealer
+from etymon.ca import crl, issuance, responder
+from etymon.ca.revocation import PUBLISH_CRL
+from etymon.directory.notices import MAIL_JOB
+from etymon.directory.people import ACCOUNT_ENDED_JOB
+from etymon.idp import accounts as idp_accounts
+from etymon.idp import duties as idp_duties
+from etymon.idp.undo import APPROVAL_UNDONE
+from etymon.issuer import follow_ups as issuer_follow_ups
+from etymon.issuer import invalidation
+from etymon.kernel.errors import NotFound, Unavailable
+from etymon.mdm import follow_ups as mdm_follow_ups
+from etymon.mdm import lifecycle
+from etymon.server import mail
+from etymon.server.deployment import Deployment
+from etymon.server.mail import MailServer
+from etymon.server.wiring import Wiring
+from etymon.server.worker import Duty, JobHandler
+from etymon.storage import jobs
+from etymon.storage.jobs import Job
+
+ONLINE_AUTHORITIES: Final = ("derived", "device", "tls")
+SEAL_EVERY: Final = timedelta(seconds=2)
+SWEEP_EVERY: Final = timedelta(seconds=30)
+RENEW_EVERY: Final = timedelta(hours=1)
+
+
+def handlers(wiring: Wiring) -> Mapping[str, JobHandler]:
+    """Return the handler of every kind of job."""
+    return {
+        MAIL_JOB: partial(_deliver, wiring.deployment),
+        PUBLISH_CRL: partial(_publish, wiring.deployment),
+        ACCOUNT_ENDED_JOB: partial(_account_ended, wiring),
+        APPROVAL_UNDONE: partial(_approval_undone, wiring),
+        **{kind: partial(handler, wiring.issuer) for kind, handler in issuer_follow_ups.HANDLERS.items()},
+        **{kind: partial(handler, wiring.mdm) for kind, handler in mdm_follow_ups.HANDLERS.items()},
+    }
+
+
+def duties(wiring: Wiring) -> Sequence[Duty]:
+    """Return what is done again and again."""
+    deployment = wiring.deployment
+    return (
+        Duty("seal", SEAL_EVERY, partial(_seal, deployment)),
+        Duty("issuance", SWEEP_EVERY, partial(issuance.sweep, deployment.ca)),
+        Duty("issuer", issuer_follow_ups.SWEEP_EVERY, partial(issuer_follow_ups.sweep, wiring.issuer)),
+        Duty("identity_provider", idp_duties.REMOVE_EVERY, partial(idp_duties.remove_over, wiring.idp)),
+        Duty("status", RENEW_EVERY, partial(_renew_status, deployment)),
+    )
+
+
+def mail_server(deployment: Deployment) -> MailServer:
+    """Return the configured mail server, or raise Unavailable where there is none."""
+    read = deployment.settings
+    if not read.smtp_host:
+        raise Unavailable("no_mail_server", "No mail server is configured (smtp_host); notices wait.")
+    return MailServer(
+        read.smtp_host, read.smtp_port, read.smtp_tls, read.mail_from, read.smtp_user, read.smtp_password()
+    )
+
+
+def _seal(deployment: Deployment) -> int:
+    return sealer.seal(deployment.database, deployment.clock, deployment.entropy, deployment.signer("audit-seal"))
+
+
+def _renew_status(deployment: Deployment) -> None:
+    for name in ONLINE_AUTHORITIES:
+        responder.renew(deployment.ca, deployment.authority_keys, name, actor="worker")
+        crl.refresh(deployment.ca, name)
+
+
+def _deliver(deployment: Deployment, job: Job) -> None:
+    recipients = job.payload["to"]
+    to = [str(address) for address in recipients] if isinstance(recipients, list) else []
+    server = mail_server(deployment)
+    mail.deliver(server, mail.compose(server, to, str(job.payload["subject"]), str(job.payload["text"]), job.id.hex))
+    _done(deployment, job)
+
+
+def _publish(deployment: Deployment, job: Job) -> None:
+    crl.refresh(deployment.ca, str(job.payload["ca"]))
+    _done(deployment, job)
+
+
+def _account_ended(wiring: Wiring, job: Job) -> None:
+    person = UUID(str(job.payload["person_id"]))
+    idp_accounts.account_ended(wiring.idp, person)
+    invalidation.account_ended(wiring.issuer, person)
+    lifecycle.account_ended(wiring.mdm, person)
+    _done(wiring.deployment, job)
+
+
+def _approval_undone(wiring: Wiring, job: Job) -> None:
+    session, person = UUID(str(job.payload["enrollment_session"])), job.payload["person"]
+    with contextlib.suppress(NotFound):  # the enrollment never went on: there is nothing to end
+        lifecycle.enrollment_undone(wiring.mdm, session, actor=f"person:{person}")
+    _done(wiring.deployment, job)
+
+
+def _done(deployment: Deployment, job: Job) -> None:
+    with deployment.database.transaction() as tx:
+        jobs.complete(tx, job)

@@ -1,0 +1,253 @@
+# SPDX-License-Identifier: Apache-2.0
+"""What each package is handed: the one place where services that are strangers to each other stand side by side."""
+
+import json
+import ssl
+from collections.abc import Callable
+from dataclasses import dataclass
+from functools import cached_property
+from typing import Final
+
+import httpx
+from cryptography.hazmat.primitives.serialization import Encoding, NoEncryption, PrivateFormat
+from joserfc.jwk import ECKey
+
+from etymon.ca import issuance
+from etymon.ca.model import IssuanceRequest, SubjectNames
+from etymon.ca.status import DatabaseStatusSource
+from etymon.directory.dependencies import Dependencies as DirectoryDependencies
+from etymon.escrow.dependencies import Dependencies as EscrowDependencies
+from etymon.escrow.key_encryption import SoftwareKeyEncryptionKey
+from etymon.idp import clients as idp_clients
+from etymon.idp.dependencies import Dependencies as IdentityProviderDependencies
+from etymon.idp.model import Client, DeviceAuthorizationKind
+from etymon.idp.signing_keys import SigningKey
+from etymon.issuer import clients as issuer_clients
+from etymon.issuer.dependencies import Dependencies as IssuerDependencies
+from etymon.kernel.secret import Secret
+from etymon.mdm.connectors.etymon import Client as ConnectorClient
+from etymon.mdm.connectors.etymon import EtymonConnector
+from etymon.mdm.credential_issuer import IssuerKind
+from etymon.mdm.dependencies import Dependencies as EndpointManagerDependencies
+from etymon.mdm.device_door import DeviceDoor
+from etymon.mdm.identity_provider import IdentityProvider, PublishedKeys
+from etymon.pki.csr import hold
+from etymon.pki.status import CRLCache, HTTPStatusSource, StatusSource
+from etymon.pki.trust_entry import TrustEntry
+from etymon.server import tls_identity
+from etymon.server.deployment import Deployment
+from etymon.storage.database import Transaction
+from etymon.web.branding import Branding
+from etymon.wire.enrollment_qr import DevicePolicyController
+
+PHONE_CLIENT: Final = "etymon-phone"
+ADMINISTRATION_CLIENT: Final = "etymon-administration"
+ENDPOINT_MANAGER_CLIENT: Final = "endpoint-manager"
+OWN_ENTRIES: Final = frozenset({"derived", "device"})
+STATUS_TIMEOUT_SECONDS: Final = 5.0
+PEER_TIMEOUT_SECONDS: Final = 10.0
+
+
+@dataclass(frozen=True)
+class Wiring:
+    """The dependencies of every package, made from one deployment."""
+
+    deployment: Deployment
+
+    @cached_property
+    def directory(self) -> DirectoryDependencies:
+        """For the directory."""
+        return directory(self.deployment)
+
+    @cached_property
+    def idp(self) -> IdentityProviderDependencies:
+        """For the identity provider."""
+        return identity_provider(self.deployment, self.status_of)
+
+    @cached_property
+    def mdm(self) -> EndpointManagerDependencies:
+        """For the endpoint manager, which knows the other two by their addresses."""
+        deployment, read = self.deployment, self.deployment.settings
+        key = endpoint_manager_key(deployment)
+        connector = ConnectorClient(
+            ENDPOINT_MANAGER_CLIENT, key, self.peer_client, deployment.clock, deployment.entropy
+        )
+        provider = f"{read.site_url}/idp"
+        return EndpointManagerDependencies(
+            database=deployment.database,
+            clock=deployment.clock,
+            entropy=deployment.entropy,
+            digest_key=deployment.digest_key,
+            ca=deployment.ca,
+            identity_provider=IdentityProvider(
+                provider, PublishedKeys(provider, self.peer_client, deployment.clock), deployment.clock
+            ),
+            assertion_key=key,
+            device_door=DeviceDoor(deployment.database, deployment.clock, self.status_of),
+            site_url=read.site_url,
+            device_url=read.device_url,
+            tls_pin=tls_identity.pin(deployment),
+            branding=self.branding,
+            connectors={IssuerKind.ETYMON: lambda url: EtymonConnector(url, connector)},
+            controller=self._controller,
+            enrollment_client=PHONE_CLIENT,
+            proxies=read.proxies,
+        )
+
+    @cached_property
+    def issuer(self) -> IssuerDependencies:
+        """For the issuer of derived credentials."""
+        return issuer(self.deployment, self.status_of)
+
+    @cached_property
+    def branding(self) -> Branding:
+        """How pages look before an administrator says otherwise."""
+        return Branding(self.deployment.settings.organization)
+
+    @cached_property
+    def peer_client(self) -> httpx.Client:
+        """An HTTPS client for the other services: believes the machine's CAs and the deployment's own."""
+        context = ssl.create_default_context()
+        own = "".join(
+            anchor.public_bytes(Encoding.PEM).decode("ascii") for anchor in tls_identity.anchors(self.deployment)
+        )
+        context.load_verify_locations(cadata=own)
+        return httpx.Client(verify=context, timeout=PEER_TIMEOUT_SECONDS, follow_redirects=False, trust_env=False)
+
+    @cached_property
+    def _crls(self) -> CRLCache:
+        return CRLCache()
+
+    @cached_property
+    def _status_client(self) -> httpx.Client:
+        return httpx.Client(timeout=STATUS_TIMEOUT_SECONDS, follow_redirects=False, trust_env=False)
+
+    def status_of(self, entry: TrustEntry) -> StatusSource:
+        """Return who says whether an entry's certificates are revoked: the database for our own authorities."""
+        if entry.name in OWN_ENTRIES:
+            return DatabaseStatusSource(self.deployment.database)
+        return HTTPStatusSource(entry.status_hosts, self._status_client, self.deployment.entropy, self._crls)
+
+    @property
+    def _controller(self) -> DevicePolicyController | None:
+        read = self.deployment.settings
+        if not read.provisioning_component:
+            return None
+        return DevicePolicyController(
+            read.provisioning_component, read.provisioning_download, read.provisioning_checksum
+        )
+
+
+StatusOf = Callable[[TrustEntry], StatusSource]
+
+
+def directory(deployment: Deployment) -> DirectoryDependencies:
+    """Return what the directory is handed."""
+    return DirectoryDependencies(deployment.database, deployment.clock, deployment.entropy, deployment.digest_key)
+
+
+def identity_provider(deployment: Deployment, status_of: StatusOf) -> IdentityProviderDependencies:
+    """Return what the identity provider is handed."""
+    read = deployment.settings
+    pem = deployment.private_key("tokens").private_bytes(Encoding.PEM, PrivateFormat.PKCS8, NoEncryption())
+    return IdentityProviderDependencies(
+        database=deployment.database,
+        clock=deployment.clock,
+        entropy=deployment.entropy,
+        digest_key=deployment.digest_key,
+        site_url=read.site_url,
+        certauth_url=read.certauth_url,
+        branding=Branding(read.organization),
+        signing_key=SigningKey.from_pem(Secret(pem)),
+        status_of=status_of,
+        proxies=read.proxies,
+    )
+
+
+def issuer(deployment: Deployment, status_of: StatusOf) -> IssuerDependencies:
+    """Return what the issuer is handed."""
+    read = deployment.settings
+    return IssuerDependencies(
+        database=deployment.database,
+        clock=deployment.clock,
+        entropy=deployment.entropy,
+        digest_key=deployment.digest_key,
+        site_url=read.site_url,
+        certauth_url=read.certauth_url,
+        device_url=read.device_url,
+        tls_pin=tls_identity.pin(deployment),
+        branding=Branding(read.organization),
+        ca=deployment.ca,
+        escrow=escrow(deployment),
+        status_of=status_of,
+        oidc_issuer=f"{read.site_url}/idp",
+        proxies=read.proxies,
+    )
+
+
+def escrow(deployment: Deployment) -> EscrowDependencies:
+    """Return what escrow is handed; its certificate is issued the first time."""
+    signer = deployment.signer("key-generation")
+    request = IssuanceRequest(
+        ca="derived",
+        profile="key-generation-signer",
+        request_key="key-generation-signer",
+        key=hold(signer.public_key),
+        subject=SubjectNames(common_name="Key Generation", organization=deployment.settings.organization),
+        authorized_by="server",
+    )
+    with deployment.database.transaction() as tx:
+        planned = issuance.plan(tx, deployment.ca, request)
+    return EscrowDependencies(
+        database=deployment.database,
+        clock=deployment.clock,
+        entropy=deployment.entropy,
+        key_encryption_key=SoftwareKeyEncryptionKey(deployment.keyring.get("escrow"), deployment.entropy),
+        signer=signer,
+        signer_certificate=issuance.complete(deployment.ca, planned.id).certificate,
+    )
+
+
+def register_clients(
+    tx: Transaction,
+    provider: IdentityProviderDependencies,
+    issuing: IssuerDependencies,
+    manager_key: ECKey,
+    *,
+    actor: str,
+) -> None:
+    """Register the deployment's own programs: phones, administration, and the endpoint manager at the issuer."""
+    key = manager_key.as_dict(private=False)
+    manager = f"{provider.site_url}/mdm"
+    phone = Client(
+        id=PHONE_CLIENT,
+        name="Phone",
+        scopes=frozenset({"openid", "profile", "offline_access", "enroll"}),
+        device_authorization=DeviceAuthorizationKind.ENROLLMENT,
+        assertion_issuer=manager,
+        assertion_keys=(json.loads(json.dumps(key)),),
+    )
+    administration = Client(
+        id=ADMINISTRATION_CLIENT,
+        name="Administration",
+        redirect_uris=("http://127.0.0.1/", "http://[::1]/"),
+        scopes=frozenset({"openid", "profile", "offline_access", "administration"}),
+        device_authorization=DeviceAuthorizationKind.OPEN,
+    )
+    for client in (phone, administration):
+        idp_clients.register(tx, provider, client, actor=actor)
+    issuer_clients.register(
+        tx,
+        issuing,
+        client_id=ENDPOINT_MANAGER_CLIENT,
+        name="Endpoint manager",
+        public_key=key,
+        device_trust_entries=("device",),
+        actor=actor,
+    )
+
+
+def endpoint_manager_key(deployment: Deployment) -> ECKey:
+    """Return the key the endpoint manager signs enrollment assertions and its own sign-in with."""
+    pem = deployment.private_key("endpoint-manager").private_bytes(Encoding.PEM, PrivateFormat.PKCS8, NoEncryption())
+    return ECKey.import_key(pem)
