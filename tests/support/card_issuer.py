@@ -21,6 +21,7 @@ from etymon.card.client import PIVClient
 from etymon.card.content_signing import ContentSigner
 from etymon.card.external_key import SoftwareKey
 from etymon.card.personalization import USUAL_ALGORITHMS, Cardholder, CertificateRequest, personalize
+from etymon.card.private_keys import CardPrivateKey
 from etymon.card.state import CardState, ManagementKey, manufacture
 from etymon.card.transport import CardTransport, LocalTransport
 from etymon.kernel.entropy import SystemEntropy
@@ -109,10 +110,10 @@ def server_certificate(
 class CardIssuer:
     """Makes cards."""
 
-    def __init__(self) -> None:
+    def __init__(self, content_signing_key: CardPrivateKey | None = None) -> None:
         self.root = authority("Test Card Root")
         self.issuing = authority("Test Card CA", self.root)
-        key = ec.generate_private_key(ec.SECP256R1())
+        key = content_signing_key or ec.generate_private_key(ec.SECP256R1())
         builder = (
             x509.CertificateBuilder()
             .subject_name(common_name("Test Content Signer"))

@@ -48,12 +48,6 @@ _CHAINED: Final = frozenset(
     {Instruction.GENERAL_AUTHENTICATE, Instruction.PUT_DATA, Instruction.GENERATE_ASYMMETRIC_KEY_PAIR}
 )
 _SECURE_MESSAGING: Final = 0x0C
-_KEEPS_PIN_ALWAYS: Final = frozenset({Instruction.GENERAL_AUTHENTICATE, Instruction.GET_DATA})
-"""Commands after which a VERIFY still counts as immediately before a signature.
-
-The standard means GENERAL AUTHENTICATE alone. Middleware reads the discovery object before each operation to see that
-the application is still selected, so GET DATA is let through as well.
-"""
 
 
 class PIVApplet:
@@ -124,9 +118,8 @@ class PIVApplet:
         return whole
 
     def _end_what_this_ends(self, command: CommandAPDU) -> None:
-        if command.ins not in _KEEPS_PIN_ALWAYS:
-            self._session.pin_just_verified = False
         if command.ins != Instruction.GENERAL_AUTHENTICATE:
+            self._session.pin_just_verified = False
             self._session.pending_challenge = None
 
     def _get_response(self, command: CommandAPDU) -> bytes:

@@ -17,11 +17,6 @@ import h11
 import httpx
 from cryptography import x509
 from cryptography.hazmat.primitives.serialization import Encoding
-from tlslite.errors import BaseTLSException
-from tlslite.handshakesettings import HandshakeSettings
-from tlslite.tlsconnection import TLSConnection
-from tlslite.x509 import X509
-from tlslite.x509certchain import X509CertChain
 
 from etymon.card import certificates
 from etymon.card.card_key import CardKey
@@ -29,6 +24,13 @@ from etymon.card.client import PIVClient
 from etymon.card.external_key import ExternalKey
 from etymon.card.server_trust import ServerNotTrusted, ServerTrust
 from etymon.card.tls_key import TLSKey
+from etymon.card.tls_library import (
+    X509,
+    BaseTLSException,
+    HandshakeSettings,
+    TLSConnection,
+    X509CertChain,
+)
 from etymon.card.tls_records import CIPHERS, NativeRecordLayer
 from etymon.kernel.clock import Clock
 from etymon.kernel.errors import DecodeError

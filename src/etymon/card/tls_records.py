@@ -8,7 +8,8 @@ from typing import Any, Final
 
 from cryptography.exceptions import InvalidTag
 from cryptography.hazmat.primitives.ciphers.aead import AESGCM
-from tlslite.recordlayer import RecordLayer
+
+from etymon.card.tls_library import RecordLayer
 
 CIPHERS: Final = ("aes256gcm", "aes128gcm")
 """What a connection with these records may offer."""
