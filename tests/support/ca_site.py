@@ -4,7 +4,7 @@
 import functools
 import itertools
 import uuid
-from collections.abc import Collection
+from collections.abc import Collection, Mapping
 from dataclasses import replace
 from pathlib import Path
 
@@ -44,6 +44,7 @@ class CASite:
         directory: Path,
         *,
         status_url: str = "http://127.0.0.1:8080",
+        policy_oids: Mapping[str, str] = EXAMPLE_POLICY_OIDS,
         hierarchy: Collection[NewAuthority] | None = None,
     ) -> None:
         self.keys = KeyDirectory(directory / "keys", Secret(b"correct horse battery staple"))
@@ -52,7 +53,7 @@ class CASite:
             clock=clock,
             entropy=entropy,
             signers=self.keys,
-            policy_oids=EXAMPLE_POLICY_OIDS,
+            policy_oids=policy_oids,
             status_url=status_url,
             lint_exceptions=frozenset({PUBLIC_HOST_EXCEPTION}),
         )

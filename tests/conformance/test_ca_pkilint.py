@@ -1,0 +1,142 @@
+# SPDX-License-Identifier: Apache-2.0
+"""pkilint judges certificates, CRLs and OCSP answers by RFC 5280, RFC 6960 and RFC 5019.
+
+Two of its alarms are false, and kept out by name:
+
+* `pkix.invalid_uri_syntax` for `urn:uuid:…`: it knows URIs with an authority part only, while FIPS 201-3 §4.2.2.1
+  asks for the URN of RFC 4122 §3.
+* Its decoder takes the first arcs of 2.999 (X.660's arc for examples, two octets long) for out of range. The
+  certificates here therefore assert policies below the enterprise number for examples (RFC 5612).
+"""
+
+import io
+import json
+from collections.abc import Callable, Sequence
+from contextlib import redirect_stdout
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import pytest
+from cryptography import x509
+from cryptography.hazmat.primitives import hashes, serialization
+from cryptography.x509 import ocsp
+from pkilint.bin import lint_crl, lint_ocsp_response, lint_pkix_cert, lint_pkix_signer_signee_cert_chain
+
+from etymon.ca import ceremony, crl, revocation
+from etymon.ca import ocsp as responding
+from etymon.ca.model import RevocationReason
+from etymon.ca.profiles import EXAMPLE_POLICY_OIDS
+from etymon.kernel.entropy import SystemEntropy
+from etymon.pki.algorithms import KeyType
+from etymon.storage.database import Database
+from support.ca_site import ORGANIZATION, CASite, authority_of, names_for, pem, subscriber_profiles
+from support.clock import TurnedClock
+from support.databases import SQLiteDatabases
+
+pytestmark = [  # pkilint leaves the files it reads to the garbage collector
+    pytest.mark.filterwarnings("ignore::pytest.PytestUnraisableExceptionWarning"),
+    pytest.mark.filterwarnings("ignore::ResourceWarning"),
+]
+
+EXAMPLE_ENTERPRISE = "1.3.6.1.4.1.32473"
+POLICIES = {name: oid.replace("2.999", EXAMPLE_ENTERPRISE) for name, oid in EXAMPLE_POLICY_OIDS.items()}
+
+
+@pytest.fixture(scope="module")
+def database(sqlite_databases: SQLiteDatabases) -> Database:
+    return sqlite_databases.migrated()
+
+
+@pytest.fixture(scope="module")
+def site(database: Database, tmp_path_factory: pytest.TempPathFactory) -> CASite:
+    hierarchy = (*ceremony.deployment(ORGANIZATION), *ceremony.card_issuer(ORGANIZATION, KeyType.P384))
+    return CASite(
+        database,
+        TurnedClock(),
+        SystemEntropy(),
+        tmp_path_factory.mktemp("authorities"),
+        status_url="http://status.agency.example",
+        policy_oids=POLICIES,
+        hierarchy=hierarchy,
+    )
+
+
+def linted(main: Callable[[Sequence[str]], Any], *arguments: str | Path) -> list[str]:
+    """Return what a linter of pkilint finds, from notices upward, without the false alarm above."""
+    output = io.StringIO()
+    with redirect_stdout(output):
+        main(["lint", "--severity", "NOTICE", "--format", "JSON", *map(str, arguments)])
+    return [
+        f"{finding['severity']} {finding['code']}: {finding.get('message')}"
+        for result in json.loads(output.getvalue())["results"]
+        for finding in result["finding_descriptions"]
+        if not (finding["code"] == "pkix.invalid_uri_syntax" and '"urn:uuid:' in str(finding.get("message")))
+    ]
+
+
+def file_of(directory: Path, certificate: x509.Certificate) -> Path:
+    path = directory / f"{certificate.serial_number}.pem"
+    path.write_bytes(pem(certificate))
+    return path
+
+
+@pytest.mark.parametrize("profile", subscriber_profiles())
+def test_every_profile_is_clean(profile: str, site: CASite, tmp_path: Path) -> None:
+    names = names_for(profile)
+    if names.dns:
+        names = replace(names, dns=("site.agency.example",))
+    issued = site.issue(profile, alternative=names)
+    leaf, issuer = file_of(tmp_path, issued.certificate), file_of(tmp_path, issued.chain[0])
+    assert linted(lint_pkix_cert.main, leaf) == []
+    assert linted(lint_pkix_signer_signee_cert_chain.main, issuer, leaf) == []
+
+
+def test_every_authority_is_clean(site: CASite, tmp_path: Path) -> None:
+    for authority in site.authorities.values():
+        own = file_of(tmp_path, authority.certificate)
+        assert linted(lint_pkix_cert.main, own) == []
+        if authority.parent is not None:
+            parent = file_of(tmp_path, site.authorities[authority.parent].certificate)
+            assert linted(lint_pkix_signer_signee_cert_chain.main, parent, own) == []
+
+
+@pytest.mark.parametrize("reason", [None, *RevocationReason])
+def test_every_list_is_clean(reason: RevocationReason | None, site: CASite, tmp_path: Path) -> None:
+    issued = site.issue("device-identity")
+    if reason is not None:
+        with site.deps.database.transaction() as tx:
+            revocation.revoke(tx, site.deps, issued.id, reason, actor="officer")
+    path = tmp_path / "device.crl"
+    path.write_bytes(crl.current(site.deps, "device").der)
+    assert linted(lint_crl.main, "--type", "CRL", "--profile", "PKIX", "--document-format", "DER", path) == []
+
+
+@pytest.mark.parametrize("profile", ["derived-piv-authentication", "piv-authentication"])
+@pytest.mark.parametrize("state", ["good", "revoked", "unknown"])
+def test_every_answer_is_clean(profile: str, state: str, site: CASite, tmp_path: Path) -> None:
+    issued = site.issue(profile)
+    if state == "revoked":
+        with site.deps.database.transaction() as tx:
+            revocation.revoke(tx, site.deps, issued.id, RevocationReason.KEY_COMPROMISE, actor="officer")
+    asked = issued.certificate if state != "unknown" else issued.chain[0]
+    request = (
+        ocsp.OCSPRequestBuilder()
+        .add_certificate(asked, issued.chain[0], hashes.SHA256())
+        .add_extension(x509.OCSPNonce(bytes(range(32))), critical=False)
+        .build()
+    )
+    encoded = request.public_bytes(serialization.Encoding.DER)
+    path = tmp_path / "answer.der"
+    path.write_bytes(responding.answer(site.deps, authority_of(profile), encoded))
+    response = ocsp.load_der_ocsp_response(path.read_bytes())
+    assert response.certificate_status.name.lower() == state
+    assert linted(lint_ocsp_response.main, "--document-format", "DER", path) == []
+
+
+def test_the_responders_own_certificate_is_clean(site: CASite, tmp_path: Path) -> None:
+    issued = site.issue()
+    request = ocsp.OCSPRequestBuilder().add_certificate(issued.certificate, issued.chain[0], hashes.SHA1()).build()  # noqa: S303 - what most clients send
+    answered = responding.answer(site.deps, "derived", request.public_bytes(serialization.Encoding.DER))
+    (certificate,) = ocsp.load_der_ocsp_response(answered).certificates
+    assert linted(lint_pkix_cert.main, file_of(tmp_path, certificate)) == []
