@@ -1,0 +1,106 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Who is at the device listener: a device identity of an authority this organisation trusts for devices.
+
+Validating a path costs signatures; a validated one is remembered for a minute. The device's own revocation is asked
+every time: for our own authority that is one read of the database, and it takes effect with the commit that made it.
+"""
+
+import threading
+from collections import OrderedDict
+from collections.abc import Callable
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+from typing import Final
+
+from cryptography import x509
+
+from etymon.directory import trust
+from etymon.kernel.clock import Clock
+from etymon.kernel.errors import DecodeError, Malformed, NotAuthenticated
+from etymon.pki import certificate as certificates
+from etymon.pki.errors import NotTrusted
+from etymon.pki.path_validation import validate
+from etymon.pki.status import StatusSource
+from etymon.pki.trust_entry import TrustEntry, TrustKind
+from etymon.storage.database import Database
+from etymon.web.peer_certificate import PeerCertificate
+
+REMEMBERED_FOR: Final = timedelta(minutes=1)
+MOST_REMEMBERED: Final = 10_000
+
+OTHER_KINDS: Final = frozenset({"untrusted_root", "wrong_policy", "wrong_certificate_kind"})
+"""What path validation says of a certificate that is no device identity."""
+
+
+@dataclass(frozen=True, slots=True)
+class _Remembered:
+    path: tuple[x509.Certificate, ...]
+    status: StatusSource
+    until: datetime
+
+
+class DeviceDoor:
+    """Judges TLS peers; shared by all requests of a process."""
+
+    def __init__(self, database: Database, clock: Clock, status_of: Callable[[TrustEntry], StatusSource]) -> None:
+        self._database = database
+        self._clock = clock
+        self._status_of = status_of
+        self._lock = threading.Lock()
+        self._remembered: OrderedDict[bytes, _Remembered] = OrderedDict()
+
+    def judge(self, peer: PeerCertificate | None) -> bytes:
+        """Return the thumbprint of the peer's device identity.
+
+        Raises NotAuthenticated `device_identity_required` without a certificate, NotTrusted `wrong_certificate_kind`
+        for one that is no device identity, and NotTrusted with the reason for one that is not valid now. May ask for
+        revocation status: call it outside transactions.
+        """
+        if peer is None:
+            raise NotAuthenticated("device_identity_required", "Connect with the device identity certificate.")
+        try:
+            leaf = certificates.load(peer.der)
+        except (Malformed, DecodeError) as exc:
+            raise NotTrusted("wrong_certificate_kind", "The certificate cannot be read.") from exc
+        thumbprint = certificates.thumbprint(leaf)
+        now = self._clock.now()
+        known = self._recall(thumbprint, now)
+        if known is None:
+            known = self._validated(leaf, now)
+            self._remember(thumbprint, known)
+            return thumbprint
+        _require_in_time(known.path, now)
+        known.status.status(known.path[0], known.path[1], at=now)
+        return thumbprint
+
+    def _validated(self, leaf: x509.Certificate, now: datetime) -> _Remembered:
+        with self._database.snapshot() as tx:
+            entries = trust.entries(tx, kind=TrustKind.DEVICE)
+        for entry in entries:
+            source = self._status_of(entry)
+            try:
+                path = validate(leaf, entry, at=now, status=source)
+            except NotTrusted as refusal:
+                if refusal.code in OTHER_KINDS:
+                    continue
+                raise
+            return _Remembered(path.certificates, source, now + REMEMBERED_FOR)
+        raise NotTrusted("wrong_certificate_kind", "Only the device identity certificate is taken here.")
+
+    def _recall(self, thumbprint: bytes, now: datetime) -> _Remembered | None:
+        with self._lock:
+            known = self._remembered.get(thumbprint)
+            return known if known is not None and now < known.until else None
+
+    def _remember(self, thumbprint: bytes, validated: _Remembered) -> None:
+        with self._lock:
+            self._remembered[thumbprint] = validated
+            self._remembered.move_to_end(thumbprint)
+            while len(self._remembered) > MOST_REMEMBERED:
+                self._remembered.popitem(last=False)
+
+
+def _require_in_time(path: tuple[x509.Certificate, ...], now: datetime) -> None:
+    for certificate in path:
+        if now > certificate.not_valid_after_utc:
+            raise NotTrusted("expired", "The device identity certificate has expired. Enroll the device again.")

@@ -1,0 +1,96 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Check-in at the device listener. A check-in that waits holds a socket: no thread, no transaction."""
+
+import time
+import uuid
+from dataclasses import dataclass
+from typing import Final
+
+import structlog
+from starlette.concurrency import run_in_threadpool
+from starlette.requests import Request as ASGIRequest
+from starlette.responses import Response
+from starlette.routing import BaseRoute, Route
+
+from etymon.kernel.errors import EtymonError
+from etymon.mdm import check_in
+from etymon.mdm.dependencies import Dependencies
+from etymon.mdm.desired import Instructions
+from etymon.mdm.http import check_in_documents, documents
+from etymon.mdm.http.documents import Problems
+from etymon.mdm.http.enrollment import CHECK_IN
+from etymon.mdm.model import CHECKS_IN
+from etymon.web.exchange import Request, endpoint, json_response
+
+log = structlog.get_logger("etymon.mdm")
+
+NOTHING_NEWER: Final = 204
+
+
+@dataclass(frozen=True, slots=True)
+class _Wait:
+    """A check-in that has nothing to be told yet."""
+
+    thumbprint: bytes
+    device: uuid.UUID
+    known: int
+    until: float
+
+
+class _Waiting(Response):
+    """What the first step answers for a check-in that waits; the route keeps it from the socket."""
+
+    def __init__(self, wait: _Wait) -> None:
+        super().__init__(status_code=NOTHING_NEWER)
+        self.wait = wait
+
+
+def routes(deps: Dependencies) -> list[BaseRoute]:
+    """Return the route of check-in."""
+    problems = Problems()
+
+    def first(request: Request) -> Response:
+        began = time.monotonic()
+        thumbprint = deps.device_door.judge(request.peer)
+        report = check_in_documents.report(documents.read_versioned(request))
+        standing, told = check_in.check_in(deps, thumbprint, report)
+        if told is None and report.wait and standing.state in CHECKS_IN:
+            until = began + report.wait.total_seconds()
+            return _Waiting(_Wait(thumbprint, standing.device, report.known, until))
+        return _answer(told)
+
+    answer_at_once = endpoint(CHECK_IN, first, methods=["POST"], errors=problems, proxies=deps.proxies).endpoint
+
+    async def serve(request: ASGIRequest) -> Response:
+        response: Response = await answer_at_once(request)
+        if not isinstance(response, _Waiting):
+            return response
+        try:
+            return await _until_news(deps, request, response.wait)
+        except EtymonError as error:
+            log.info("request_refused", path=CHECK_IN, code=error.code, **error.facts)
+            return problems.expected(error)
+        except Exception:  # the process edge: everything unexpected becomes a reference number
+            reference = uuid.uuid4().hex[:12]
+            log.exception("request_crashed", path=CHECK_IN, reference=reference)
+            return problems.unexpected(reference)
+
+    return [Route(CHECK_IN, serve, methods=["POST"])]
+
+
+async def _until_news(deps: Dependencies, request: ASGIRequest, wait: _Wait) -> Response:
+    """Sleep and look by turns until there is something to tell, or the time is over."""
+    while (left := wait.until - time.monotonic()) > 0 and not deps.wake_ups.is_closed:
+        await deps.wake_ups.sleep(wait.device, min(left, deps.poll_interval.total_seconds()))
+        if await request.is_disconnected():
+            break
+        _, told = await run_in_threadpool(check_in.look, deps, wait.thumbprint, wait.known)
+        if told is not None:
+            return _answer(told)
+    return _answer(None)
+
+
+def _answer(told: Instructions | None) -> Response:
+    if told is None:
+        return Response(status_code=NOTHING_NEWER, headers={"Cache-Control": "no-store"})
+    return json_response(check_in_documents.instructions(told))
