@@ -77,6 +77,11 @@ def decode(text: str) -> LinkQR:
     )
 
 
+def pin_octets(pin: str) -> bytes:
+    """Return the 32 bytes of a pin written as unpadded base64url."""
+    return _octets(pin)
+
+
 def six_digits(secret: Secret[bytes], link: UUID, key_thumbprint: bytes) -> str:
     """Return what both screens show before the person confirms.
 

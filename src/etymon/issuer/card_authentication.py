@@ -1,0 +1,127 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Card authentication (PKI-AUTH, FIPS 201-3 §6.2.3.1) by the issuer itself, with what was seen kept as evidence.
+
+Nothing else opens a card session: no token, no session of another service, no derived credential.
+"""
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from datetime import datetime
+from typing import Final
+from uuid import UUID
+
+from etymon.audit.model import Outcome
+from etymon.directory import bindings, trust
+from etymon.issuer.dependencies import SERVICE, Dependencies, record
+from etymon.issuer.errors import card_not_bound, card_required
+from etymon.issuer.model import CardProof, CardSession, Evidence
+from etymon.issuer.store.card_sessions import CardSessions, ProofRequests
+from etymon.kernel.entropy import random_id
+from etymon.kernel.errors import Malformed, NotPermitted
+from etymon.pki import certificate as reading
+from etymon.pki.errors import NotTrusted
+from etymon.pki.path_validation import ValidatedPath, validate
+from etymon.pki.trust_entry import TrustKind
+from etymon.storage.database import Transaction
+from etymon.web.certificate_proof import CertificateProof, ProofStore
+from etymon.web.sessions import Session, Sessions, Visit
+
+PURPOSE: Final = "self-service"
+"""What issuer proofs are made for; there is no other."""
+
+
+def hand_off(deps: Dependencies) -> CertificateProof:
+    """Return the way to certauth and back."""
+    return CertificateProof(SERVICE, deps.site_url, deps.certauth_url, deps.digest_key, deps.clock, deps.entropy)
+
+
+@contextmanager
+def open_store(deps: Dependencies) -> Iterator[ProofStore[CardProof]]:
+    """Open a transaction with the proof requests in it."""
+    with deps.database.transaction() as tx:
+        yield ProofRequests(tx)
+
+
+def judge(deps: Dependencies, presented: bytes, purpose: str) -> CardProof:
+    """Judge the certificate a browser showed: a card's, good now, and bound to an active person.
+
+    Raises `NotTrusted` and `card_not_bound`; refusals are audited. May ask for revocation status: call it outside
+    transactions.
+    """
+    if purpose != PURPOSE:
+        raise NotPermitted("wrong_purpose", "This proof was asked for by something else. Start again.")
+    try:
+        return _judge(deps, presented)
+    except (NotPermitted, Malformed) as refusal:
+        with deps.database.transaction() as tx:
+            record(
+                tx,
+                deps,
+                "card:refused",
+                actor="browser",
+                subject="certificate",
+                outcome=Outcome.FAILURE,
+                code=refusal.code,
+            )
+        raise
+
+
+def sign_in(
+    tx: Transaction, deps: Dependencies, sessions: Sessions, visit: Visit, proof: CardProof, *, source: str
+) -> Visit:
+    """Open a card session for what was proved; what the browser had before is over."""
+    facts = {"proof": str(proof.id), "proved_at": proof.proved_at.isoformat()}
+    record(
+        tx,
+        deps,
+        "card:authenticated",
+        actor=f"person:{proof.person}",
+        subject=proof.id,
+        source=source,
+        trust_entry=proof.trust_entry,
+        policies=" ".join(sorted(proof.policies)),
+    )
+    return sessions.sign_in(CardSessions(tx), visit, person=proof.person, facts=facts)
+
+
+def card_session(session: Session | None) -> CardSession:
+    """Return a browser's session as a card session; raises `card_required` where nobody proved a card."""
+    if session is None:
+        raise card_required()
+    proved_at = datetime.fromisoformat(session.facts["proved_at"])
+    return CardSession(session.id, session.person, UUID(session.facts["proof"]), proved_at)
+
+
+def _judge(deps: Dependencies, presented: bytes) -> CardProof:
+    leaf = reading.load(presented)
+    with deps.database.snapshot() as tx:
+        entries = trust.entries(tx)
+    others = [entry for entry in entries if entry.kind is not TrustKind.CARD]
+    refusal = NotTrusted("untrusted_root", "No smart cards are trusted here yet. Ask your administrator.")
+    for entry in entries:
+        if entry.kind is not TrustKind.CARD:
+            continue
+        try:
+            path = validate(leaf, entry, at=deps.clock.now(), status=deps.status_of(entry), other_entries=others)
+        except NotTrusted as exc:
+            refusal = exc if refusal.code == "untrusted_root" else refusal  # the one that got furthest tells most
+            continue
+        return _proof(deps, path)
+    raise refusal
+
+
+def _proof(deps: Dependencies, path: ValidatedPath) -> CardProof:
+    with deps.database.snapshot() as tx:
+        person = bindings.person_for(tx, path.entry_name, path.identifier)
+    if person is None or not person.active:
+        raise card_not_bound()
+    return CardProof(
+        id=random_id(deps.entropy),
+        person=person.id,
+        trust_entry=path.entry_name,
+        identifier=path.identifier,
+        certificates=tuple(reading.to_der(certificate) for certificate in path.certificates),
+        policies=frozenset(path.policies),
+        evidence=tuple(Evidence(item.kind.value, item.url or "", item.this_update, item.der) for item in path.evidence),
+        proved_at=path.validated_at,
+    )

@@ -1,0 +1,71 @@
+# SPDX-License-Identifier: Apache-2.0
+"""What the issuer needs from whoever runs it."""
+
+import gettext
+from collections.abc import Callable, Collection, Mapping
+from dataclasses import dataclass, field
+from typing import Final
+
+from etymon.audit import trail
+from etymon.audit.model import AuditEvent, Fact, Outcome
+from etymon.ca.dependencies import Dependencies as AuthorityDependencies
+from etymon.escrow.dependencies import Dependencies as EscrowDependencies
+from etymon.kernel.clock import Clock
+from etymon.kernel.entropy import Entropy
+from etymon.kernel.secret import DigestKey
+from etymon.pki.status import StatusSource
+from etymon.pki.trust_entry import TrustEntry
+from etymon.storage.database import Database, Transaction
+from etymon.web.branding import Branding
+
+SERVICE: Final = "issuer"
+
+
+@dataclass(frozen=True, slots=True)
+class Dependencies:
+    """URLs are origins without a path. `tls_pin` is the base64url SHA-256 of the TLS CA's public key.
+
+    `status_of` gives the status source of a trust entry: the database for our own authorities, OCSP and CRLs for
+    others. `authority` issues derived credentials; `trust_entry` is the entry that accepts them at doors.
+    `oidc_issuer` is under which name other services know the people of this deployment.
+    """
+
+    database: Database
+    clock: Clock
+    entropy: Entropy
+    digest_key: DigestKey
+    site_url: str
+    certauth_url: str
+    device_url: str
+    tls_pin: str
+    branding: Branding
+    ca: AuthorityDependencies
+    escrow: EscrowDependencies
+    status_of: Callable[[TrustEntry], StatusSource]
+    oidc_issuer: str
+    authority: str = "derived"
+    trust_entry: str = "derived"
+    proxies: Collection[str] = ()
+    translations: Mapping[str, gettext.NullTranslations] = field(default_factory=dict)
+
+    @property
+    def issuer_url(self) -> str:
+        """Where the issuer is on the site."""
+        return f"{self.site_url}/{SERVICE}"
+
+
+def record(
+    tx: Transaction,
+    deps: Dependencies,
+    name: str,
+    /,
+    *,
+    actor: object,
+    subject: object,
+    source: str = "",
+    outcome: Outcome = Outcome.SUCCESS,
+    **facts: Fact,
+) -> None:
+    """Write an audit event in the transaction of what it tells of."""
+    event = AuditEvent(f"{SERVICE}:{name}", str(actor), str(subject), outcome, facts, source)
+    trail.record(tx, deps.clock, deps.entropy, event)

@@ -1,0 +1,71 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Who may have a derived credential now: an active person with a mail address, covered by a rule of an officer."""
+
+from dataclasses import dataclass
+from uuid import UUID
+
+from etymon.directory import bindings, groups, people
+from etymon.directory.model import Person
+from etymon.issuer.errors import card_not_bound, no_rule, not_eligible, rule_withdrawn
+from etymon.issuer.model import COUNTED, CardProof, Derivation, DerivationState, IssuanceRule
+from etymon.issuer.store import credentials, derivations, rules
+from etymon.kernel.clock import Clock
+from etymon.storage.database import Transaction
+
+
+@dataclass(frozen=True, slots=True)
+class Applicant:
+    """A person who may have a derived credential, and the rule that says so."""
+
+    person: Person
+    rule: IssuanceRule
+
+
+def applicant(tx: Transaction, person_id: UUID) -> Applicant:
+    """Return the person with the first rule, by name, that covers one of their groups; `NotPermitted` otherwise."""
+    person = _eligible(tx, person_id)
+    theirs = groups.groups_of(tx, person_id)
+    for rule in rules.in_force(tx):
+        if rule.groups & theirs:
+            return Applicant(person, rule)
+    raise no_rule()
+
+
+def still_applicant(tx: Transaction, derivation: Derivation) -> Applicant:
+    """Return person and rule of a derivation under way; `NotPermitted` when either does not hold any more."""
+    person = _eligible(tx, derivation.person)
+    found = rules.find(tx, derivation.rule)
+    if found is None or found[1] is not None:
+        raise rule_withdrawn()
+    rule = found[0]
+    if not rule.groups & groups.groups_of(tx, derivation.person):
+        raise no_rule()
+    return Applicant(person, rule)
+
+
+def require_bound(tx: Transaction, proof: CardProof) -> None:
+    """Refuse a card that is no longer bound to the person it was proved for."""
+    person = bindings.person_for(tx, proof.trust_entry, proof.identifier)
+    if person is None or person.id != proof.person:
+        raise card_not_bound()
+
+
+def devices_in_use(tx: Transaction, clock: Clock, person_id: UUID, *, but: UUID | None = None) -> int:
+    """Return on how many devices a person has credentials or is about to; all their derivations stay locked."""
+    now = clock.now()
+    carrying = {credential.derivation for credential in credentials.live_of_person(tx, person_id, now)}
+    for derivation in derivations.lock_all_of(tx, person_id):
+        if derivation.state in COUNTED - {DerivationState.COMPLETED} and derivation.expires_at > now:
+            carrying.add(derivation.id)
+    return len(carrying - {but})
+
+
+def _eligible(tx: Transaction, person_id: UUID) -> Person:
+    person = people.find(tx, person_id)
+    if person is None or not person.active:
+        raise not_eligible("Your account has ended. Ask your administrator.")
+    if not person.mail_addresses:
+        raise not_eligible(
+            "No mail address is known for you, so nobody could tell you of what happens. Ask your administrator."
+        )
+    return person

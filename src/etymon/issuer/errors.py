@@ -1,0 +1,153 @@
+# SPDX-License-Identifier: Apache-2.0
+"""What the issuer refuses, in one sentence each that says what to do next."""
+
+from etymon.kernel.errors import Conflict, Expired, NotAuthenticated, NotFound, NotPermitted, Unavailable
+
+
+def link_unknown() -> NotFound:
+    """No link has this id."""
+    return NotFound("link_unknown", "This code is not known here. Show a new code on the computer and scan it.")
+
+
+def link_expired() -> Expired:
+    """The link's ten minutes are over."""
+    return Expired("link_expired", "This code is too old. Show a new code on the computer and scan it.")
+
+
+def link_denied() -> NotPermitted:
+    """The person, or five wrong secrets, ended the link."""
+    return NotPermitted("link_denied", "This link was refused. Start again with your card on the computer.")
+
+
+def link_secret_wrong() -> NotPermitted:
+    """The secret is not the one the QR code carries."""
+    return NotPermitted("link_secret_wrong", "This code does not belong to the link. Scan the code once more.")
+
+
+def link_already_redeemed() -> Conflict:
+    """Another phone or key was first, or the link is confirmed already."""
+    return Conflict(
+        "link_already_redeemed", "This code was used already. If that was not you, refuse it on the computer."
+    )
+
+
+def link_proof_wrong() -> NotPermitted:
+    """The signature is not the link key's over this request."""
+    return NotPermitted("link_proof_wrong", "The request is not signed by the key the link was made with.")
+
+
+def device_identity_required() -> NotAuthenticated:
+    """No client certificate was shown."""
+    return NotAuthenticated("device_identity_required", "Connect with the phone's device identity.")
+
+
+def unmanaged_device() -> NotPermitted:
+    """The client certificate is no device identity that is trusted here."""
+    return NotPermitted("unmanaged_device", "This phone is not managed by an organization that is trusted here.")
+
+
+def other_device() -> NotPermitted:
+    """The device identity is not the one the link was redeemed with."""
+    return NotPermitted("other_device", "This link belongs to another phone.")
+
+
+def not_eligible(detail: str) -> NotPermitted:
+    """The person may not have a derived credential now."""
+    return NotPermitted("not_eligible", detail)
+
+
+def no_rule() -> NotPermitted:
+    """No rule of an officer covers the person."""
+    return NotPermitted(
+        "no_issuance_rule", "No rule allows you a credential on a phone. Ask the officer of your organization."
+    )
+
+
+def rule_withdrawn() -> NotPermitted:
+    """The rule under which the derivation began is not in force any more."""
+    return NotPermitted("rule_withdrawn", "The rule this began under was changed. Start again with your card.")
+
+
+def rule_not_by_officer() -> NotPermitted:
+    """Whoever writes the rule is no officer."""
+    return NotPermitted("officer_required", "Only an officer makes, changes or withdraws issuance rules.")
+
+
+def too_many_derivations(most: int) -> Conflict:
+    """The person has as many devices with credentials as the rule allows."""
+    return Conflict(
+        "too_many_derivations",
+        f"You have credentials on {most} device{'s' if most > 1 else ''} already. End one of them first.",
+    )
+
+
+def card_required() -> NotAuthenticated:
+    """Nobody has proved a card to this browser session."""
+    return NotAuthenticated("card_required", "Present your card first.")
+
+
+def card_proof_old() -> NotPermitted:
+    """The proof is more than ten minutes old."""
+    return NotPermitted("card_proof_old", "You presented your card too long ago for this. Present it once more.")
+
+
+def card_not_bound() -> NotPermitted:
+    """The card is genuine; no active person has it."""
+    return NotPermitted("card_not_bound", "This card is not assigned to an active person here. Ask your administrator.")
+
+
+def other_card_session() -> NotPermitted:
+    """Another card session made the link."""
+    return NotPermitted("other_card_session", "This link was made in another session. Start again with your card.")
+
+
+def duties_not_accepted() -> NotPermitted:
+    """The box was not ticked, or the text has changed since the page was shown."""
+    return NotPermitted("duties_not_accepted", "Read your duties and accept them to go on.")
+
+
+def derivation_unknown() -> NotFound:
+    """No derivation has this id, or it is another person's."""
+    return NotFound("derivation_unknown", "There is no such device here.")
+
+
+def derivation_over() -> Conflict:
+    """The derivation is in a state that does not allow the act."""
+    return Conflict("derivation_over", "This set-up is over. Start again with your card.")
+
+
+def authorization_unknown() -> NotAuthenticated:
+    """No live authorization has this value."""
+    return NotAuthenticated(
+        "authorization_unknown", "The authorization is missing, not known or over. Link the phone again."
+    )
+
+
+def purpose_not_authorized() -> NotPermitted:
+    """The link does not allow this purpose."""
+    return NotPermitted("purpose_not_authorized", "The link does not allow a certificate for this purpose.")
+
+
+def authorization_used() -> Conflict:
+    """The authorization for this purpose was used with another request."""
+    return Conflict("authorization_used", "This authorization was used with another request. Link the phone again.")
+
+
+def key_not_linked() -> NotPermitted:
+    """The CSR of the authentication certificate is for another key than the link's."""
+    return NotPermitted("key_not_linked", "The authentication certificate is for the key the link was made with.")
+
+
+def key_type_not_allowed() -> NotPermitted:
+    """The rule does not take this kind of key."""
+    return NotPermitted("key_type_not_allowed", "The issuance rule does not allow this kind of key.")
+
+
+def credential_ended() -> NotPermitted:
+    """What was asked for again has been ended meanwhile."""
+    return NotPermitted("credential_ended", "This credential was ended. Link the phone again.")
+
+
+def issuance_unfinished() -> Unavailable:
+    """What was planned could not be finished now; a worker will."""
+    return Unavailable("issuance_unfinished", "The certificate is being made. Send the same request again.")

@@ -1,0 +1,83 @@
+# SPDX-License-Identifier: Apache-2.0
+"""What a worker does for the issuer: finishes plans left behind, checks cards again, ends what is over."""
+
+import contextlib
+from collections.abc import Callable, Mapping
+from datetime import timedelta
+from typing import Final
+from uuid import UUID
+
+from etymon.issuer import card_recheck, completion
+from etymon.issuer.dependencies import Dependencies, record
+from etymon.issuer.model import DerivationState
+from etymon.issuer.store import card_sessions, clients, credentials, derivations
+from etymon.kernel.errors import Conflict, NotPermitted
+from etymon.storage import jobs
+from etymon.storage.database import Transaction
+from etymon.storage.jobs import Job
+
+UNUSED_PROOFS_KEPT: Final = timedelta(days=1)
+SWEEP_EVERY: Final = timedelta(minutes=1)
+SWEEP_LIMIT: Final = 200
+
+WAITING: Final = frozenset({DerivationState.BEGUN, DerivationState.REDEEMED, DerivationState.CONFIRMED})
+
+
+def finish(deps: Dependencies, job: Job) -> None:
+    """Finish the issuance of a credential whose process died between plan and signature."""
+    with contextlib.suppress(NotPermitted):  # it was ended meanwhile: there is nothing to finish
+        completion.finish(deps, UUID(str(job.payload["credential"])))
+    with deps.database.transaction() as tx:
+        jobs.complete(tx, job)
+
+
+def recheck_card(deps: Dependencies, job: Job) -> None:
+    """Look once more whether the card that a derivation stands on was revoked."""
+    refusal = card_recheck.judge(deps, UUID(str(job.payload["derivation"])))
+    with deps.database.transaction() as tx:
+        if refusal is not None:
+            card_recheck.end(tx, deps, UUID(str(job.payload["derivation"])), refusal)
+        jobs.complete(tx, job)
+
+
+HANDLERS: Final[Mapping[str, Callable[[Dependencies, Job], None]]] = {
+    completion.FINISH: finish,
+    card_recheck.RECHECK: recheck_card,
+}
+"""Job kind to handler; the server's worker collects them."""
+
+
+def sweep(deps: Dependencies) -> int:
+    """End links and authorizations whose time is over and forget what nobody needs; return how many.
+
+    Safe to run anywhere and at any time; a worker runs it every `SWEEP_EVERY`.
+    """
+    now = deps.clock.now()
+    with deps.database.snapshot() as tx:
+        late = derivations.over_at(tx, now, {*WAITING, DerivationState.ISSUING}, SWEEP_LIMIT)
+    done = 0
+    for derivation_id in late:
+        with deps.database.transaction() as tx:
+            done += _end_late(tx, deps, derivation_id)
+    with deps.database.transaction() as tx:
+        done += card_sessions.remove_what_is_over(tx, now, proofs_before=now - UNUSED_PROOFS_KEPT)
+        return done + clients.remove_what_is_over(tx, now)
+
+
+def _end_late(tx: Transaction, deps: Dependencies, derivation_id: UUID) -> int:
+    derivation = derivations.lock(tx, derivation_id)
+    if derivation is None or derivation.expires_at > deps.clock.now():
+        return 0
+    if derivation.state in WAITING:
+        to, verb = DerivationState.EXPIRED, "expired"
+    elif derivation.state is DerivationState.ISSUING:
+        to, verb = DerivationState.COMPLETED, "completed"
+    else:
+        return 0
+    try:
+        derivations.move(tx, derivation, to)
+    except Conflict:
+        return 0
+    unused = len(derivation.purposes) - len(credentials.of_derivation(tx, derivation.id))
+    record(tx, deps, f"derivation:{verb}", actor="worker", subject=derivation.id, unused_purposes=unused)
+    return 1

@@ -1,0 +1,113 @@
+# SPDX-License-Identifier: Apache-2.0
+"""The phone's side of linking: redemption and authorization at the device listener, discovery at the site."""
+
+import base64
+import binascii
+from typing import Final
+
+from starlette.responses import Response
+from starlette.routing import BaseRoute
+
+from etymon.issuer import device_identity, linking
+from etymon.issuer.dependencies import Dependencies
+from etymon.issuer.http import documents
+from etymon.issuer.http.documents import Problems, moment
+from etymon.issuer.link_key import LARGEST_KEY_BYTES, LARGEST_SIGNATURE_BYTES
+from etymon.issuer.linking import Redemption
+from etymon.issuer.model import DeviceDescription
+from etymon.kernel.errors import Malformed
+from etymon.kernel.secret import Secret
+from etymon.web.exchange import Request, endpoint, json_response
+from etymon.wire.link_qr import SECRET_BYTES
+
+REDEEM: Final = "/issuer/link/v1/redeem"
+AUTHORIZATION: Final = "/issuer/link/v1/authorization"
+DISCOVERY: Final = "/issuer/.well-known/etymon-issuer"
+EST: Final = "/.well-known/est"
+
+LONGEST_WAIT_SECONDS: Final = 25
+LONGEST_DESCRIPTION: Final = 100
+
+
+def site_routes(deps: Dependencies) -> list[BaseRoute]:
+    """Return the route that tells a phone where things are."""
+
+    def discover(_: Request) -> Response:
+        return json_response(
+            {
+                "protocol": documents.PROTOCOL,
+                "name": deps.branding.organization,
+                "redeem": f"{deps.device_url}{REDEEM}",
+                "authorization": f"{deps.device_url}{AUTHORIZATION}",
+                "est": f"{deps.device_url}{EST}",
+            }
+        )
+
+    return [endpoint(DISCOVERY, discover, methods=["GET"], errors=Problems())]
+
+
+def device_routes(deps: Dependencies) -> list[BaseRoute]:
+    """Return the routes of the device listener."""
+
+    def redeem(request: Request) -> Response:
+        device = device_identity.judge(deps, request.peer)
+        document = documents.read(request)
+        documents.require_version(document)
+        linked = linking.redeem(deps, _redemption(document), device, source=request.client_address)
+        return json_response(
+            {
+                "person": {"displayName": linked.display_name, "mail": linked.mail},
+                "issuer": deps.branding.organization,
+                "digits": linked.digits,
+                "expiresAt": moment(linked.expires_at),
+                "purposes": [purpose.value for purpose in linked.purposes],
+            }
+        )
+
+    def authorize(request: Request) -> Response:
+        device = device_identity.judge(deps, request.peer)
+        document = documents.read(request)
+        documents.require_version(document)
+        documents.number(document, "wait", largest=LONGEST_WAIT_SECONDS)
+        link = documents.identifier(document, "link")
+        proof = documents.octets(document, "proof", limit=LARGEST_SIGNATURE_BYTES)
+        authorized = linking.authorization(deps, link, proof, device)
+        if authorized is None:
+            return json_response({"state": "waiting"})
+        return json_response(
+            {
+                "state": "confirmed",
+                "authorization": authorized.authorization.reveal(),
+                "purposes": [purpose.value for purpose in authorized.purposes],
+                "expiresAt": moment(authorized.expires_at),
+            }
+        )
+
+    return [
+        endpoint(REDEEM, redeem, methods=["POST"], errors=Problems(), proxies=deps.proxies),
+        endpoint(AUTHORIZATION, authorize, methods=["POST"], errors=Problems(), proxies=deps.proxies),
+    ]
+
+
+def _redemption(document: documents.Document) -> Redemption:
+    device = documents.member(document, "device")
+    return Redemption(
+        link=documents.identifier(document, "link"),
+        secret=_secret(documents.text(document, "secret", limit=64)),
+        key=documents.octets(document, "key", limit=LARGEST_KEY_BYTES),
+        description=DeviceDescription(
+            manufacturer=documents.text(device, "manufacturer", limit=LONGEST_DESCRIPTION, default=""),
+            model=documents.text(device, "model", limit=LONGEST_DESCRIPTION, default=""),
+            serial_number=documents.text(device, "serialNumber", limit=LONGEST_DESCRIPTION, default=""),
+        ),
+    )
+
+
+def _secret(text: str) -> Secret[bytes]:
+    try:
+        octets = base64.b64decode(text + "=" * (-len(text) % 4), altchars=b"-_", validate=True)
+    except (binascii.Error, ValueError) as exc:
+        raise Malformed("malformed", "secret is base64url.") from exc
+    if len(octets) != SECRET_BYTES:
+        raise Malformed("malformed", "secret has 16 bytes.")
+    return Secret(octets)

@@ -1,0 +1,180 @@
+# SPDX-License-Identifier: Apache-2.0
+"""The management API and its token endpoint (docs/protocols/management.md)."""
+
+from collections.abc import Mapping
+from typing import Final
+from uuid import UUID
+
+from starlette.responses import Response
+from starlette.routing import BaseRoute
+
+from etymon.issuer import clients, management
+from etymon.issuer.clients import ASSERTION_TYPE, SCOPE, TOKEN_LIFETIME, TOKEN_PATH
+from etymon.issuer.dependencies import Dependencies
+from etymon.issuer.http import documents
+from etymon.issuer.http.documents import Problems, moment
+from etymon.issuer.management import LONGEST_COMMENT, Order
+from etymon.issuer.model import Credential, CredentialState, EndReason, Purpose
+from etymon.issuer.store.clients import Client
+from etymon.kernel.errors import EtymonError, Malformed, NotAuthenticated, NotFound, Throttled
+from etymon.kernel.secret import Secret
+from etymon.web.exchange import Request, endpoint, json_response
+from etymon.web.problem import status_of
+
+PATH: Final = "/issuer/management/v1"
+LONGEST_TOKEN: Final = 200
+LONGEST_SUBJECT: Final = 300
+
+
+class OAuthErrors:
+    """Errors of the token endpoint (RFC 6749 §5.2)."""
+
+    def expected(self, error: EtymonError) -> Response:
+        """Answer with the code where OAuth has it, with `invalid_request` for what cannot be read."""
+        code = error.code
+        if isinstance(error, Malformed) and code not in {"unsupported_grant_type", "invalid_scope"}:
+            code = "invalid_request"
+        headers = {"Pragma": "no-cache"}
+        if isinstance(error, Throttled):
+            headers["Retry-After"] = str(error.retry_after_seconds)
+        return json_response({"error": code, "error_description": error.detail}, status_of(error), headers)
+
+    def unexpected(self, reference: str) -> Response:
+        """Answer 500 with a reference number."""
+        return json_response({"error": "server_error", "error_description": f"Reference: {reference}"}, 500)
+
+
+def site_routes(deps: Dependencies) -> list[BaseRoute]:
+    """Return the routes of the site listener."""
+
+    def token(request: Request) -> Response:
+        form = request.form()
+        if form.get("grant_type") != "client_credentials":
+            raise Malformed("unsupported_grant_type", "Use client_credentials.")
+        if form.get("scope", SCOPE) != SCOPE:
+            raise Malformed("invalid_scope", f"The scope is {SCOPE}.")
+        if form.get("client_assertion_type") != ASSERTION_TYPE:
+            raise NotAuthenticated("invalid_client", "Authenticate with private_key_jwt (RFC 7523).")
+        given = clients.give_token(deps, form.get("client_assertion", ""), source=request.client_address)
+        return json_response(
+            {
+                "access_token": given.reveal(),
+                "token_type": "Bearer",
+                "expires_in": int(TOKEN_LIFETIME.total_seconds()),
+                "scope": SCOPE,
+            },
+            headers={"Pragma": "no-cache"},
+        )
+
+    def describe(request: Request) -> Response:
+        _client(deps, request)
+        return json_response(
+            {
+                "name": deps.branding.organization,
+                "selfService": f"{deps.issuer_url}/",
+                "purposes": [purpose.value for purpose in Purpose],
+                "protocol": documents.PROTOCOL,
+            }
+        )
+
+    def credentials(request: Request) -> Response:
+        client = _client(deps, request)
+        query = request.query
+        device = documents.thumbprint(query["device"], "device") if "device" in query else None
+        person = _person(deps, query) if "person" in query else None
+        if (device is None) == ("person" not in query):
+            raise Malformed("malformed", "Ask for the credentials of one device, or of one person.")
+        after = _uuid(query["cursor"], "cursor") if "cursor" in query else None
+        if "person" in query and person is None:  # nobody of ours
+            return json_response({"credentials": [], "next": None})
+        found, following = management.page(deps, client, device=device, person=person, after=after)
+        return json_response(
+            {
+                "credentials": [_credential(deps, credential) for credential in found],
+                "next": str(following) if following else None,
+            }
+        )
+
+    def invalidate(request: Request) -> Response:
+        client = _client(deps, request)
+        invalidation_id = _uuid(request.path_parameters["invalidation"], "invalidation")
+        order = _order(deps, documents.read(request))
+        done = management.invalidate(deps, client, invalidation_id, order, source=request.client_address)
+        return json_response(
+            {
+                "invalidation": str(done.id),
+                "state": "done",
+                "credentials": [str(credential) for credential in done.credentials],
+            }
+        )
+
+    return [
+        endpoint(TOKEN_PATH, token, methods=["POST"], errors=OAuthErrors()),
+        endpoint(f"{PATH}/issuer", describe, methods=["GET"], errors=Problems()),
+        endpoint(f"{PATH}/credentials", credentials, methods=["GET"], errors=Problems()),
+        endpoint(f"{PATH}/invalidations/{{invalidation}}", invalidate, methods=["PUT"], errors=Problems()),
+    ]
+
+
+def _client(deps: Dependencies, request: Request) -> Client:
+    scheme, _, value = request.headers.get("authorization", "").partition(" ")
+    usable = scheme.lower() == "bearer" and len(value) <= LONGEST_TOKEN
+    return clients.by_token(deps, Secret(value if usable else ""))
+
+
+def _order(deps: Dependencies, document: documents.Document) -> Order:
+    named = [name for name in ("credential", "device", "person") if name in document]
+    if len(named) != 1:
+        raise Malformed("malformed", "Name exactly one of credential, device and person.")
+    try:
+        reason = EndReason(documents.text(document, "reason", limit=40))
+    except ValueError as exc:
+        raise Malformed("malformed", f"The reason is one of {', '.join(EndReason)}.") from exc
+    comment = documents.text(document, "comment", limit=LONGEST_COMMENT, default="")
+    if named == ["credential"]:
+        return Order(reason, comment, credential=documents.identifier(document, "credential"))
+    if named == ["device"]:
+        device = documents.thumbprint(documents.text(document, "device", limit=64), "device")
+        return Order(reason, comment, device=device)
+    said = documents.member(document, "person")
+    subject = {
+        "person": documents.text(said, "subject", limit=LONGEST_SUBJECT),
+        "personIssuer": documents.text(said, "issuer", limit=LONGEST_SUBJECT),
+    }
+    person = _person(deps, subject)
+    if person is None:
+        raise NotFound("person_unknown", "The issuer does not know people of this OIDC issuer.")
+    return Order(reason, comment, person=person)
+
+
+def _person(deps: Dependencies, query: Mapping[str, str]) -> UUID | None:
+    """Return the person another service calls by (OIDC issuer, subject); None where nobody here is."""
+    if query.get("personIssuer") != deps.oidc_issuer:
+        return None
+    try:
+        return UUID(query["person"])
+    except ValueError:
+        return None
+
+
+def _uuid(text: str, name: str) -> UUID:
+    try:
+        return UUID(text)
+    except ValueError as exc:
+        raise Malformed("malformed", f"{name} is a UUID.") from exc
+
+
+def _credential(deps: Dependencies, credential: Credential) -> Mapping[str, object]:
+    return {
+        "credential": str(credential.id),
+        "purpose": credential.purpose.value,
+        "serialNumber": credential.serial_number,
+        "thumbprint": credential.thumbprint.hex() if credential.thumbprint else None,
+        "notBefore": moment(credential.not_before),
+        "notAfter": moment(credential.not_after),
+        "state": "ended" if credential.state is CredentialState.ENDED else "active",
+        "endedAt": moment(credential.ended_at),
+        "reason": credential.end_reason.value if credential.end_reason else None,
+        "device": credential.device_thumbprint.hex() if credential.device_thumbprint else None,
+        "person": {"issuer": deps.oidc_issuer, "subject": str(credential.person)},
+    }

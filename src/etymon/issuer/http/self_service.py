@@ -1,0 +1,265 @@
+# SPDX-License-Identifier: Apache-2.0
+"""The cardholder's pages: present the card, accept the duties, link a phone, see and end what there is."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Final
+from uuid import UUID
+
+from starlette.responses import RedirectResponse, Response
+from starlette.routing import BaseRoute
+
+from etymon.directory import people
+from etymon.issuer import card_authentication, duties, eligibility, initial_issuance, invalidation, linking
+from etymon.issuer.dependencies import Dependencies
+from etymon.issuer.errors import card_required, derivation_unknown, duties_not_accepted, too_many_derivations
+from etymon.issuer.http import documents
+from etymon.issuer.http.documents import Problems
+from etymon.issuer.http.views import derivation_view, qr_image
+from etymon.issuer.model import (
+    PROOF_LIFETIME_AT_START,
+    CardSession,
+    Derivation,
+    DerivationState,
+    EndReason,
+)
+from etymon.issuer.store import credentials, derivations
+from etymon.issuer.store.card_sessions import CardSessions, ProofRequests
+from etymon.kernel.errors import EtymonError, Malformed
+from etymon.web import csrf
+from etymon.web.certificate_proof import CertificateProof
+from etymon.web.exchange import Request, endpoint, json_response
+from etymon.web.pages import PageErrors, Pages
+from etymon.web.sessions import Sessions, Visit
+
+HOME: Final = "/issuer/"
+NEW: Final = "/issuer/derivations/new"
+SHOWN: Final = frozenset({DerivationState.CONFIRMED, DerivationState.ISSUING, DerivationState.COMPLETED})
+WAITS: Final = frozenset(
+    {DerivationState.BEGUN, DerivationState.REDEEMED, DerivationState.CONFIRMED, DerivationState.ISSUING}
+)
+
+NO_REFERRER: Final[Mapping[str, str]] = {"Referrer-Policy": "no-referrer"}
+"""For pages that show a code; they have no form (a form would say `Origin: null`)."""
+
+REASONS: Final = (EndReason.KEY_COMPROMISE, EndReason.CESSATION_OF_OPERATION)
+"""What a cardholder may say: lost or in other hands, or not needed any more."""
+
+
+@dataclass(frozen=True, slots=True)
+class SelfService:
+    """The handlers of the self-service pages."""
+
+    deps: Dependencies
+    pages: Pages
+    sessions: Sessions
+    hand_off: CertificateProof
+
+    def routes(self) -> list[BaseRoute]:
+        """Return the routes of the site listener."""
+        errors = PageErrors(self.pages, HOME)
+        pages = [
+            (HOME, self.home, "GET"),
+            ("/issuer/card", self.present_card, "POST"),
+            (self.hand_off.return_path, self.card_presented, "POST"),
+            ("/issuer/sign-out", self.sign_out, "POST"),
+            ("/issuer/link", self.landing, "GET"),
+            (NEW, self.show_duties, "GET"),
+            ("/issuer/derivations", self.begin, "POST"),
+            ("/issuer/derivations/{derivation}", self.show_link, "GET"),
+            ("/issuer/derivations/{derivation}/confirm", self.confirm, "POST"),
+            ("/issuer/derivations/{derivation}/deny", self.deny, "POST"),
+            ("/issuer/derivations/{derivation}/end", self.ask_end, "GET"),
+            ("/issuer/derivations/{derivation}/end", self.end, "POST"),
+        ]
+        return [
+            *(endpoint(path, handler, methods=[method], errors=errors) for path, handler, method in pages),
+            endpoint("/issuer/derivations/{derivation}/state", self.state, methods=["GET"], errors=Problems()),
+        ]
+
+    def home(self, request: Request) -> Response:
+        """Show what the card session has, or how to begin."""
+        visit = self._visit(request)
+        if visit.session is None:
+            came_back = self.hand_off.cookie_name in request.cookies
+            return self.pages.page("start.html", visit=visit, request=request, came_back=came_back)
+        session = card_authentication.card_session(visit.session)
+        now = self.deps.clock.now()
+        with self.deps.database.transaction() as tx:
+            person = people.find(tx, session.person)
+            found = derivations.of_person(tx, session.person, SHOWN)
+            views = [derivation_view(each, credentials.of_derivation(tx, each.id), now) for each in found]
+            refusal = self._refusal(session) if person is not None else card_required()
+        if person is None:
+            raise card_required()
+        return self.pages.page(
+            "home.html",
+            visit=visit,
+            request=request,
+            person=person,
+            devices=[view for view in views if view.is_live],
+            refusal=refusal.detail if refusal else "",
+            card_again=now >= session.proved_at + PROOF_LIFETIME_AT_START,
+            ended="ended" in request.query,
+        )
+
+    def present_card(self, request: Request) -> Response:
+        """Send the browser to certauth."""
+        visit = self._visit(request)
+        form = csrf.require_own_form(request, self.sessions, visit, self.deps.site_url)
+        with self.deps.database.transaction() as tx:
+            return self.hand_off.begin(
+                ProofRequests(tx),
+                purpose=card_authentication.PURPOSE,
+                continue_at=NEW if form.get("next") == "new" else HOME,
+                back_at=HOME,
+            )
+
+    def card_presented(self, request: Request) -> Response:
+        """Take the proof that certauth sent and open a card session."""
+        deps = self.deps
+        with deps.database.transaction() as tx:
+            redeemed = self.hand_off.redeem(ProofRequests(tx), request)
+            visit = self.sessions.visit(CardSessions(tx), request)
+            opened = card_authentication.sign_in(
+                tx, deps, self.sessions, visit, redeemed.proof, source=request.client_address
+            )
+        response = self.hand_off.forget(_see_other(redeemed.request.continue_at))
+        return self.sessions.remember(response, opened)
+
+    def sign_out(self, request: Request) -> Response:
+        """End the card session."""
+        visit = self._visit(request)
+        csrf.require_own_form(request, self.sessions, visit, self.deps.site_url)
+        with self.deps.database.transaction() as tx:
+            visit = self.sessions.sign_out(CardSessions(tx), visit)
+        return self.sessions.remember(_see_other(HOME), visit)
+
+    def landing(self, request: Request) -> Response:
+        """Tell whoever opened the code's address in a browser to scan it; the fragment stays in the browser."""
+        return self.pages.page("landing.html", request=request, headers=NO_REFERRER)
+
+    def show_duties(self, request: Request) -> Response:
+        """Show what the cardholder accepts."""
+        visit = self._visit(request)
+        if visit.session is None:
+            return _see_other(HOME)
+        session = card_authentication.card_session(visit.session)
+        if self.deps.clock.now() >= session.proved_at + PROOF_LIFETIME_AT_START:
+            return _see_other(HOME)
+        with self.deps.database.snapshot() as tx:
+            rule = eligibility.applicant(tx, session.person).rule
+        return self.pages.page(
+            "duties.html", visit=visit, request=request, sentences=duties.SENTENCES, version=duties.VERSION, rule=rule
+        )
+
+    def begin(self, request: Request) -> Response:
+        """Take the acceptance and show the QR code, once."""
+        visit = self._visit(request)
+        form = csrf.require_own_form(request, self.sessions, visit, self.deps.site_url)
+        session = card_authentication.card_session(visit.session)
+        if form.get("accepted") != "yes":
+            raise duties_not_accepted()
+        begun = initial_issuance.begin(
+            self.deps, session, duties_version=form.get("version", ""), source=request.client_address
+        )
+        return self.pages.page(
+            "qr.html",
+            request=request,
+            headers=NO_REFERRER,
+            qr=qr_image(begun.qr),
+            derivation=begun.derivation,
+            minutes=int((begun.derivation.expires_at - self.deps.clock.now()).total_seconds() // 60),
+        )
+
+    def show_link(self, request: Request) -> Response:
+        """Show how far the link is; once a phone has redeemed it, what to compare."""
+        visit = self._visit(request)
+        if visit.session is None:
+            return _see_other(HOME)
+        derivation = self._own(card_authentication.card_session(visit.session), request)
+        now = self.deps.clock.now()
+        with self.deps.database.snapshot() as tx:
+            view = derivation_view(derivation, credentials.of_derivation(tx, derivation.id), now)
+        return self.pages.page("link.html", visit=visit, request=request, view=view)
+
+    def state(self, request: Request) -> Response:
+        """Tell the page's script whether to load anew."""
+        derivation = self._own(card_authentication.card_session(self._visit(request).session), request)
+        now = self.deps.clock.now()
+        with self.deps.database.snapshot() as tx:
+            view = derivation_view(derivation, credentials.of_derivation(tx, derivation.id), now)
+        return json_response({"state": view.progress})
+
+    def confirm(self, request: Request) -> Response:
+        """Confirm that both screens show the same digits."""
+        visit = self._visit(request)
+        form = csrf.require_own_form(request, self.sessions, visit, self.deps.site_url)
+        session = card_authentication.card_session(visit.session)
+        derivation = _derivation_id(request)
+        key = documents.thumbprint(form.get("key", ""), "key")
+        linking.confirm(self.deps, session, derivation, key, source=request.client_address)
+        return _see_other(f"/issuer/derivations/{derivation}")
+
+    def deny(self, request: Request) -> Response:
+        """Refuse the phone."""
+        visit = self._visit(request)
+        csrf.require_own_form(request, self.sessions, visit, self.deps.site_url)
+        session = card_authentication.card_session(visit.session)
+        derivation = _derivation_id(request)
+        linking.deny(self.deps, session, derivation, source=request.client_address)
+        return _see_other(f"/issuer/derivations/{derivation}")
+
+    def ask_end(self, request: Request) -> Response:
+        """Ask why, before credentials are ended."""
+        visit = self._visit(request)
+        if visit.session is None:
+            return _see_other(HOME)
+        derivation = self._own(card_authentication.card_session(visit.session), request)
+        now = self.deps.clock.now()
+        with self.deps.database.snapshot() as tx:
+            view = derivation_view(derivation, credentials.of_derivation(tx, derivation.id), now)
+        return self.pages.page("end.html", visit=visit, request=request, view=view)
+
+    def end(self, request: Request) -> Response:
+        """End what the person has on one device."""
+        visit = self._visit(request)
+        form = csrf.require_own_form(request, self.sessions, visit, self.deps.site_url)
+        session = card_authentication.card_session(visit.session)
+        reason = next((known for known in REASONS if known.value == form.get("reason")), None)
+        if reason is None:
+            raise Malformed("malformed", "Choose a reason.")
+        invalidation.end_own(self.deps, session.person, _derivation_id(request), reason, source=request.client_address)
+        return _see_other(f"{HOME}?ended=1")
+
+    def _visit(self, request: Request) -> Visit:
+        with self.deps.database.transaction() as tx:
+            return self.sessions.visit(CardSessions(tx), request)
+
+    def _own(self, session: CardSession, request: Request) -> Derivation:
+        with self.deps.database.snapshot() as tx:
+            derivation = derivations.find(tx, _derivation_id(request))
+        if derivation is None or derivation.person != session.person:
+            raise derivation_unknown()
+        return derivation
+
+    def _refusal(self, session: CardSession) -> EtymonError | None:
+        try:
+            with self.deps.database.transaction() as tx:
+                rule = eligibility.applicant(tx, session.person).rule
+                if eligibility.devices_in_use(tx, self.deps.clock, session.person) >= rule.most_derivations:
+                    return too_many_derivations(rule.most_derivations)
+        except EtymonError as refusal:
+            return refusal
+        return None
+
+
+def _derivation_id(request: Request) -> UUID:
+    try:
+        return UUID(request.path_parameters["derivation"])
+    except ValueError as exc:
+        raise derivation_unknown() from exc
+
+
+def _see_other(path: str) -> RedirectResponse:
+    return RedirectResponse(path, 303, {"Cache-Control": "no-store"})

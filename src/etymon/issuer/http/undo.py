@@ -1,0 +1,49 @@
+# SPDX-License-Identifier: Apache-2.0
+"""The link in notices: a page that ends what the notice told of, for whoever has the notice, and starts nothing."""
+
+from uuid import UUID
+
+from starlette.responses import Response
+from starlette.routing import BaseRoute
+
+from etymon.issuer import invalidation
+from etymon.issuer.dependencies import Dependencies
+from etymon.issuer.errors import derivation_unknown
+from etymon.issuer.http.views import derivation_view
+from etymon.issuer.model import OPEN
+from etymon.issuer.store import credentials, derivations
+from etymon.web import csrf
+from etymon.web.exchange import Request, endpoint
+from etymon.web.pages import PageErrors, Pages
+
+
+def site_routes(deps: Dependencies, pages: Pages) -> list[BaseRoute]:
+    """Return the routes of the site listener."""
+
+    def ask(request: Request) -> Response:
+        undo = _undo(request)
+        now = deps.clock.now()
+        with deps.database.snapshot() as tx:
+            derivation = derivations.by_undo(tx, undo)
+            if derivation is None:
+                raise derivation_unknown()
+            view = derivation_view(derivation, credentials.of_derivation(tx, derivation.id), now)
+        return pages.page("undo.html", request=request, view=view, undo=undo, over=derivation.state not in OPEN)
+
+    def end(request: Request) -> Response:
+        csrf.require_origin(request, deps.site_url)
+        invalidation.undo(deps, _undo(request), source=request.client_address)
+        return pages.page("undone.html", request=request)
+
+    errors = PageErrors(pages, "/issuer/")
+    return [
+        endpoint("/issuer/undo/{undo}", ask, methods=["GET"], errors=errors),
+        endpoint("/issuer/undo/{undo}", end, methods=["POST"], errors=errors),
+    ]
+
+
+def _undo(request: Request) -> UUID:
+    try:
+        return UUID(request.path_parameters["undo"])
+    except ValueError as exc:
+        raise derivation_unknown() from exc

@@ -1,0 +1,87 @@
+# SPDX-License-Identifier: Apache-2.0
+"""What pages show of a derivation, and the QR code as an image."""
+
+import io
+from collections.abc import Iterable
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Final
+from uuid import UUID
+
+import segno
+from markupsafe import Markup
+
+from etymon.issuer.model import Credential, CredentialState, Derivation, DerivationState, Purpose
+from etymon.kernel.secret import Secret
+
+QUIET_ZONE: Final = 4
+"""Modules of white around the code (ISO/IEC 18004 §5.3.8)."""
+
+LATE: Final = frozenset({DerivationState.BEGUN, DerivationState.REDEEMED, DerivationState.CONFIRMED})
+
+
+@dataclass(frozen=True, slots=True)
+class CredentialView:
+    """One certificate on a page."""
+
+    purpose: Purpose
+    state: str
+    serial_number: str
+    not_after: datetime | None
+
+
+@dataclass(frozen=True, slots=True)
+class DerivationView:
+    """One device on a page. `key` is the link key's thumbprint; `progress` changes with everything a page shows."""
+
+    id: UUID
+    state: DerivationState
+    device: str
+    serial_number: str
+    managed: bool
+    key: str
+    digits: str
+    confirmed_at: datetime | None
+    credentials: tuple[CredentialView, ...]
+    is_live: bool
+    progress: str
+
+
+def derivation_view(derivation: Derivation, found: Iterable[Credential], now: datetime) -> DerivationView:
+    """Return what pages show; a state whose time is over shows as expired before a worker has said so."""
+    state = derivation.state
+    if state in LATE and now >= derivation.expires_at:
+        state = DerivationState.EXPIRED
+    link = derivation.link
+    said = link.description if link else None
+    shown = {credential.purpose: _credential(credential) for credential in found}
+    rows = tuple(shown.get(purpose, CredentialView(purpose, "waiting", "", None)) for purpose in derivation.purposes)
+    return DerivationView(
+        id=derivation.id,
+        state=state,
+        device=" ".join(part for part in (said.manufacturer, said.model) if part) if said else "",
+        serial_number=said.serial_number if said else "",
+        managed=link is not None and link.device is not None,
+        key=link.key_thumbprint.hex() if link else "",
+        digits=link.digits if link else "",
+        confirmed_at=derivation.confirmed_at,
+        credentials=rows,
+        is_live=state in {DerivationState.CONFIRMED, DerivationState.ISSUING}
+        or any(row.state == "active" and row.not_after and row.not_after > now for row in rows),
+        progress=f"{state.value}:{sum(row.state == 'active' for row in rows)}",
+    )
+
+
+def qr_image(text: Secret[str]) -> Markup:
+    """Return a QR code as inline SVG without any style of its own; error correction M."""
+    out = io.BytesIO()
+    code = segno.make(text.reveal(), error="m", micro=False, boost_error=False)
+    code.save(out, kind="svg", xmldecl=False, svgns=True, border=QUIET_ZONE, omitsize=True, light="#fff", nl=False)
+    return Markup(out.getvalue().decode("utf-8"))  # noqa: S704 - made by the library from modules, not from text
+
+
+def _credential(credential: Credential) -> CredentialView:
+    state = {CredentialState.PLANNED: "waiting", CredentialState.ACTIVE: "active", CredentialState.ENDED: "ended"}
+    return CredentialView(
+        credential.purpose, state[credential.state], credential.serial_number or "", credential.not_after
+    )

@@ -1,0 +1,211 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Initial issuance (SP 800-157 §2.2): begun by a card session, redeemed by the phone, one certificate a purpose.
+
+The order is: prove, authorize, plan in the transaction that uses the authorization, sign outside it.
+"""
+
+from dataclasses import dataclass
+from datetime import datetime
+from uuid import UUID
+
+from cryptography import x509
+from cryptography.hazmat.primitives.asymmetric import rsa
+
+from etymon.escrow import delivery, deposit
+from etymon.escrow.model import GeneratedKey
+from etymon.issuer import completion, device_identity, duties, eligibility, errors, link_key, linking, planning
+from etymon.issuer.dependencies import Dependencies, record
+from etymon.issuer.model import (
+    AUTHORIZING,
+    LINK_LIFETIME,
+    PROOF_LIFETIME,
+    PROOF_LIFETIME_AT_START,
+    CardSession,
+    Credential,
+    Derivation,
+    DerivationState,
+    DeviceIdentity,
+    EndReason,
+    Purpose,
+)
+from etymon.issuer.planning import EnrollmentRequest
+from etymon.issuer.store import card_sessions, derivations
+from etymon.kernel.entropy import random_id
+from etymon.kernel.errors import Malformed
+from etymon.kernel.secret import Secret
+from etymon.pki import csr
+from etymon.pki.certificate import spki
+from etymon.pki.csr import ProvenCSR
+from etymon.storage.database import Transaction
+from etymon.wire import est, link_qr
+from etymon.wire.link_qr import LinkQR
+
+
+@dataclass(frozen=True, slots=True)
+class Begun:
+    """A link that waits for its phone. `qr` is the text of the QR code; it is shown once and kept nowhere."""
+
+    derivation: Derivation
+    qr: Secret[str]
+
+
+@dataclass(frozen=True, slots=True)
+class Enrolled:
+    """A certificate for the phone; for encryption with its key, enveloped to the phone's transport key."""
+
+    certificate: x509.Certificate
+    chain: tuple[x509.Certificate, ...]
+    enveloped_key: bytes | None
+
+
+def begin(deps: Dependencies, session: CardSession, *, duties_version: str, source: str) -> Begun:
+    """Begin a derivation for the person at a card session who has accepted these duties; older codes end.
+
+    Raises `duties_not_accepted`, `card_proof_old`, `too_many_derivations` and what eligibility refuses.
+    """
+    if duties_version != duties.VERSION:
+        raise errors.duties_not_accepted()
+    now = deps.clock.now()
+    if now >= session.proved_at + PROOF_LIFETIME_AT_START:
+        raise errors.card_proof_old()
+    secret = Secret(deps.entropy.octets(link_qr.SECRET_BYTES))
+    with deps.database.transaction() as tx:
+        in_use = eligibility.devices_in_use(tx, deps.clock, session.person)
+        applicant = eligibility.applicant(tx, session.person)
+        proof = card_sessions.find_proof(tx, session.proof)
+        if proof is None:
+            raise errors.card_required()
+        eligibility.require_bound(tx, proof)
+        if in_use >= applicant.rule.most_derivations:
+            raise errors.too_many_derivations(applicant.rule.most_derivations)
+        derivation = Derivation(
+            id=random_id(deps.entropy),
+            state=DerivationState.BEGUN,
+            person=session.person,
+            rule=applicant.rule.id,
+            proof=proof.id,
+            session=session.id,
+            purposes=applicant.rule.purposes,
+            duties_version=duties_version,
+            begun_at=now,
+            begun_from=source,
+            expires_at=min(now + LINK_LIFETIME, session.proved_at + PROOF_LIFETIME),
+            undo=random_id(deps.entropy),
+        )
+        _supersede(tx, deps, session.person)
+        derivations.add(tx, derivation, linking.secret_digest(deps, secret))
+        record(
+            tx,
+            deps,
+            "derivation:begun",
+            actor=f"person:{session.person}",
+            subject=derivation.id,
+            source=source,
+            rule=str(applicant.rule.id),
+            officer=str(applicant.rule.created_by),
+            card_proof=str(proof.id),
+            duties=duties_version,
+        )
+    qr = LinkQR(deps.issuer_url, derivation.id, secret, link_qr.pin_octets(deps.tls_pin))
+    return Begun(derivation, link_qr.encode(qr))
+
+
+def redeem(deps: Dependencies, request: EnrollmentRequest, device: DeviceIdentity | None, *, source: str) -> Enrolled:
+    """Return the certificate an authorization is good for; the same for the same body while it lives.
+
+    Raises `authorization_unknown`, `other_device`, `link_proof_wrong`, `purpose_not_authorized`, `key_not_linked`,
+    `key_type_not_allowed`, `authorization_used` for another body, `credential_ended`, and `Unavailable` when
+    issuing is stopped.
+    """
+    derivation = _authorized(deps, request, device)
+    proven = csr.verify_proof_of_possession(est.decode_body(request.body))
+    if request.purpose is Purpose.ENCRYPTION:
+        return _redeem_with_escrow(deps, derivation, request, proven, source=source)
+    if request.purpose is Purpose.AUTHENTICATION and derivation.link and spki(proven.public_key) != derivation.link.key:
+        raise errors.key_not_linked()
+    credential = _plan(deps, derivation, request, proven, source=source)
+    issued = completion.finish(deps, credential.id)
+    return Enrolled(issued.certificate, issued.chain, None)
+
+
+def _redeem_with_escrow(
+    deps: Dependencies, derivation: Derivation, request: EnrollmentRequest, proven: ProvenCSR, *, source: str
+) -> Enrolled:
+    """Have escrow make and keep the key before it is certified, and envelope it to the request's own key."""
+    transport_key = _transport_key(proven)
+    with deps.database.snapshot() as tx:
+        is_used = derivations.request_digest(tx, derivation.id, request.purpose) is not None
+        key_type = eligibility.still_applicant(tx, derivation).rule.encryption_key_type
+    generated = None
+    if not is_used:  # making a key is slow: it happens before the transaction that keeps it, and only once asked for
+        generated = deposit.generate(deps.escrow, person_id=derivation.person, key_type=key_type)
+        delivery.check_transport_key(transport_key, carries_bits=generated.public_key.key_size)
+    credential = _plan(deps, derivation, request, generated, source=source)
+    issued = completion.finish(deps, credential.id)
+    if credential.escrowed_key is None:
+        raise errors.issuance_unfinished()
+    enveloped = deposit.release_to_transport_key(
+        deps.escrow,
+        credential.escrowed_key,
+        transport_key,
+        owner=derivation.person,
+        reason="initial issuance",
+        actor=f"person:{derivation.person}",
+        source=source,
+    )
+    return Enrolled(issued.certificate, issued.chain, enveloped)
+
+
+def _plan(
+    deps: Dependencies,
+    derivation: Derivation,
+    request: EnrollmentRequest,
+    key: ProvenCSR | GeneratedKey | None,
+    *,
+    source: str,
+) -> Credential:
+    with deps.database.transaction() as tx:
+        locked = _live(derivations.lock(tx, derivation.id), deps.clock.now())
+        return planning.use_authorization(tx, deps, locked, request, key, source=source)
+
+
+def _supersede(tx: Transaction, deps: Dependencies, person: UUID) -> None:
+    """End links of the person that no PC has confirmed: a new code ends the old ones."""
+    for older in derivations.of_person(tx, person, {DerivationState.BEGUN, DerivationState.REDEEMED}):
+        values = derivations.ended_values(EndReason.SUPERSEDED, deps.clock.now())
+        derivations.move(tx, older, DerivationState.ENDED, values)
+        record(tx, deps, "derivation:ended", actor=f"person:{person}", subject=older.id, reason="superseded")
+
+
+def _authorized(deps: Dependencies, request: EnrollmentRequest, device: DeviceIdentity | None) -> Derivation:
+    with deps.database.snapshot() as tx:
+        found = derivations.by_authorization(tx, linking.authorization_digest(deps, request.authorization))
+    derivation = _live(found, deps.clock.now())
+    link = derivation.link
+    if link is None:
+        raise errors.authorization_unknown()
+    device_identity.require_same(link.device, device)
+    message = link_qr.request_message(request.purpose.value, request.body)
+    link_key.require_signature(link.key, message, request.proof)
+    if request.purpose not in derivation.purposes:
+        raise errors.purpose_not_authorized()
+    return derivation
+
+
+def _live(derivation: Derivation | None, now: datetime) -> Derivation:
+    if derivation is None or derivation.state not in AUTHORIZING or now >= derivation.expires_at:
+        raise errors.authorization_unknown()
+    return derivation
+
+
+def _transport_key(proven: ProvenCSR) -> rsa.RSAPublicKey:
+    """Return the key a server-made key is enveloped to (RFC 7030 §4.4.1.2); the request must name it itself."""
+    key = proven.public_key
+    if not isinstance(key, rsa.RSAPublicKey):
+        raise Malformed("transport_key", "The transport key is an RSA key of 2048 bits or more.")
+    named = est.decrypt_key_identifier(proven.der)
+    if named != x509.SubjectKeyIdentifier.from_public_key(key).digest:
+        raise Malformed(
+            "transport_key", "AsymmetricDecryptKeyIdentifier is the transport key's subject key identifier."
+        )
+    return key

@@ -1,0 +1,269 @@
+# SPDX-License-Identifier: Apache-2.0
+"""What the issuer deals in: card proofs, rules, derivations and credentials, and the moves they may make."""
+
+import enum
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from datetime import datetime, timedelta
+from typing import Final
+from uuid import UUID
+
+from etymon.escrow.model import ESCROWED_TYPES
+from etymon.kernel.errors import Malformed
+from etymon.pki.algorithms import KeyType
+
+LINK_LIFETIME: Final = timedelta(minutes=10)
+"""A link code lives no longer (SP 800-63B-4, external binding: at most ten minutes)."""
+
+PROOF_LIFETIME: Final = timedelta(minutes=10)
+"""How old a card proof may be when the link it made is confirmed."""
+
+PROOF_LIFETIME_AT_START: Final = timedelta(minutes=5)
+"""How old a card proof may be when a link is made, so that the phone still has half of its ten minutes."""
+
+SESSION_IDLE: Final = timedelta(minutes=15)
+SESSION_ABSOLUTE: Final = timedelta(minutes=60)
+"""A card session does one thing; whoever needs longer presents the card again."""
+
+AUTHORIZATION_LIFETIME: Final = timedelta(minutes=15)
+WRONG_SECRETS_LIMIT: Final = 5
+
+LONGEST_LIFETIME: Final = timedelta(days=3 * 365)
+"""Subscriber certificates live at most three years (Common Policy 6.3.2)."""
+
+
+class Purpose(enum.StrEnum):
+    """What a credential is for; also the EST label under which it is asked for."""
+
+    AUTHENTICATION = "authentication"
+    SIGNATURE = "signature"
+    ENCRYPTION = "encryption"
+
+
+class DerivationState(enum.StrEnum):
+    """Where the derivation of credentials onto one device stands (SP 800-157 §2)."""
+
+    BEGUN = "begun"
+    """The card is proved, the duties are accepted, the QR code was shown."""
+    REDEEMED = "redeemed"
+    """A phone has the secret; its person has not confirmed yet."""
+    CONFIRMED = "confirmed"
+    """The card session has confirmed; the phone may ask for one certificate a purpose."""
+    ISSUING = "issuing"
+    """At least one of the authorizations is used."""
+    COMPLETED = "completed"
+    EXPIRED = "expired"
+    DENIED = "denied"
+    ENDED = "ended"
+
+
+_S: Final = DerivationState
+DERIVATION_MOVES: Final[Mapping[DerivationState, frozenset[DerivationState]]] = {
+    _S.BEGUN: frozenset({_S.REDEEMED, _S.EXPIRED, _S.DENIED, _S.ENDED}),
+    _S.REDEEMED: frozenset({_S.CONFIRMED, _S.EXPIRED, _S.DENIED, _S.ENDED}),
+    _S.CONFIRMED: frozenset({_S.ISSUING, _S.EXPIRED, _S.ENDED}),
+    _S.ISSUING: frozenset({_S.COMPLETED, _S.ENDED}),
+    _S.COMPLETED: frozenset({_S.ENDED}),
+    _S.EXPIRED: frozenset(),
+    _S.DENIED: frozenset(),
+    _S.ENDED: frozenset(),
+}
+"""The moves a derivation may make; nothing comes back."""
+
+AUTHORIZING: Final = frozenset({_S.CONFIRMED, _S.ISSUING, _S.COMPLETED})
+"""While the authorization lives, these answer a phone: the last one only with what it was given already."""
+
+COUNTED: Final = frozenset({_S.CONFIRMED, _S.ISSUING, _S.COMPLETED})
+"""These count towards the number of devices a person may have."""
+
+OPEN: Final = frozenset({_S.BEGUN, _S.REDEEMED, _S.CONFIRMED, _S.ISSUING, _S.COMPLETED})
+"""These can still be ended."""
+
+
+class CredentialState(enum.StrEnum):
+    """Where one certificate of a derivation stands."""
+
+    PLANNED = "planned"
+    ACTIVE = "active"
+    ENDED = "ended"
+
+
+CREDENTIAL_MOVES: Final[Mapping[CredentialState, frozenset[CredentialState]]] = {
+    CredentialState.PLANNED: frozenset({CredentialState.ACTIVE, CredentialState.ENDED}),
+    CredentialState.ACTIVE: frozenset({CredentialState.ENDED}),
+    CredentialState.ENDED: frozenset(),
+}
+
+
+class EndReason(enum.StrEnum):
+    """Why a credential ends, under the names of RFC 5280 §5.3.1."""
+
+    KEY_COMPROMISE = "keyCompromise"
+    AFFILIATION_CHANGED = "affiliationChanged"
+    SUPERSEDED = "superseded"
+    CESSATION_OF_OPERATION = "cessationOfOperation"
+    PRIVILEGE_WITHDRAWN = "privilegeWithdrawn"
+    UNSPECIFIED = "unspecified"
+
+
+@dataclass(frozen=True, slots=True)
+class Evidence:
+    """One status answer as it was received. `kind` is `ocsp`, `crl` or `database`."""
+
+    kind: str
+    url: str
+    this_update: datetime | None
+    octets: bytes = field(repr=False)
+
+
+@dataclass(frozen=True, slots=True)
+class CardProof:
+    """Somebody proved possession of a card over TLS: what was seen and judged, kept as evidence (CP 3.2, C-3)."""
+
+    id: UUID
+    person: UUID
+    trust_entry: str
+    identifier: str
+    certificates: tuple[bytes, ...] = field(repr=False)
+    """The path as DER, the card's certificate first, the anchor last."""
+    policies: frozenset[str]
+    evidence: tuple[Evidence, ...]
+    proved_at: datetime
+
+
+@dataclass(frozen=True, slots=True)
+class CardSession:
+    """A browser at which a card was proved."""
+
+    id: UUID
+    person: UUID
+    proof: UUID
+    proved_at: datetime
+
+
+@dataclass(frozen=True, slots=True)
+class IssuanceRule:
+    """Who may have which credentials on which devices; an officer made it, and issuance runs under it (CP 4.1.1).
+
+    `key_types` are those of keys made on the phone; `encryption_key_type` is what escrow makes.
+    `most_derivations` is how many devices of one person may carry credentials at a time.
+    """
+
+    id: UUID
+    name: str
+    groups: frozenset[UUID]
+    purposes: tuple[Purpose, ...]
+    lifetime: timedelta
+    created_by: UUID
+    created_at: datetime
+    managed_devices_only: bool = True
+    key_types: frozenset[KeyType] = frozenset({KeyType.P256, KeyType.P384, KeyType.RSA2048, KeyType.RSA3072})
+    encryption_key_type: KeyType = KeyType.RSA2048
+    most_derivations: int = 1
+    instructions_url: str = ""
+
+    def __post_init__(self) -> None:
+        if not 1 <= len(self.name) <= 100 or not self.name.isprintable():
+            raise _malformed_rule("A rule's name has 1 to 100 printable characters.")
+        if not self.groups:
+            raise _malformed_rule("A rule names at least one group.")
+        if not self.purposes or len(set(self.purposes)) != len(self.purposes):
+            raise _malformed_rule("A rule names each of its purposes once.")
+        if Purpose.AUTHENTICATION not in self.purposes:
+            raise _malformed_rule(
+                "A derived credential begins with authentication; signature and encryption go with it."
+            )
+        if not timedelta(days=1) <= self.lifetime <= LONGEST_LIFETIME:
+            raise _malformed_rule("Certificates live one day at least and three years at most.")
+        if not self.key_types or KeyType.RSA4096 in self.key_types:
+            raise _malformed_rule("Keys of derived credentials are P-256, P-384, RSA-2048 or RSA-3072 (SP 800-78).")
+        if self.encryption_key_type not in ESCROWED_TYPES:
+            raise _malformed_rule("Encryption keys are RSA-2048 or RSA-3072.")
+        if not 1 <= self.most_derivations <= 100:
+            raise _malformed_rule("A person may have credentials on 1 to 100 devices.")
+        if self.instructions_url and not self.instructions_url.startswith("https://"):
+            raise _malformed_rule("The address of the instructions is an https address.")
+
+
+@dataclass(frozen=True, slots=True)
+class DeviceDescription:
+    """What a phone says of itself; a claim, shown to the person."""
+
+    manufacturer: str = ""
+    model: str = ""
+    serial_number: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class DeviceIdentity:
+    """A device certificate that was judged good. `thumbprint` is the SHA-256 of its DER."""
+
+    trust_entry: str
+    thumbprint: bytes
+    certificate: bytes = field(repr=False)
+
+
+@dataclass(frozen=True, slots=True)
+class RedeemedLink:
+    """What the phone brought when it redeemed the secret. `device` is None for a phone that nobody manages."""
+
+    device: DeviceIdentity | None
+    description: DeviceDescription
+    key: bytes
+    key_thumbprint: bytes
+    digits: str
+    redeemed_at: datetime
+    redeemed_from: str
+
+
+@dataclass(frozen=True, slots=True)
+class Derivation:
+    """The derivation of one person's credentials onto one device. Its id is also the link's public id.
+
+    `undo` is the id in notices, with which it can be ended; `expires_at` is the end of the present state.
+    """
+
+    id: UUID
+    state: DerivationState
+    person: UUID
+    rule: UUID
+    proof: UUID
+    session: UUID
+    purposes: tuple[Purpose, ...]
+    duties_version: str
+    begun_at: datetime
+    begun_from: str
+    expires_at: datetime
+    undo: UUID
+    wrong_secrets: int = 0
+    link: RedeemedLink | None = None
+    confirmed_at: datetime | None = None
+    ended_at: datetime | None = None
+    end_reason: EndReason | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Credential:
+    """One certificate of a derivation. `certificate` is the CA's id; the last five are there once it was issued."""
+
+    id: UUID
+    derivation: UUID
+    purpose: Purpose
+    person: UUID
+    device_trust_entry: str | None
+    device_thumbprint: bytes | None
+    certificate: UUID
+    escrowed_key: UUID | None
+    state: CredentialState
+    planned_at: datetime
+    serial_number: str | None = None
+    thumbprint: bytes | None = None
+    not_before: datetime | None = None
+    not_after: datetime | None = None
+    issued_at: datetime | None = None
+    ended_at: datetime | None = None
+    end_reason: EndReason | None = None
+
+
+def _malformed_rule(detail: str) -> Malformed:
+    return Malformed("malformed_issuance_rule", detail)

@@ -1,0 +1,98 @@
+# SPDX-License-Identifier: Apache-2.0
+"""What cardholders are told by mail, whoever asked for it, so that a stranger's act does not stay unseen (CP 4.3.2)."""
+
+from typing import Final
+from uuid import UUID
+
+from etymon.directory import notices
+from etymon.directory.model import Person
+from etymon.issuer.dependencies import Dependencies
+from etymon.issuer.model import Derivation, EndReason, Purpose
+from etymon.storage.database import Transaction
+
+PURPOSE_NAMES: Final = {
+    Purpose.AUTHENTICATION: "sign-in",
+    Purpose.SIGNATURE: "signature",
+    Purpose.ENCRYPTION: "encryption",
+}
+
+REASON_TEXTS: Final = {
+    EndReason.KEY_COMPROMISE: "the phone or its keys may be in other hands",
+    EndReason.AFFILIATION_CHANGED: "your account has ended",
+    EndReason.SUPERSEDED: "newer ones have taken their place",
+    EndReason.CESSATION_OF_OPERATION: "they are no longer needed",
+    EndReason.PRIVILEGE_WITHDRAWN: "the right to use them was withdrawn",
+    EndReason.UNSPECIFIED: "you or your administrator asked for it",
+}
+
+
+def link_confirmed(tx: Transaction, deps: Dependencies, person: Person, derivation: Derivation) -> None:
+    """Tell that a phone was linked to the person's card (SP 800-63B-4, 4.1)."""
+    _tell(
+        tx,
+        deps,
+        person,
+        "A phone was linked to your smart card",
+        f"A phone was linked to your smart card and will receive credentials in your name:\n\n  {device(derivation)}\n",
+        undo=derivation.undo,
+    )
+
+
+def certificate_issued(
+    tx: Transaction, deps: Dependencies, person: Person, derivation: Derivation, *, purpose: Purpose, serial: str
+) -> None:
+    """Tell that a certificate was made (Common Policy 4.3.2)."""
+    _tell(
+        tx,
+        deps,
+        person,
+        f"A certificate for {PURPOSE_NAMES[purpose]} was issued to your phone",
+        f"A certificate for {PURPOSE_NAMES[purpose]} in your name was issued to this phone:\n\n"
+        f"  {device(derivation)}\n  Serial number {serial}\n"
+        + (
+            "\nYour organization keeps a copy of the key that decrypts your mail.\n"
+            if purpose is Purpose.ENCRYPTION
+            else ""
+        ),
+        undo=derivation.undo,
+    )
+
+
+def credentials_ended(
+    tx: Transaction, deps: Dependencies, person: Person, derivation: Derivation, reason: EndReason
+) -> None:
+    """Tell that credentials were ended (FIPS 201-3 §2.10.2)."""
+    _tell(
+        tx,
+        deps,
+        person,
+        "Credentials on your phone were ended",
+        f"Credentials in your name on this phone were ended, because {REASON_TEXTS[reason]}:\n\n"
+        f"  {device(derivation)}\n\nThey are not accepted any more. "
+        f"If you need new ones, set the phone up again with your card:\n\n  {deps.issuer_url}/\n",
+        undo=None,
+    )
+
+
+def device(derivation: Derivation) -> str:
+    """Return what a person calls the phone."""
+    if derivation.link is None:
+        return "a phone"
+    said = derivation.link.description
+    name = " ".join(part for part in (said.manufacturer, said.model) if part) or "a phone"
+    return f"{name}, serial number {said.serial_number}" if said.serial_number else name
+
+
+def _tell(tx: Transaction, deps: Dependencies, person: Person, subject: str, text: str, *, undo: UUID | None) -> None:
+    lines = [f"Hello {person.display_name},", "", text]
+    if undo is not None:
+        lines += [
+            "If this was not you, end these credentials at once:",
+            "",
+            f"  {deps.issuer_url}/undo/{undo}",
+            "",
+        ]
+    if deps.branding.support:
+        lines += [f"Help: {deps.branding.support}", ""]
+    lines += [deps.branding.organization, ""]
+    notices.notify(tx, deps.clock, deps.entropy, person.mail_addresses, subject, "\n".join(lines))

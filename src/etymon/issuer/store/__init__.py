@@ -1,0 +1,1 @@
+"""The only SQL of the issuer. Every function takes the caller's transaction and never commits."""

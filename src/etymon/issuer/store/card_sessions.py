@@ -1,0 +1,186 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Proof requests, card proofs with their evidence, and the browser sessions they open."""
+
+import base64
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Any
+from uuid import UUID
+
+import sqlalchemy as sa
+
+from etymon.issuer.model import CardProof, Evidence
+from etymon.issuer.tables import card_proofs, derivations, proof_requests, sessions, status_evidence
+from etymon.storage.database import Transaction
+from etymon.web.certificate_proof import ProofRequest, Redeemed
+from etymon.web.sessions import Session
+
+
+@dataclass(frozen=True, slots=True)
+class ProofRequests:
+    """The table behind `web.certificate_proof`, in one transaction."""
+
+    tx: Transaction
+
+    def add(self, request: ProofRequest) -> None:
+        """Keep a request that is asked."""
+        self.tx.execute(
+            proof_requests.insert().values(
+                id=request.id,
+                purpose=request.purpose,
+                state="asked",
+                cookie_digest=request.cookie_digest,
+                continue_at=request.continue_at,
+                back_at=request.back_at,
+                form_targets=list(request.form_targets),
+                expires_at=request.expires_at,
+            )
+        )
+
+    def find(self, request_id: UUID) -> ProofRequest | None:
+        """Return a request that is not redeemed yet, late or not."""
+        row = self.tx.execute(
+            sa.select(*proof_requests.c).where(proof_requests.c.id == request_id, proof_requests.c.state != "redeemed")
+        ).one_or_none()
+        return None if row is None else _request(row)
+
+    def accept(self, request_id: UUID, *, code_digest: bytes, code_expires_at: datetime, proof: CardProof) -> bool:
+        """Move asked or proved → proved with this code and proof."""
+        add_proof(self.tx, proof)
+        done = self.tx.execute(
+            proof_requests.update()
+            .where(proof_requests.c.id == request_id, proof_requests.c.state.in_(("asked", "proved")))
+            .values(state="proved", code_digest=code_digest, code_expires_at=code_expires_at, proof_id=proof.id)
+        )
+        return done.rowcount == 1
+
+    def redeem(self, code_digest: bytes, cookie_digest: bytes, now: datetime) -> Redeemed[CardProof] | None:
+        """Move proved → redeemed where code and cookie fit and the code is not over."""
+        row = self.tx.execute(
+            proof_requests.update()
+            .where(
+                proof_requests.c.code_digest == code_digest,
+                proof_requests.c.cookie_digest == cookie_digest,
+                proof_requests.c.state == "proved",
+                proof_requests.c.code_expires_at > now,
+            )
+            .values(state="redeemed")
+            .returning(*proof_requests.c)
+        ).one_or_none()
+        if row is None:
+            return None
+        proof = find_proof(self.tx, row.proof_id)
+        return None if proof is None else Redeemed(_request(row), proof)
+
+
+@dataclass(frozen=True, slots=True)
+class CardSessions:
+    """The table behind `web.sessions`, in one transaction."""
+
+    tx: Transaction
+
+    def add(self, digest: bytes, session: Session) -> None:
+        """Keep a session that begins."""
+        self.tx.execute(
+            sessions.insert().values(
+                digest=digest,
+                id=session.id,
+                person_id=session.person,
+                started_at=session.started_at,
+                seen_at=session.seen_at,
+                ends_at=session.ends_at,
+                facts=dict(session.facts),
+            )
+        )
+
+    def find(self, digest: bytes) -> Session | None:
+        """Return the session of this digest, whether over or not."""
+        row = self.tx.execute(sa.select(*sessions.c).where(sessions.c.digest == digest)).one_or_none()
+        if row is None:
+            return None
+        return Session(row.id, row.person_id, row.started_at, row.seen_at, row.ends_at, row.facts)
+
+    def touch(self, digest: bytes, seen_at: datetime) -> None:
+        """Remember that the session was used."""
+        self.tx.execute(sessions.update().where(sessions.c.digest == digest).values(seen_at=seen_at))
+
+    def remove(self, digest: bytes) -> None:
+        """Forget the session."""
+        self.tx.execute(sessions.delete().where(sessions.c.digest == digest))
+
+
+def end_sessions_of(tx: Transaction, person: UUID) -> None:
+    """Forget every session of a person."""
+    tx.execute(sessions.delete().where(sessions.c.person_id == person))
+
+
+def add_proof(tx: Transaction, proof: CardProof) -> None:
+    """Keep a proof and the status answers it stands on."""
+    tx.execute(
+        card_proofs.insert().values(
+            id=proof.id,
+            person_id=proof.person,
+            trust_entry=proof.trust_entry,
+            identifier=proof.identifier,
+            certificates=[base64.b64encode(der).decode("ascii") for der in proof.certificates],
+            policies=sorted(proof.policies),
+            proved_at=proof.proved_at,
+        )
+    )
+    if proof.evidence:
+        tx.execute(
+            status_evidence.insert(),
+            [
+                {
+                    "proof_id": proof.id,
+                    "position": position,
+                    "kind": item.kind,
+                    "url": item.url,
+                    "this_update": item.this_update,
+                    "octets": item.octets,
+                }
+                for position, item in enumerate(proof.evidence)
+            ],
+        )
+
+
+def find_proof(tx: Transaction, proof: UUID) -> CardProof | None:
+    """Return a proof with its evidence."""
+    row = tx.execute(sa.select(*card_proofs.c).where(card_proofs.c.id == proof)).one_or_none()
+    if row is None:
+        return None
+    kept = tx.execute(
+        sa.select(*status_evidence.c).where(status_evidence.c.proof_id == proof).order_by(status_evidence.c.position)
+    )
+    return CardProof(
+        id=row.id,
+        person=row.person_id,
+        trust_entry=row.trust_entry,
+        identifier=row.identifier,
+        certificates=tuple(base64.b64decode(text) for text in row.certificates),
+        policies=frozenset(row.policies),
+        evidence=tuple(Evidence(item.kind, item.url, item.this_update, item.octets) for item in kept),
+        proved_at=row.proved_at,
+    )
+
+
+def remove_what_is_over(tx: Transaction, now: datetime, *, proofs_before: datetime) -> int:
+    """Remove ended sessions and requests, and proofs older than `proofs_before` that no derivation stands on."""
+    removed = tx.execute(sessions.delete().where(sessions.c.ends_at <= now)).rowcount
+    removed += tx.execute(proof_requests.delete().where(proof_requests.c.expires_at <= proofs_before)).rowcount
+    used = sa.exists().where(derivations.c.proof_id == card_proofs.c.id)
+    asked = sa.exists().where(proof_requests.c.proof_id == card_proofs.c.id)
+    removed += tx.execute(card_proofs.delete().where(card_proofs.c.proved_at <= proofs_before, ~used, ~asked)).rowcount
+    return removed
+
+
+def _request(row: sa.Row[Any]) -> ProofRequest:
+    return ProofRequest(
+        id=row.id,
+        purpose=row.purpose,
+        cookie_digest=row.cookie_digest,
+        continue_at=row.continue_at,
+        back_at=row.back_at,
+        form_targets=tuple(row.form_targets),
+        expires_at=row.expires_at,
+    )

@@ -1,0 +1,125 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Credentials: one row a certificate, from its plan to its end."""
+
+from collections.abc import Collection, Mapping
+from datetime import datetime
+from typing import Any
+from uuid import UUID
+
+import sqlalchemy as sa
+
+from etymon.issuer.model import CREDENTIAL_MOVES, Credential, CredentialState, EndReason, Purpose
+from etymon.issuer.tables import credentials as table
+from etymon.storage.database import Transaction
+
+Filter = sa.ColumnElement[bool]
+
+
+def add(tx: Transaction, credential: Credential) -> None:
+    """Keep a credential that is planned."""
+    tx.execute(
+        table.insert().values(
+            id=credential.id,
+            derivation_id=credential.derivation,
+            purpose=credential.purpose.value,
+            person_id=credential.person,
+            device_trust_entry=credential.device_trust_entry,
+            device_thumbprint=credential.device_thumbprint,
+            certificate_id=credential.certificate,
+            escrowed_key_id=credential.escrowed_key,
+            state=credential.state.value,
+            planned_at=credential.planned_at,
+        )
+    )
+
+
+def find(tx: Transaction, credential: UUID) -> Credential | None:
+    """Return a credential."""
+    return _first(tx, table.c.id == credential)
+
+
+def by_purpose(tx: Transaction, derivation: UUID, purpose: Purpose) -> Credential | None:
+    """Return the credential a derivation has for a purpose."""
+    return _first(tx, sa.and_(table.c.derivation_id == derivation, table.c.purpose == purpose.value))
+
+
+def of_derivation(tx: Transaction, derivation: UUID) -> tuple[Credential, ...]:
+    """Return the credentials of a derivation."""
+    return _all(tx, table.c.derivation_id == derivation)
+
+
+def live_of_person(tx: Transaction, person: UUID, now: datetime) -> tuple[Credential, ...]:
+    """Return a person's credentials that are neither ended nor over."""
+    alive = sa.or_(table.c.not_after.is_(None), table.c.not_after > now)
+    return _all(tx, sa.and_(table.c.person_id == person, table.c.state != CredentialState.ENDED.value, alive))
+
+
+def page(
+    tx: Transaction,
+    *,
+    trust_entries: Collection[str],
+    after: UUID | None,
+    limit: int,
+    device: bytes | None = None,
+    person: UUID | None = None,
+) -> tuple[Credential, ...]:
+    """Return issued credentials of a device or a person on devices of these trust entries, ordered by id."""
+    conditions = [*_on(trust_entries, device=device, person=person), table.c.issued_at.is_not(None)]
+    if after is not None:
+        conditions.append(table.c.id > after)
+    return _all(tx, sa.and_(*conditions), limit=limit)
+
+
+def move(
+    tx: Transaction, credential: Credential, to: CredentialState, values: Mapping[str, object] | None = None
+) -> bool:
+    """Move a credential from the state it was read in; False when it moved meanwhile."""
+    if to not in CREDENTIAL_MOVES[credential.state]:
+        return False
+    done = tx.execute(
+        table.update()
+        .where(table.c.id == credential.id, table.c.state == credential.state.value)
+        .values(state=to.value, **(values or {}))
+    )
+    return done.rowcount == 1
+
+
+def _on(trust_entries: Collection[str], *, device: bytes | None, person: UUID | None) -> list[Filter]:
+    conditions: list[Filter] = [table.c.device_trust_entry.in_(trust_entries)]
+    if device is not None:
+        conditions.append(table.c.device_thumbprint == device)
+    if person is not None:
+        conditions.append(table.c.person_id == person)
+    return conditions
+
+
+def _first(tx: Transaction, condition: Filter) -> Credential | None:
+    row = tx.execute(sa.select(*table.c).where(condition)).one_or_none()
+    return None if row is None else _credential(row)
+
+
+def _all(tx: Transaction, condition: Filter, *, limit: int | None = None) -> tuple[Credential, ...]:
+    rows = tx.execute(sa.select(*table.c).where(condition).order_by(table.c.id).limit(limit))
+    return tuple(_credential(row) for row in rows)
+
+
+def _credential(row: sa.Row[Any]) -> Credential:
+    return Credential(
+        id=row.id,
+        derivation=row.derivation_id,
+        purpose=Purpose(row.purpose),
+        person=row.person_id,
+        device_trust_entry=row.device_trust_entry,
+        device_thumbprint=row.device_thumbprint,
+        certificate=row.certificate_id,
+        escrowed_key=row.escrowed_key_id,
+        state=CredentialState(row.state),
+        planned_at=row.planned_at,
+        serial_number=row.serial_number,
+        thumbprint=row.thumbprint,
+        not_before=row.not_before,
+        not_after=row.not_after,
+        issued_at=row.issued_at,
+        ended_at=row.ended_at,
+        end_reason=None if row.end_reason is None else EndReason(row.end_reason),
+    )

@@ -1,0 +1,245 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Derivations and their authorizations. Every move is one UPDATE that names the state it expects."""
+
+from collections.abc import Collection, Mapping, Sequence
+from datetime import datetime
+from typing import Any
+from uuid import UUID
+
+import sqlalchemy as sa
+
+from etymon.issuer.errors import derivation_over
+from etymon.issuer.model import (
+    DERIVATION_MOVES,
+    OPEN,
+    Derivation,
+    DerivationState,
+    DeviceDescription,
+    DeviceIdentity,
+    EndReason,
+    Purpose,
+    RedeemedLink,
+)
+from etymon.issuer.tables import authorizations
+from etymon.issuer.tables import derivations as table
+from etymon.storage.database import Transaction
+
+Filter = sa.ColumnElement[bool]
+
+
+def add(tx: Transaction, derivation: Derivation, secret_digest: bytes) -> None:
+    """Keep a derivation that begins, with one open authorization a purpose."""
+    tx.execute(
+        table.insert().values(
+            id=derivation.id,
+            state=derivation.state.value,
+            person_id=derivation.person,
+            rule_id=derivation.rule,
+            proof_id=derivation.proof,
+            session_id=derivation.session,
+            purposes=[purpose.value for purpose in derivation.purposes],
+            duties_version=derivation.duties_version,
+            begun_at=derivation.begun_at,
+            begun_from=derivation.begun_from,
+            expires_at=derivation.expires_at,
+            undo_id=derivation.undo,
+            secret_digest=secret_digest,
+            wrong_secrets=derivation.wrong_secrets,
+        )
+    )
+    tx.execute(
+        authorizations.insert(),
+        [
+            {"derivation_id": derivation.id, "purpose": purpose.value, "state": "open"}
+            for purpose in derivation.purposes
+        ],
+    )
+
+
+def find(tx: Transaction, derivation: UUID) -> Derivation | None:
+    """Return a derivation."""
+    return _first(tx, table.c.id == derivation)
+
+
+def lock(tx: Transaction, derivation: UUID) -> Derivation | None:
+    """Return a derivation and let nobody else move it before this transaction ends."""
+    return _first(tx, table.c.id == derivation, lock=True)
+
+
+def lock_with_secret(tx: Transaction, derivation: UUID) -> tuple[Derivation, bytes] | None:
+    """Return a derivation, locked, with the digest of its secret."""
+    row = tx.execute(sa.select(*table.c).where(table.c.id == derivation).with_for_update()).one_or_none()
+    return None if row is None else (_derivation(row), row.secret_digest)
+
+
+def by_authorization(tx: Transaction, digest: bytes) -> Derivation | None:
+    """Return the derivation an authorization belongs to, live or not."""
+    return _first(tx, table.c.authorization_digest == digest)
+
+
+def by_undo(tx: Transaction, undo: UUID) -> Derivation | None:
+    """Return the derivation an undo link belongs to."""
+    return _first(tx, table.c.undo_id == undo)
+
+
+def lock_all_of(tx: Transaction, person: UUID) -> tuple[Derivation, ...]:
+    """Return every derivation of a person, locked in one order, so that two transactions count one after the other."""
+    rows = tx.execute(sa.select(*table.c).where(table.c.person_id == person).order_by(table.c.id).with_for_update())
+    return tuple(_derivation(row) for row in rows)
+
+
+def lock_on(
+    tx: Transaction, trust_entries: Collection[str], *, device: bytes | None, person: UUID | None
+) -> tuple[Derivation, ...]:
+    """Return what can be ended of a device or a person on devices of these trust entries, locked in one order."""
+    conditions: list[Filter] = [
+        table.c.device_trust_entry.in_(trust_entries),
+        table.c.state.in_([state.value for state in OPEN]),
+    ]
+    if device is not None:
+        conditions.append(table.c.device_thumbprint == device)
+    if person is not None:
+        conditions.append(table.c.person_id == person)
+    rows = tx.execute(sa.select(*table.c).where(*conditions).order_by(table.c.id).with_for_update())
+    return tuple(_derivation(row) for row in rows)
+
+
+def of_person(tx: Transaction, person: UUID, states: Collection[DerivationState]) -> tuple[Derivation, ...]:
+    """Return a person's derivations in one of `states`, the newest first."""
+    return _all(tx, sa.and_(table.c.person_id == person, table.c.state.in_([state.value for state in states])))
+
+
+def over_at(tx: Transaction, now: datetime, states: Collection[DerivationState], limit: int) -> tuple[UUID, ...]:
+    """Return derivations in one of `states` whose time is over."""
+    found = tx.scalars(
+        sa.select(table.c.id)
+        .where(table.c.state.in_([state.value for state in states]), table.c.expires_at <= now)
+        .order_by(table.c.expires_at)
+        .limit(limit)
+    )
+    return tuple(found)
+
+
+def move(
+    tx: Transaction, derivation: Derivation, to: DerivationState, values: Mapping[str, object] | None = None
+) -> None:
+    """Move a derivation from the state it was read in; `Conflict` when that is not allowed or it moved meanwhile."""
+    if to not in DERIVATION_MOVES[derivation.state]:
+        raise derivation_over()
+    done = tx.execute(
+        table.update()
+        .where(table.c.id == derivation.id, table.c.state == derivation.state.value)
+        .values(state=to.value, **(values or {}))
+    )
+    if done.rowcount != 1:
+        raise derivation_over()
+
+
+def redeemed_values(link: RedeemedLink) -> Mapping[str, object]:
+    """Return the columns that redemption fills."""
+    return {
+        "device_trust_entry": link.device.trust_entry if link.device else None,
+        "device_thumbprint": link.device.thumbprint if link.device else None,
+        "device_certificate": link.device.certificate if link.device else None,
+        "device_description": {
+            "manufacturer": link.description.manufacturer,
+            "model": link.description.model,
+            "serial_number": link.description.serial_number,
+        },
+        "link_key": link.key,
+        "link_key_thumbprint": link.key_thumbprint,
+        "digits": link.digits,
+        "redeemed_at": link.redeemed_at,
+        "redeemed_from": link.redeemed_from,
+    }
+
+
+def ended_values(reason: EndReason, now: datetime) -> Mapping[str, object]:
+    """Return the columns that the end fills."""
+    return {"ended_at": now, "end_reason": reason.value}
+
+
+def count_wrong_secret(tx: Transaction, derivation: UUID) -> int:
+    """Count a wrong secret; return how many there were."""
+    counted = tx.execute(
+        table.update()
+        .where(table.c.id == derivation)
+        .values(wrong_secrets=table.c.wrong_secrets + 1)
+        .returning(table.c.wrong_secrets)
+    )
+    return int(counted.scalar_one())
+
+
+def use_authorization(
+    tx: Transaction, derivation: UUID, purpose: Purpose, request_digest: bytes, now: datetime
+) -> bool:
+    """Use the authorization for a purpose; False when it was used before or there never was one."""
+    done = tx.execute(
+        authorizations.update()
+        .where(
+            authorizations.c.derivation_id == derivation,
+            authorizations.c.purpose == purpose.value,
+            authorizations.c.state == "open",
+        )
+        .values(state="used", request_digest=request_digest, used_at=now)
+    )
+    return done.rowcount == 1
+
+
+def request_digest(tx: Transaction, derivation: UUID, purpose: Purpose) -> bytes | None:
+    """Return the digest of the request an authorization was used with; None while it is open."""
+    return tx.scalar(
+        sa.select(authorizations.c.request_digest).where(
+            authorizations.c.derivation_id == derivation, authorizations.c.purpose == purpose.value
+        )
+    )
+
+
+def _first(tx: Transaction, condition: Filter, *, lock: bool = False) -> Derivation | None:
+    query = sa.select(*table.c).where(condition)
+    row = tx.execute(query.with_for_update() if lock else query).one_or_none()
+    return None if row is None else _derivation(row)
+
+
+def _all(tx: Transaction, condition: Filter) -> tuple[Derivation, ...]:
+    rows: Sequence[sa.Row[Any]] = tx.execute(
+        sa.select(*table.c).where(condition).order_by(table.c.begun_at.desc(), table.c.id)
+    ).all()
+    return tuple(_derivation(row) for row in rows)
+
+
+def _derivation(row: sa.Row[Any]) -> Derivation:
+    return Derivation(
+        id=row.id,
+        state=DerivationState(row.state),
+        person=row.person_id,
+        rule=row.rule_id,
+        proof=row.proof_id,
+        session=row.session_id,
+        purposes=tuple(Purpose(purpose) for purpose in row.purposes),
+        duties_version=row.duties_version,
+        begun_at=row.begun_at,
+        begun_from=row.begun_from,
+        expires_at=row.expires_at,
+        undo=row.undo_id,
+        wrong_secrets=row.wrong_secrets,
+        link=None if row.link_key is None else _link(row),
+        confirmed_at=row.confirmed_at,
+        ended_at=row.ended_at,
+        end_reason=None if row.end_reason is None else EndReason(row.end_reason),
+    )
+
+
+def _link(row: sa.Row[Any]) -> RedeemedLink:
+    device = None
+    if row.device_thumbprint is not None:
+        device = DeviceIdentity(row.device_trust_entry, row.device_thumbprint, row.device_certificate)
+    return RedeemedLink(
+        device=device,
+        description=DeviceDescription(**row.device_description),
+        key=row.link_key,
+        key_thumbprint=row.link_key_thumbprint,
+        digits=row.digits,
+        redeemed_at=row.redeemed_at,
+        redeemed_from=row.redeemed_from,
+    )

@@ -1,0 +1,69 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Issuance rules. A rule is never edited: what changes it writes a new one and withdraws the old."""
+
+from datetime import datetime, timedelta
+from typing import Any
+from uuid import UUID
+
+import sqlalchemy as sa
+
+from etymon.issuer.model import IssuanceRule, Purpose
+from etymon.issuer.tables import issuance_rules as table
+from etymon.pki.algorithms import KeyType
+from etymon.storage.database import Transaction
+
+
+def add(tx: Transaction, rule: IssuanceRule) -> None:
+    """Keep a rule that is in force from now on."""
+    tx.execute(
+        table.insert().values(
+            id=rule.id,
+            name=rule.name,
+            group_ids=sorted(str(group) for group in rule.groups),
+            managed_devices_only=rule.managed_devices_only,
+            purposes=[purpose.value for purpose in rule.purposes],
+            lifetime_seconds=int(rule.lifetime.total_seconds()),
+            key_types=sorted(kind.value for kind in rule.key_types),
+            encryption_key_type=rule.encryption_key_type.value,
+            most_derivations=rule.most_derivations,
+            instructions_url=rule.instructions_url,
+            created_by=rule.created_by,
+            created_at=rule.created_at,
+            withdrawn_at=None,
+        )
+    )
+
+
+def withdraw(tx: Transaction, rule: UUID, now: datetime) -> bool:
+    """End a rule that is in force; False when it was not."""
+    done = tx.execute(table.update().where(table.c.id == rule, table.c.withdrawn_at.is_(None)).values(withdrawn_at=now))
+    return done.rowcount == 1
+
+
+def in_force(tx: Transaction) -> tuple[IssuanceRule, ...]:
+    """Return the rules in force, by name."""
+    rows = tx.execute(sa.select(*table.c).where(table.c.withdrawn_at.is_(None)).order_by(table.c.name))
+    return tuple(_rule(row) for row in rows)
+
+
+def find(tx: Transaction, rule: UUID) -> tuple[IssuanceRule, datetime | None] | None:
+    """Return a rule and when it was withdrawn."""
+    row = tx.execute(sa.select(*table.c).where(table.c.id == rule)).one_or_none()
+    return None if row is None else (_rule(row), row.withdrawn_at)
+
+
+def _rule(row: sa.Row[Any]) -> IssuanceRule:
+    return IssuanceRule(
+        id=row.id,
+        name=row.name,
+        groups=frozenset(UUID(group) for group in row.group_ids),
+        purposes=tuple(Purpose(purpose) for purpose in row.purposes),
+        lifetime=timedelta(seconds=row.lifetime_seconds),
+        created_by=row.created_by,
+        created_at=row.created_at,
+        managed_devices_only=row.managed_devices_only,
+        key_types=frozenset(KeyType(kind) for kind in row.key_types),
+        encryption_key_type=KeyType(row.encryption_key_type),
+        most_derivations=row.most_derivations,
+        instructions_url=row.instructions_url,
+    )

@@ -1,0 +1,221 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Tables of the issuer. What happens once has a state that one guarded UPDATE moves."""
+
+import enum
+from typing import Final
+
+import sqlalchemy as sa
+
+from etymon.issuer.model import CredentialState, DerivationState, EndReason, Purpose
+from etymon.storage.schema import UTCDateTime, metadata
+
+
+def _one_of(column: str, values: type[enum.StrEnum], *, name: str) -> sa.CheckConstraint:
+    listed = ", ".join(f"'{value}'" for value in values)
+    return sa.CheckConstraint(f"{column} IN ({listed})", name=name)
+
+
+issuance_rules: Final = sa.Table(
+    "issuer_issuance_rules",
+    metadata,
+    sa.Column("id", sa.Uuid, primary_key=True),
+    sa.Column("name", sa.String(100), nullable=False),
+    sa.Column("group_ids", sa.JSON, nullable=False),
+    sa.Column("managed_devices_only", sa.Boolean, nullable=False),
+    sa.Column("purposes", sa.JSON, nullable=False),
+    sa.Column("lifetime_seconds", sa.Integer, nullable=False),
+    sa.Column("key_types", sa.JSON, nullable=False),
+    sa.Column("encryption_key_type", sa.String(20), nullable=False),
+    sa.Column("most_derivations", sa.Integer, nullable=False),
+    sa.Column("instructions_url", sa.String(500), nullable=False),
+    sa.Column("created_by", sa.Uuid, nullable=False),
+    sa.Column("created_at", UTCDateTime, nullable=False),
+    sa.Column("withdrawn_at", UTCDateTime, nullable=True),
+)
+sa.Index(
+    "uq_issuer_issuance_rules_name_in_force",
+    issuance_rules.c.name,
+    unique=True,
+    sqlite_where=issuance_rules.c.withdrawn_at.is_(None),
+    postgresql_where=issuance_rules.c.withdrawn_at.is_(None),
+)
+
+card_proofs: Final = sa.Table(
+    "issuer_card_proofs",
+    metadata,
+    sa.Column("id", sa.Uuid, primary_key=True),
+    sa.Column("person_id", sa.Uuid, nullable=False),
+    sa.Column("trust_entry", sa.String(60), nullable=False),
+    sa.Column("identifier", sa.String(320), nullable=False),
+    sa.Column("certificates", sa.JSON, nullable=False),
+    sa.Column("policies", sa.JSON, nullable=False),
+    sa.Column("proved_at", UTCDateTime, nullable=False, index=True),
+)
+
+status_evidence: Final = sa.Table(
+    "issuer_status_evidence",
+    metadata,
+    sa.Column("proof_id", sa.Uuid, sa.ForeignKey("issuer_card_proofs.id", ondelete="CASCADE"), primary_key=True),
+    sa.Column("position", sa.Integer, primary_key=True),
+    sa.Column("kind", sa.String(20), nullable=False),
+    sa.Column("url", sa.String(2000), nullable=False),
+    sa.Column("this_update", UTCDateTime, nullable=True),
+    sa.Column("octets", sa.LargeBinary, nullable=False),
+)
+
+proof_requests: Final = sa.Table(
+    "issuer_proof_requests",
+    metadata,
+    sa.Column("id", sa.Uuid, primary_key=True),
+    sa.Column("purpose", sa.String(60), nullable=False),
+    sa.Column("state", sa.String(20), nullable=False),
+    sa.Column("cookie_digest", sa.LargeBinary, nullable=False),
+    sa.Column("continue_at", sa.String(500), nullable=False),
+    sa.Column("back_at", sa.String(500), nullable=False),
+    sa.Column("form_targets", sa.JSON, nullable=False),
+    sa.Column("expires_at", UTCDateTime, nullable=False, index=True),
+    sa.Column("code_digest", sa.LargeBinary, nullable=True, unique=True),
+    sa.Column("code_expires_at", UTCDateTime, nullable=True),
+    sa.Column("proof_id", sa.Uuid, sa.ForeignKey("issuer_card_proofs.id"), nullable=True),
+    sa.CheckConstraint("state IN ('asked', 'proved', 'redeemed')", name="state"),
+)
+
+sessions: Final = sa.Table(
+    "issuer_sessions",
+    metadata,
+    sa.Column("digest", sa.LargeBinary, primary_key=True),
+    sa.Column("id", sa.Uuid, nullable=False, unique=True),
+    sa.Column("person_id", sa.Uuid, nullable=False, index=True),
+    sa.Column("started_at", UTCDateTime, nullable=False),
+    sa.Column("seen_at", UTCDateTime, nullable=False),
+    sa.Column("ends_at", UTCDateTime, nullable=False, index=True),
+    sa.Column("facts", sa.JSON, nullable=False),
+)
+
+derivations: Final = sa.Table(
+    "issuer_derivations",
+    metadata,
+    sa.Column("id", sa.Uuid, primary_key=True),
+    sa.Column("state", sa.String(20), nullable=False),
+    sa.Column("person_id", sa.Uuid, nullable=False, index=True),
+    sa.Column("rule_id", sa.Uuid, sa.ForeignKey("issuer_issuance_rules.id"), nullable=False),
+    sa.Column("proof_id", sa.Uuid, sa.ForeignKey("issuer_card_proofs.id"), nullable=False),
+    sa.Column("session_id", sa.Uuid, nullable=False),
+    sa.Column("purposes", sa.JSON, nullable=False),
+    sa.Column("duties_version", sa.String(20), nullable=False),
+    sa.Column("begun_at", UTCDateTime, nullable=False),
+    sa.Column("begun_from", sa.String(100), nullable=False),
+    sa.Column("expires_at", UTCDateTime, nullable=False),
+    sa.Column("undo_id", sa.Uuid, nullable=False, unique=True),
+    sa.Column("secret_digest", sa.LargeBinary, nullable=False),
+    sa.Column("wrong_secrets", sa.Integer, nullable=False),
+    sa.Column("device_trust_entry", sa.String(60), nullable=True),
+    sa.Column("device_thumbprint", sa.LargeBinary, nullable=True),
+    sa.Column("device_certificate", sa.LargeBinary, nullable=True),
+    sa.Column("device_description", sa.JSON, nullable=True),
+    sa.Column("link_key", sa.LargeBinary, nullable=True),
+    sa.Column("link_key_thumbprint", sa.LargeBinary, nullable=True),
+    sa.Column("digits", sa.String(6), nullable=True),
+    sa.Column("redeemed_at", UTCDateTime, nullable=True),
+    sa.Column("redeemed_from", sa.String(100), nullable=True),
+    sa.Column("confirmed_at", UTCDateTime, nullable=True),
+    sa.Column("authorization_digest", sa.LargeBinary, nullable=True, unique=True),
+    sa.Column("ended_at", UTCDateTime, nullable=True),
+    sa.Column("end_reason", sa.String(40), nullable=True),
+    _one_of("state", DerivationState, name="state"),
+    _one_of("end_reason", EndReason, name="end_reason"),
+    sa.CheckConstraint(
+        "state NOT IN ('redeemed', 'confirmed', 'issuing', 'completed') OR "
+        "(link_key IS NOT NULL AND digits IS NOT NULL AND redeemed_at IS NOT NULL)",
+        name="redeemed_has_key",
+    ),
+    sa.CheckConstraint(
+        "state NOT IN ('confirmed', 'issuing', 'completed') OR "
+        "(confirmed_at IS NOT NULL AND authorization_digest IS NOT NULL)",
+        name="confirmed_has_authorization",
+    ),
+    sa.Index("ix_issuer_derivations_state_expires_at", "state", "expires_at"),
+    sa.Index("ix_issuer_derivations_device_thumbprint", "device_thumbprint"),
+)
+
+authorizations: Final = sa.Table(
+    "issuer_authorizations",
+    metadata,
+    sa.Column("derivation_id", sa.Uuid, sa.ForeignKey("issuer_derivations.id"), primary_key=True),
+    sa.Column("purpose", sa.String(20), primary_key=True),
+    sa.Column("state", sa.String(20), nullable=False),
+    sa.Column("request_digest", sa.LargeBinary, nullable=True),
+    sa.Column("used_at", UTCDateTime, nullable=True),
+    _one_of("purpose", Purpose, name="purpose"),
+    sa.CheckConstraint("state IN ('open', 'used')", name="state"),
+    sa.CheckConstraint("state = 'open' OR request_digest IS NOT NULL", name="used_has_request"),
+)
+
+credentials: Final = sa.Table(
+    "issuer_credentials",
+    metadata,
+    sa.Column("id", sa.Uuid, primary_key=True),
+    sa.Column("derivation_id", sa.Uuid, sa.ForeignKey("issuer_derivations.id"), nullable=False),
+    sa.Column("purpose", sa.String(20), nullable=False),
+    sa.Column("person_id", sa.Uuid, nullable=False),
+    sa.Column("device_trust_entry", sa.String(60), nullable=True),
+    sa.Column("device_thumbprint", sa.LargeBinary, nullable=True),
+    sa.Column("certificate_id", sa.Uuid, nullable=False, unique=True),
+    sa.Column("escrowed_key_id", sa.Uuid, nullable=True),
+    sa.Column("state", sa.String(20), nullable=False),
+    sa.Column("planned_at", UTCDateTime, nullable=False),
+    sa.Column("serial_number", sa.String(40), nullable=True),
+    sa.Column("thumbprint", sa.LargeBinary, nullable=True),
+    sa.Column("not_before", UTCDateTime, nullable=True),
+    sa.Column("not_after", UTCDateTime, nullable=True),
+    sa.Column("issued_at", UTCDateTime, nullable=True),
+    sa.Column("ended_at", UTCDateTime, nullable=True),
+    sa.Column("end_reason", sa.String(40), nullable=True),
+    sa.UniqueConstraint("derivation_id", "purpose"),
+    _one_of("purpose", Purpose, name="purpose"),
+    _one_of("state", CredentialState, name="state"),
+    _one_of("end_reason", EndReason, name="end_reason"),
+    sa.CheckConstraint("state <> 'active' OR serial_number IS NOT NULL", name="active_has_serial_number"),
+    sa.CheckConstraint("state <> 'ended' OR ended_at IS NOT NULL", name="ended_has_time"),
+    sa.Index("ix_issuer_credentials_person_id_id", "person_id", "id"),
+    sa.Index("ix_issuer_credentials_device_thumbprint_id", "device_thumbprint", "id"),
+)
+
+clients: Final = sa.Table(
+    "issuer_clients",
+    metadata,
+    sa.Column("id", sa.String(100), primary_key=True),
+    sa.Column("name", sa.String(100), nullable=False),
+    sa.Column("public_key", sa.JSON, nullable=False),
+    sa.Column("device_trust_entries", sa.JSON, nullable=False),
+    sa.Column("registered_at", UTCDateTime, nullable=False),
+    sa.Column("ended_at", UTCDateTime, nullable=True),
+)
+
+client_assertions: Final = sa.Table(
+    "issuer_client_assertions",
+    metadata,
+    sa.Column("digest", sa.LargeBinary, primary_key=True),
+    sa.Column("expires_at", UTCDateTime, nullable=False, index=True),
+)
+
+access_tokens: Final = sa.Table(
+    "issuer_access_tokens",
+    metadata,
+    sa.Column("digest", sa.LargeBinary, primary_key=True),
+    sa.Column("client_id", sa.String(100), sa.ForeignKey("issuer_clients.id"), nullable=False),
+    sa.Column("expires_at", UTCDateTime, nullable=False, index=True),
+)
+
+invalidations: Final = sa.Table(
+    "issuer_invalidations",
+    metadata,
+    sa.Column("client_id", sa.String(100), sa.ForeignKey("issuer_clients.id"), primary_key=True),
+    sa.Column("id", sa.Uuid, primary_key=True),
+    sa.Column("request_digest", sa.LargeBinary, nullable=False),
+    sa.Column("reason", sa.String(40), nullable=False),
+    sa.Column("comment", sa.String(500), nullable=False),
+    sa.Column("credentials", sa.JSON, nullable=False),
+    sa.Column("done_at", UTCDateTime, nullable=False),
+    _one_of("reason", EndReason, name="reason"),
+)
