@@ -1,0 +1,525 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Escrow on both engines: keys kept wrapped, released to their owner on record, recovered by two officers."""
+
+import functools
+import itertools
+import threading
+import uuid
+from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import replace
+from datetime import UTC, datetime, timedelta
+from functools import partial
+
+import pytest
+import sqlalchemy as sa
+from cryptography import x509
+from cryptography.hazmat.primitives import hashes
+from cryptography.hazmat.primitives.asymmetric import ec, rsa
+from cryptography.hazmat.primitives.serialization import Encoding, NoEncryption, PrivateFormat
+from cryptography.x509.oid import NameOID
+
+from etymon.directory import roles
+from etymon.directory.model import Person, Role
+from etymon.directory.notices import MAIL_JOB
+from etymon.escrow import delivery, deposit, recovery, store
+from etymon.escrow.dependencies import Dependencies
+from etymon.escrow.key_encryption import SoftwareKeyEncryptionKey
+from etymon.escrow.model import (
+    ALLOWED,
+    RECOVERY_ALLOWED,
+    EscrowedKey,
+    EscrowState,
+    GeneratedKey,
+    Recovery,
+    RecoveryState,
+)
+from etymon.escrow.tables import keys, releases
+from etymon.kernel.entropy import Entropy, SystemEntropy
+from etymon.kernel.errors import Conflict, EtymonError, Expired, Malformed, NotFound, NotPermitted, Unavailable
+from etymon.kernel.secret import Secret
+from etymon.pki.algorithms import KeyType
+from etymon.pki.signer import SoftwareSigner
+from etymon.storage.database import Database, Transaction
+from support.clock import TurnedClock
+from support.directory_site import ADMINISTRATOR, DirectorySite
+from support.tampering import tamper
+
+
+@pytest.fixture(scope="module")
+def transport() -> rsa.RSAPrivateKey:
+    return rsa.generate_private_key(65537, 2048)
+
+
+@pytest.fixture(scope="module")
+def signing_key() -> ec.EllipticCurvePrivateKey:
+    return ec.generate_private_key(ec.SECP256R1())
+
+
+def certificate_of(
+    public_key: rsa.RSAPublicKey | ec.EllipticCurvePublicKey, signer: ec.EllipticCurvePrivateKey
+) -> x509.Certificate:
+    name = x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, "key generation")])
+    start = datetime(2026, 1, 1, tzinfo=UTC)
+    builder = x509.CertificateBuilder(name, name, public_key, x509.random_serial_number())
+    return builder.not_valid_before(start).not_valid_after(start + timedelta(days=365)).sign(signer, hashes.SHA256())
+
+
+@functools.cache
+def made(number: int, key_type: KeyType) -> rsa.RSAPrivateKey:  # noqa: ARG001 - each number has its own key
+    return rsa.generate_private_key(65537, 3072 if key_type is KeyType.RSA3072 else 2048)
+
+
+class Vault(DirectorySite):
+    """A directory with an escrow."""
+
+    def __init__(
+        self, database: Database, clock: TurnedClock, entropy: Entropy, signing_key: ec.EllipticCurvePrivateKey
+    ) -> None:
+        super().__init__(database, clock, entropy)
+        self._numbers = itertools.count()
+        self.escrow = Dependencies(
+            database,
+            clock,
+            entropy,
+            SoftwareKeyEncryptionKey(Secret(bytes(range(32))), entropy),
+            SoftwareSigner(signing_key),
+            certificate_of(signing_key.public_key(), signing_key),
+        )
+
+    def generate(self, person: Person, key_type: KeyType = KeyType.RSA2048) -> GeneratedKey:
+        """Wrap a key that was made before: making one takes as long as all the rest of a test."""
+        private_key, key_id = made(next(self._numbers), key_type), uuid.uuid4()
+        plain = Secret(private_key.private_bytes(Encoding.DER, PrivateFormat.PKCS8, NoEncryption()))
+        public_key, wrapping = private_key.public_key(), self.escrow.key_encryption_key
+        wrapped = wrapping.wrap(plain, delivery.context(key_id, person.id, public_key))
+        return GeneratedKey(key_id, person.id, key_type, public_key, wrapped, wrapping.id)
+
+    def deposit(self, generated: GeneratedKey) -> EscrowedKey:
+        with self.database.transaction() as tx:
+            return deposit.deposit(tx, self.escrow, generated)
+
+    def kept(self, person: Person) -> EscrowedKey:
+        return self.deposit(self.generate(person))
+
+    def release(
+        self,
+        key: EscrowedKey,
+        transport: rsa.RSAPrivateKey,
+        *,
+        owner: uuid.UUID | None = None,
+        reason: str = "new phone",
+        escrow: Dependencies | None = None,
+    ) -> bytes:
+        return deposit.release_to_transport_key(
+            escrow or self.escrow,
+            key.id,
+            transport.public_key(),
+            owner=owner or key.person_id,
+            reason=reason,
+            actor=f"person:{key.person_id}",
+            source="192.0.2.7",
+        )
+
+    def find(self, key: EscrowedKey) -> EscrowedKey:
+        with self.database.snapshot() as tx:
+            found = store.find(tx, key.id)
+        assert found is not None
+        return found
+
+    def release_count(self) -> int:
+        with self.database.snapshot() as tx:
+            return tx.scalar(sa.select(sa.func.count()).select_from(releases)) or 0
+
+    def officer(self, name: str, role: Role = Role.OFFICER) -> Person:
+        person = self.person(name)
+        with self.database.transaction() as tx:
+            roles.assign(tx, self.deps, person.id, role, actor=ADMINISTRATOR)
+        return person
+
+    def request(self, key: EscrowedKey, transport: rsa.RSAPrivateKey, officer: Person) -> Recovery:
+        with self.database.transaction() as tx:
+            return recovery.request(
+                tx, self.escrow, key.id, transport.public_key(), officer=officer.id, reason="court order 12/34"
+            )
+
+    def approve(self, asked: Recovery, officer: Person) -> Recovery:
+        with self.database.transaction() as tx:
+            return recovery.approve(tx, self.escrow, asked.id, officer=officer.id)
+
+    def refuse(self, asked: Recovery, officer: Person) -> None:
+        with self.database.transaction() as tx:
+            recovery.refuse(tx, self.escrow, asked.id, officer=officer.id)
+
+    def deliver(self, asked: Recovery, officer: Person) -> bytes:
+        return recovery.deliver(self.escrow, asked.id, officer=officer.id, source="192.0.2.8")
+
+
+@pytest.fixture
+def vault(database: Database, clock: TurnedClock, entropy: Entropy, signing_key: ec.EllipticCurvePrivateKey) -> Vault:
+    return Vault(database, clock, entropy, signing_key)
+
+
+def refusal_of(act: Callable[[], object]) -> EtymonError:
+    with pytest.raises(EtymonError) as refusal:
+        act()
+    return refusal.value
+
+
+def refused(vault: Vault, act: Callable[[Transaction], object]) -> EtymonError:
+    def run() -> None:
+        with vault.database.transaction() as tx:
+            act(tx)
+
+    return refusal_of(run)
+
+
+def test_a_kept_key_is_in_the_history_and_on_record(vault: Vault) -> None:
+    alice = vault.person("alice")
+    key = vault.deposit(deposit.generate(vault.escrow, person_id=alice.id, key_type=KeyType.RSA2048))
+    assert (key.person_id, key.state, key.public_key.key_size) == (alice.id, EscrowState.DEPOSITED, 2048)
+    with vault.database.snapshot() as tx:
+        assert deposit.history(tx, alice.id) == [key]
+        assert deposit.history(tx, uuid.uuid4()) == []
+    assert vault.events(f"escrowed_key:{key.id}") == ["escrow:key:deposited"]
+
+
+def test_no_private_key_is_in_the_database(vault: Vault) -> None:
+    """Neither as PKCS #8 nor by the start of any DER private key of its kind."""
+    key = vault.kept(vault.person())
+    with vault.database.snapshot() as tx:
+        wrapped = tx.scalar(sa.select(keys.c.wrapped).where(keys.c.id == key.id))
+    assert wrapped is not None
+    assert b"\x02\x01\x00\x30\x0d\x06\x09\x2a\x86\x48\x86\xf7\x0d\x01\x01\x01" not in wrapped
+    assert key.public_key.public_numbers().n.to_bytes(256, "big") not in wrapped
+
+
+@pytest.mark.parametrize("key_type", [KeyType.P256, KeyType.P384, KeyType.RSA4096])
+def test_a_key_mail_programs_cannot_use_is_not_made(vault: Vault, key_type: KeyType) -> None:
+    alice = vault.person()
+    refusal = refusal_of(lambda: deposit.generate(vault.escrow, person_id=alice.id, key_type=key_type))
+    assert (type(refusal), refusal.code) == (Malformed, "key_type_not_escrowed")
+
+
+def test_a_released_key_is_on_record_and_its_owner_is_told(vault: Vault, transport: rsa.RSAPrivateKey) -> None:
+    alice = vault.person("alice")
+    key = vault.kept(alice)
+    for _ in range(2):
+        vault.clock.advance(timedelta(seconds=1))
+        assert vault.release(key, transport).startswith(b"\x30\x82")
+    assert vault.find(key).state is EscrowState.RELEASED
+    assert vault.release_count() == 2
+    assert vault.events(f"escrowed_key:{key.id}")[:2] == ["escrow:key:released"] * 2
+    mails = vault.jobs(MAIL_JOB)
+    assert [mail.payload["to"] for mail in mails] == [["alice@example.test"]] * 2
+    assert "new phone" in str(mails[0].payload["text"])
+
+
+def test_a_key_goes_to_nobody_but_its_owner_who_is_told_of_the_attempt(
+    vault: Vault, transport: rsa.RSAPrivateKey
+) -> None:
+    alice, mallory = vault.person("alice"), vault.person("mallory")
+    key = vault.kept(alice)
+    refusal = refusal_of(lambda: vault.release(key, transport, owner=mallory.id))
+    assert (type(refusal), refusal.code) == (NotFound, "escrowed_key_unknown")
+    assert vault.find(key).state is EscrowState.DEPOSITED
+    assert vault.release_count() == 0
+    assert "escrow:key:release_refused" in vault.events(f"escrowed_key:{key.id}")
+    (mail,) = vault.jobs(MAIL_JOB)
+    assert mail.payload["to"] == ["alice@example.test"]
+    assert "not delivered" in str(mail.payload["text"])
+
+
+def test_an_unknown_key_is_refused_and_recorded(vault: Vault, transport: rsa.RSAPrivateKey) -> None:
+    alice = vault.person("alice")
+    unknown = replace(vault.kept(alice), id=uuid.uuid4())
+    assert refusal_of(lambda: vault.release(unknown, transport)).code == "escrowed_key_unknown"
+    assert vault.events(f"escrowed_key:{unknown.id}") == ["escrow:key:release_refused"]
+
+
+def test_an_owner_who_cannot_be_told_gets_no_key(vault: Vault, transport: rsa.RSAPrivateKey) -> None:
+    alice = vault.person("alice", mail_addresses=[])
+    refusal = refusal_of(lambda: vault.release(vault.kept(alice), transport))
+    assert (type(refusal), refusal.code) == (Conflict, "no_notice_address")
+    assert vault.release_count() == 0
+
+
+def test_an_ended_account_gets_no_key(vault: Vault, transport: rsa.RSAPrivateKey) -> None:
+    alice = vault.person("alice")
+    key = vault.kept(alice)
+    vault.end_account(alice)
+    assert refusal_of(lambda: vault.release(key, transport)).code == "person_unknown"
+
+
+@pytest.mark.parametrize("reason", ["", "  ", "two\nlines", "x" * 201])
+def test_a_release_needs_a_reason(vault: Vault, transport: rsa.RSAPrivateKey, reason: str) -> None:
+    key = vault.kept(vault.person())
+    assert refusal_of(lambda: vault.release(key, transport, reason=reason)).code == "reason"
+
+
+def test_a_transport_key_that_would_be_the_weakest_link_is_refused(vault: Vault, transport: rsa.RSAPrivateKey) -> None:
+    alice = vault.person("alice")
+    strong = vault.deposit(vault.generate(alice, KeyType.RSA3072))
+    assert refusal_of(lambda: vault.release(strong, transport)).code == "transport_key_too_weak"
+    short = rsa.generate_private_key(65537, 1024)  # noqa: S505 - what is refused
+    assert refusal_of(lambda: vault.release(strong, short)).code == "weak_key"
+    elliptic = ec.generate_private_key(ec.SECP256R1())
+    refusal = refusal_of(lambda: vault.release(strong, elliptic))  # type: ignore[arg-type]  # what is refused
+    assert (type(refusal), refusal.code) == (Malformed, "transport_key")
+    assert vault.release_count() == 0
+
+
+def test_nothing_is_released_while_the_audit_trail_stands_still(vault: Vault, transport: rsa.RSAPrivateKey) -> None:
+    key = vault.kept(vault.person())
+    vault.clock.advance(timedelta(seconds=61))
+    refusal = refusal_of(lambda: vault.release(key, transport))
+    assert (type(refusal).__mro__[1], refusal.code) == (Unavailable, "audit_not_sealed")
+    assert vault.release_count() == 0
+
+
+def test_a_row_given_to_another_person_does_not_open(vault: Vault, transport: rsa.RSAPrivateKey) -> None:
+    alice, mallory = vault.person("alice"), vault.person("mallory")
+    stolen = vault.kept(alice)
+    change = f"UPDATE escrow_keys SET person_id = '{mallory.id.hex}' WHERE id = '{stolen.id.hex}'"  # noqa: S608 - the attack
+    tamper(vault.database, change)
+    with vault.database.snapshot() as tx:
+        assert stolen.id in {key.id for key in deposit.history(tx, mallory.id)}
+    refusal = refusal_of(lambda: vault.release(stolen, transport, owner=mallory.id))
+    assert (type(refusal), refusal.code) == (Unavailable, "escrowed_key_unusable")
+    assert "escrow:key:release_refused" in vault.events(f"escrowed_key:{stolen.id}")
+
+
+def test_a_wrapped_key_moved_to_another_row_does_not_open(vault: Vault, transport: rsa.RSAPrivateKey) -> None:
+    alice, mallory = vault.person("alice"), vault.person("mallory")
+    stolen, own = vault.kept(alice).id.hex, vault.kept(mallory)
+    source = f"SELECT wrapped FROM escrow_keys WHERE id = '{stolen}'"  # noqa: S608 - the attack
+    change = f"UPDATE escrow_keys SET wrapped = ({source}) WHERE id = '{own.id.hex}'"  # noqa: S608 - the attack
+    tamper(vault.database, change)
+    assert refusal_of(lambda: vault.release(own, transport)).code == "escrowed_key_unusable"
+
+
+def test_a_key_opens_under_a_former_key_encryption_key_and_under_no_other(
+    vault: Vault, transport: rsa.RSAPrivateKey
+) -> None:
+    key = vault.kept(vault.person())
+    later = SoftwareKeyEncryptionKey(Secret(b"k" * 32), SystemEntropy())
+    rotated = replace(vault.escrow, key_encryption_key=later, former_keys=(vault.escrow.key_encryption_key,))
+    assert vault.release(key, transport, escrow=rotated)
+    lost = replace(vault.escrow, key_encryption_key=later)
+    assert refusal_of(lambda: vault.release(key, transport, escrow=lost)).code == "escrowed_key_unusable"
+
+
+def test_the_certificate_stays_with_its_key(vault: Vault, signing_key: ec.EllipticCurvePrivateKey) -> None:
+    key = vault.kept(vault.person())
+    right, other = certificate_of(key.public_key, signing_key), certificate_of(key.public_key, signing_key)
+    strange = certificate_of(signing_key.public_key(), signing_key)
+
+    def certify(certificate: x509.Certificate) -> None:
+        with vault.database.transaction() as tx:
+            deposit.certify(tx, vault.escrow, key.id, certificate)
+
+    assert refusal_of(lambda: certify(strange)).code == "certificate_of_another_key"
+    certify(right)
+    certify(right)
+    assert refusal_of(lambda: certify(other)).code == "certificate_of_another_key"
+    assert vault.find(key).certificate == right
+    assert vault.events(f"escrowed_key:{key.id}").count("escrow:key:certified") == 1
+
+
+def test_the_history_has_the_newest_key_first(vault: Vault) -> None:
+    alice = vault.person("alice")
+    made = [vault.generate(alice), vault.generate(alice)]
+    for generated in made:
+        vault.clock.advance(timedelta(days=1))
+        vault.deposit(generated)
+    with vault.database.snapshot() as tx:
+        assert [key.id for key in deposit.history(tx, alice.id)] == [made[1].id, made[0].id]
+
+
+def test_a_key_is_kept_for_a_year_after_its_certificate_and_then_destroyed_once(
+    vault: Vault, signing_key: ec.EllipticCurvePrivateKey
+) -> None:
+    alice = vault.person("alice")
+    key = vault.kept(alice)
+    certificate = certificate_of(key.public_key, signing_key)
+
+    def destroy() -> None:
+        with vault.database.transaction() as tx:
+            deposit.destroy(tx, vault.escrow, key.id, reason="retention over", actor=ADMINISTRATOR)
+
+    with vault.database.transaction() as tx:
+        deposit.certify(tx, vault.escrow, key.id, certificate)
+    vault.clock.advance(certificate.not_valid_after_utc + timedelta(days=364) - vault.clock.now())
+    assert refusal_of(destroy).code == "retention_not_over"
+    vault.clock.advance(timedelta(days=1))
+    destroy()
+    assert refusal_of(destroy).code == "escrowed_key_destroyed"
+    assert vault.find(key).state is EscrowState.DESTROYED
+    with vault.database.snapshot() as tx:
+        assert deposit.history(tx, alice.id) == []
+        assert tx.scalar(sa.select(keys.c.wrapped).where(keys.c.id == key.id)) is None
+    assert vault.events(f"escrowed_key:{key.id}").count("escrow:key:destroyed") == 1
+
+
+def test_a_destroyed_key_is_not_released(vault: Vault, transport: rsa.RSAPrivateKey) -> None:
+    key = vault.kept(vault.person())
+    with vault.database.transaction() as tx:
+        deposit.destroy(tx, vault.escrow, key.id, reason="never certified", actor=ADMINISTRATOR)
+    assert refusal_of(lambda: vault.release(key, transport)).code == "escrowed_key_destroyed"
+    assert vault.release_count() == 0
+
+
+def test_the_database_keeps_no_private_key_of_a_destroyed_one(vault: Vault) -> None:
+    key = vault.kept(vault.person())
+    with pytest.raises(sa.exc.IntegrityError), vault.database.transaction() as tx:
+        tx.execute(keys.update().where(keys.c.id == key.id).values(state="destroyed"))
+
+
+def test_another_persons_key_is_recovered_by_two_officers_once(vault: Vault, transport: rsa.RSAPrivateKey) -> None:
+    alice, first, second = vault.person("alice"), vault.officer("first"), vault.officer("second")
+    key = vault.kept(alice)
+    vault.end_account(alice)  # as when somebody has left
+    vault.jobs(MAIL_JOB)
+    asked = vault.request(key, transport, first)
+    with vault.database.snapshot() as tx:
+        assert recovery.waiting(tx) == [asked]
+        assert recovery.waiting(tx, after=asked.id) == []
+    approved = vault.approve(asked, second)
+    assert (approved.state, approved.decided_by) == (RecoveryState.APPROVED, second.id)
+    assert vault.deliver(asked, first).startswith(b"\x30\x82")
+    assert refusal_of(lambda: vault.deliver(asked, first)).code == "recovery_state"
+    assert vault.release_count() == 1
+    assert set(vault.events(f"recovery:{asked.id}")) == {
+        "escrow:recovery:requested",
+        "escrow:recovery:approved",
+        "escrow:recovery:delivery_refused",
+    }
+    assert vault.jobs(MAIL_JOB) == []
+
+
+def test_the_officer_who_asked_does_not_approve(vault: Vault, transport: rsa.RSAPrivateKey) -> None:
+    first = vault.officer("first")
+    asked = vault.request(vault.kept(vault.person()), transport, first)
+    refusal = refusal_of(lambda: vault.approve(asked, first))
+    assert (type(refusal), refusal.code) == (NotPermitted, "second_officer_needed")
+    assert refusal_of(lambda: vault.deliver(asked, first)).code == "recovery_state"
+    assert vault.release_count() == 0
+
+
+def test_the_database_takes_no_recovery_approved_by_who_asked(vault: Vault, transport: rsa.RSAPrivateKey) -> None:
+    asked = vault.request(vault.kept(vault.person()), transport, vault.officer("first"))
+    with pytest.raises(sa.exc.IntegrityError), vault.database.transaction() as tx:
+        store.move_recovery(tx, asked, RecoveryState.APPROVED, decided_by=asked.requested_by)
+
+
+def test_nobody_but_an_officer_takes_part_and_not_for_the_own_key(vault: Vault, transport: rsa.RSAPrivateKey) -> None:
+    alice, first, second = vault.person("alice"), vault.officer("first"), vault.officer("second")
+    key = vault.kept(alice)
+    for other in (alice, vault.officer("admin", Role.ADMINISTRATOR), vault.officer("auditor", Role.AUDITOR)):
+        assert refusal_of(partial(vault.request, key, transport, other)).code == "not_an_officer"
+    asked = vault.request(key, transport, first)
+    assert refusal_of(lambda: vault.approve(asked, alice)).code == "not_an_officer"
+    own = vault.kept(second)
+    assert refusal_of(lambda: vault.request(own, transport, second)).code == "own_key"
+    theirs = vault.request(own, transport, first)
+    assert refusal_of(lambda: vault.approve(theirs, second)).code == "own_key"
+    gone = vault.officer("gone")
+    vault.end_account(gone)
+    assert refusal_of(lambda: vault.approve(asked, gone)).code == "not_an_officer"
+
+
+def test_a_recovery_is_delivered_to_the_officer_who_asked(vault: Vault, transport: rsa.RSAPrivateKey) -> None:
+    first, second = vault.officer("first"), vault.officer("second")
+    asked = vault.approve(vault.request(vault.kept(vault.person()), transport, first), second)
+    assert refusal_of(lambda: vault.deliver(asked, second)).code == "recovery_unknown"
+    assert vault.release_count() == 0
+
+
+def test_an_officer_who_is_none_any_more_gets_nothing(vault: Vault, transport: rsa.RSAPrivateKey) -> None:
+    first, second = vault.officer("first"), vault.officer("second")
+    asked = vault.approve(vault.request(vault.kept(vault.person()), transport, first), second)
+    with vault.database.transaction() as tx:
+        roles.withdraw(tx, vault.deps, first.id, Role.OFFICER, actor=ADMINISTRATOR)
+    assert refusal_of(lambda: vault.deliver(asked, first)).code == "not_an_officer"
+
+
+def test_a_refused_recovery_is_over(vault: Vault, transport: rsa.RSAPrivateKey) -> None:
+    first, second = vault.officer("first"), vault.officer("second")
+    asked = vault.approve(vault.request(vault.kept(vault.person()), transport, first), second)
+    vault.refuse(asked, second)
+    for act in (
+        lambda: vault.approve(asked, second),
+        lambda: vault.refuse(asked, first),
+        lambda: vault.deliver(asked, first),
+    ):
+        assert refusal_of(act).code == "recovery_state"
+
+
+def test_a_recovery_that_is_not_finished_in_time_is_over(vault: Vault, transport: rsa.RSAPrivateKey) -> None:
+    first, second = vault.officer("first"), vault.officer("second")
+    asked = vault.approve(vault.request(vault.kept(vault.person()), transport, first), second)
+    late = vault.request(vault.kept(vault.person("bob")), transport, first)
+    with vault.database.transaction() as tx:  # what was recorded so far is sealed elsewhere
+        tx.execute(sa.text("DELETE FROM audit_pending"))
+    vault.clock.advance(recovery.LIFETIME)
+    assert isinstance(refusal_of(lambda: vault.approve(late, second)), Expired)
+    assert isinstance(refusal_of(lambda: vault.deliver(asked, first)), Expired)
+
+
+def test_of_several_deliveries_at_once_one_is_made(vault: Vault, transport: rsa.RSAPrivateKey) -> None:
+    first, second = vault.officer("first"), vault.officer("second")
+    asked = vault.approve(vault.request(vault.kept(vault.person()), transport, first), second)
+    together = threading.Barrier(3)
+
+    def run(_: int) -> str:
+        together.wait()
+        try:
+            vault.deliver(asked, first)
+        except EtymonError as refusal:
+            return refusal.code
+        return "done"
+
+    with ThreadPoolExecutor(3) as workers:
+        assert sorted(workers.map(run, range(3))) == ["done", "recovery_state", "recovery_state"]
+    assert vault.release_count() == 1
+
+
+def test_a_recovery_of_a_destroyed_or_unknown_key_is_refused(vault: Vault, transport: rsa.RSAPrivateKey) -> None:
+    first = vault.officer("first")
+    key = vault.kept(vault.person())
+    with vault.database.transaction() as tx:
+        deposit.destroy(tx, vault.escrow, key.id, reason="never certified", actor=ADMINISTRATOR)
+    assert refusal_of(lambda: vault.request(key, transport, first)).code == "escrowed_key_destroyed"
+    unknown = replace(key, id=uuid.uuid4())
+    assert refusal_of(lambda: vault.request(unknown, transport, first)).code == "escrowed_key_unknown"
+    nothing = refused(vault, lambda tx: recovery.approve(tx, vault.escrow, uuid.uuid4(), officer=first.id))
+    assert nothing.code == "recovery_unknown"
+
+
+def test_ends_are_ends() -> None:
+    assert ALLOWED[EscrowState.DESTROYED] == frozenset()
+    assert RECOVERY_ALLOWED[RecoveryState.DELIVERED] == RECOVERY_ALLOWED[RecoveryState.REFUSED] == frozenset()
+    assert set(ALLOWED) == set(EscrowState)
+    assert set(RECOVERY_ALLOWED) == set(RecoveryState)
+
+
+def test_dependencies_with_a_certificate_of_another_key_are_not_made(vault: Vault) -> None:
+    other = ec.generate_private_key(ec.SECP256R1())
+    with pytest.raises(ValueError, match="of another key"):
+        replace(vault.escrow, signer_certificate=certificate_of(other.public_key(), other))
+
+
+@pytest.mark.parametrize("wrapped", [b"", b"short", bytes(100)])
+def test_what_was_never_wrapped_does_not_unwrap(wrapped: bytes) -> None:
+    wrapping = SoftwareKeyEncryptionKey(Secret(bytes(32)), SystemEntropy())
+    assert refusal_of(lambda: wrapping.unwrap(wrapped, b"context")).code == "escrowed_key_unusable"
+
+
+def test_a_wrapped_key_unwraps_in_its_context_only() -> None:
+    wrapping = SoftwareKeyEncryptionKey(Secret(bytes(32)), SystemEntropy())
+    wrapped = wrapping.wrap(Secret(b"private key"), b"alice")
+    assert wrapping.unwrap(wrapped, b"alice") == Secret(b"private key")
+    assert wrapping.wrap(Secret(b"private key"), b"alice") != wrapped
+    assert refusal_of(lambda: wrapping.unwrap(wrapped, b"bob")).code == "escrowed_key_unusable"
+    with pytest.raises(ValueError, match="32 bytes"):
+        SoftwareKeyEncryptionKey(Secret(bytes(16)), SystemEntropy())
