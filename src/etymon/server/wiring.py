@@ -112,7 +112,13 @@ class Wiring:
             anchor.public_bytes(Encoding.PEM).decode("ascii") for anchor in tls_identity.anchors(self.deployment)
         )
         context.load_verify_locations(cadata=own)
-        return httpx.Client(verify=context, timeout=PEER_TIMEOUT_SECONDS, follow_redirects=False, trust_env=False)
+        return httpx.Client(
+            verify=context,
+            timeout=PEER_TIMEOUT_SECONDS,
+            follow_redirects=False,
+            trust_env=False,
+            limits=httpx.Limits(max_keepalive_connections=0),  # calls are rare; an idle connection delays a stop
+        )
 
     @cached_property
     def _crls(self) -> CRLCache:

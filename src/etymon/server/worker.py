@@ -107,9 +107,10 @@ class Worker:
         try:
             self._handlers[job.kind](job)
         except Exception as exc:  # the process edge: a failed job waits for its next try
+            expected = isinstance(exc, EtymonError)
             reason = exc.code if isinstance(exc, EtymonError) else type(exc).__name__
             self._metrics.jobs.labels(job.kind, "failed").inc()
-            log.warning("job_failed", kind=job.kind, attempts=job.attempts, reason=reason, exc_info=True)
+            log.warning("job_failed", kind=job.kind, attempts=job.attempts, reason=reason, exc_info=not expected)
             with self._database.transaction() as tx:
                 jobs.postpone(tx, self._clock, job, reason)
         else:

@@ -150,7 +150,7 @@ class Listeners:
             "log_config": None,
             "access_log": False,
             "server_header": False,
-            "timeout_graceful_shutdown": 10,
+            "timeout_graceful_shutdown": 5,
             "timeout_keep_alive": 30 if listener.keep_alive else 0,
             "headers": [] if listener.keep_alive else [("Connection", "close")],
         }

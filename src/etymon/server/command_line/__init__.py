@@ -9,7 +9,7 @@ from rich.console import Console
 from rich.markup import escape
 
 from etymon.kernel.errors import EtymonError
-from etymon.server.command_line import card, settings
+from etymon.server.command_line import card, settings, site
 
 app = typer.Typer(
     name="etymon",
@@ -18,6 +18,9 @@ app = typer.Typer(
     pretty_exceptions_enable=False,
     add_completion=False,
 )
+app.command("init")(site.init)
+app.command("serve")(site.serve)
+app.command("worker")(site.work)
 app.command("settings")(settings.show)
 app.add_typer(card.app, name="card")
 

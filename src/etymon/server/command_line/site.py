@@ -1,0 +1,109 @@
+# SPDX-License-Identifier: Apache-2.0
+"""`etymon init`, `serve` and `worker`: making an organisation and running it."""
+
+import signal
+from pathlib import Path
+from typing import Annotated
+
+import typer
+from rich.console import Console
+
+from etymon.directory.model import Role
+from etymon.kernel.clock import SystemClock
+from etymon.kernel.entropy import SystemEntropy
+from etymon.kernel.errors import Malformed
+from etymon.server import keyring, logs, trust_documents
+from etymon.server.command_line.files import secret
+from etymon.server.deployment import Deployment
+from etymon.server.initialization import Founder, RootKeys, initialize
+from etymon.server.metrics import Metrics
+from etymon.server.site import Site, worker
+from etymon.server.wiring import Wiring
+
+Data = Annotated[Path, typer.Option("--data", help="Data directory of the organisation.")]
+Passphrase = Annotated[
+    Path | None,
+    typer.Option("--passphrase-file", help="Opens the keys; else the service credential etymon-passphrase."),
+]
+PERSON = "'user@agency.example,Display Name,mail@agency.example'"
+
+
+def init(
+    data: Data,
+    organization: Annotated[str, typer.Option(help="Name of the organisation.")],
+    status_url: Annotated[
+        str, typer.Option(help="Where relying parties find CRL and OCSP (http://…); fixed for good.")
+    ],
+    root_keys: Annotated[Path, typer.Option(help="Directory that takes the root keys; move it to a safe place.")],
+    root_passphrase_file: Annotated[Path, typer.Option(help="Protects the root keys.")],
+    trust: Annotated[Path, typer.Option(help="YAML file of the cards that are trusted (docs/operations).")],
+    administrator: Annotated[str, typer.Option(help=f"First Administrator: {PERSON}.")],
+    officer: Annotated[str, typer.Option(help=f"First Officer: {PERSON}.")],
+    passphrase_file: Passphrase = None,
+    settings: Annotated[
+        list[str] | None, typer.Option("--set", help="Further settings, NAME=VALUE; see `etymon settings`.")
+    ] = None,
+) -> None:
+    """Make an organisation from nothing and print one-time codes for its Administrator and its Officer."""
+    console = Console()
+    configuration: dict[str, object] = {"organization": organization, "status_url": status_url}
+    configuration.update(_assignment(text) for text in settings or ())
+    with console.status("…") as status:
+        codes = initialize(
+            data,
+            configuration,
+            passphrase=keyring.read_passphrase(passphrase_file),
+            root_keys=RootKeys(root_keys, secret(root_passphrase_file, "")),
+            founders=(_founder(Role.ADMINISTRATOR, administrator), _founder(Role.OFFICER, officer)),
+            trust_entries=trust_documents.read(trust),
+            clock=SystemClock(),
+            entropy=SystemEntropy(),
+            progress=lambda what: status.update(f"making {what} …"),
+        )
+    console.print(f"The organisation is in {data}. Its root keys are in {root_keys}: move them to a safe place.")
+    console.print("One-time codes, good for a day; hand them over in person:")
+    for name, code in codes.items():
+        console.print(f"  {name}  [bold]{code.reveal()}[/]")
+    console.print("Run `etymon serve`, then each opens /idp/binding with the code and the card.")
+
+
+def serve(
+    data: Data,
+    passphrase_file: Passphrase = None,
+    without_worker: Annotated[bool, typer.Option("--no-worker", help="Run follow-ups elsewhere.")] = False,  # noqa: FBT002 - typer's way to declare a flag
+) -> None:
+    """Run the listeners, and the worker unless told otherwise, until SIGTERM or Ctrl-C."""
+    wiring = _open(data, passphrase_file)
+    site = Site(wiring, with_worker=not without_worker)
+    for number in (signal.SIGINT, signal.SIGTERM):
+        signal.signal(number, lambda *_: site.stop())
+    site.run()
+
+
+def work(data: Data, passphrase_file: Passphrase = None) -> None:
+    """Run follow-ups and regular duties in a process of their own; any number of them may run."""
+    running = worker(_open(data, passphrase_file), Metrics())
+    for number in (signal.SIGINT, signal.SIGTERM):
+        signal.signal(number, lambda *_: running.stop())
+    running.run()
+
+
+def _open(data: Path, passphrase_file: Path | None) -> Wiring:
+    passphrase = keyring.read_passphrase(passphrase_file)
+    deployment = Deployment.open(data, passphrase, SystemClock(), SystemEntropy())
+    logs.configure(deployment.settings.log_level)
+    return Wiring(deployment)
+
+
+def _assignment(text: str) -> tuple[str, object]:
+    name, equals, value = text.partition("=")
+    if not equals:
+        raise Malformed("setting", f"{text!r} is not NAME=VALUE.")
+    return name, value
+
+
+def _founder(role: Role, text: str) -> Founder:
+    parts = [part.strip() for part in text.split(",")]
+    if len(parts) != 3:
+        raise Malformed("founder", f"Give the {role.value} as {PERSON}.")
+    return Founder(role, *parts)

@@ -1,0 +1,184 @@
+# SPDX-License-Identifier: Apache-2.0
+"""A running organisation: its listeners and its worker in one process, started together and stopped cleanly."""
+
+import asyncio
+import contextlib
+import threading
+from collections.abc import Sequence
+from functools import partial
+from typing import Final
+
+import structlog
+from cryptography import x509
+from cryptography.hazmat.primitives.serialization import Encoding
+from starlette.applications import Starlette
+from starlette.responses import RedirectResponse, Response
+from starlette.routing import BaseRoute, Route
+
+from etymon.audit import sealer
+from etymon.ca.http import status
+from etymon.directory import trust
+# GRAPH-IMPORT
+from etymon.idp import http as idp_http
+from etymon.issuer import http as issuer_http
+from etymon.kernel.errors import NotPermitted, Unavailable
+from etymon.mdm import http as mdm_http
+from etymon.pki.trust_entry import TrustEntry
+from etymon.server import follow_ups, tls_identity
+from etymon.server.metrics import Measured, Metrics
+from etymon.server.wiring import Wiring
+from etymon.server.worker import Worker
+from etymon.web.exchange import Request, endpoint, json_response
+from etymon.web.listeners import ClientCertificate, Listener, Listeners, ServerIdentity
+
+LOOKED_AT_EVERY_SECONDS: Final = 2.0
+
+log = structlog.get_logger("etymon.server")
+
+
+class Site:
+    """Everything one `etymon serve` runs."""
+
+    def __init__(self, wiring: Wiring, *, with_worker: bool) -> None:
+        self._wiring = wiring
+        self.metrics = Metrics()
+        self._identity = tls_identity.identity(wiring.deployment)
+        self.listeners = Listeners(_listeners(wiring, self.metrics, self._identity))
+        self._worker = worker(wiring, self.metrics) if with_worker else None
+        self._stopping = threading.Event()
+
+    def run(self) -> None:
+        """Serve until `stop` is called from a signal handler or another thread."""
+        threads = [threading.Thread(target=self._watch, name="watch")]
+        if self._worker is not None:
+            threads.append(threading.Thread(target=self._worker.run, name="worker"))
+        for thread in threads:
+            thread.start()
+        try:
+            asyncio.run(self.listeners.run())
+        finally:
+            self._stopping.set()
+            if self._worker is not None:
+                self._worker.stop()
+            for thread in threads:
+                thread.join()
+            tls_identity.remove(self._wiring.deployment, self._identity)
+            log.info("stopped")
+
+    def stop(self) -> None:
+        """Finish what is being answered, then end."""
+        self._wiring.mdm.wake_ups.wake()  # waiting check-ins answer now
+        self.listeners.stop()
+
+    def _watch(self) -> None:
+        """Keep the listeners' TLS up to date: the CAs of new trust entries, and their own certificate in time.
+
+        What comes through TLS is judged in `pki`; a CA that is trusted no more is refused there at once.
+        """
+        known = _known_cas(self._wiring)
+        clock = self._wiring.deployment.clock
+        renew_at = clock.now() + tls_identity.RENEWED_AFTER
+        while not self._stopping.wait(LOOKED_AT_EVERY_SECONDS):
+            with contextlib.suppress(Unavailable):
+                if clock.now() >= renew_at and self.listeners.started:
+                    old, self._identity = self._identity, tls_identity.identity(self._wiring.deployment)
+                    self.listeners.present(self._identity)
+                    tls_identity.remove(self._wiring.deployment, old)
+                    renew_at = clock.now() + tls_identity.RENEWED_AFTER
+                present = _known_cas(self._wiring)
+                if present != known and self.listeners.started:
+                    for name in ("certauth", "device"):
+                        self.listeners.accept(name, present)
+                    log.info("client_cas_changed")
+                    known = present
+
+
+def worker(wiring: Wiring, metrics: Metrics) -> Worker:
+    """Return the worker of a deployment."""
+    deployment = wiring.deployment
+    return Worker(
+        deployment.database, deployment.clock, follow_ups.handlers(wiring), follow_ups.duties(wiring), metrics
+    )
+
+
+def _listeners(wiring: Wiring, metrics: Metrics, identity: ServerIdentity) -> list[Listener]:
+    read = wiring.deployment.settings
+    cas = _known_cas(wiring)
+
+    def app(name: str, routes: Sequence[BaseRoute]) -> Measured:
+        return Measured(Starlette(routes=list(routes)), name, metrics)
+
+    return [
+        Listener("site", app("site", site_routes(wiring, metrics)), read.bind, read.site_port, identity),
+        Listener(
+            "certauth",
+            app("certauth", [*idp_http.certauth_routes(wiring.idp), *issuer_http.certauth_routes(wiring.issuer)]),
+            read.bind,
+            read.certauth_port,
+            identity,
+            ClientCertificate.OPTIONAL,
+            cas,
+            keep_alive=False,
+            tls13_only=True,
+        ),
+        Listener(
+            "device",
+            app("device", [*mdm_http.device_routes(wiring.mdm), *issuer_http.device_routes(wiring.issuer)]),
+            read.bind,
+            read.device_port,
+            identity,
+            ClientCertificate.OPTIONAL,
+            cas,
+        ),
+        Listener("status", app("status", status.routes(wiring.deployment.ca)), read.bind, read.status_port),
+    ]
+
+
+def _known_cas(wiring: Wiring) -> str:
+    with wiring.deployment.database.snapshot() as tx:
+        return client_cas(trust.entries(tx))
+
+
+def client_cas(entries: Sequence[TrustEntry]) -> str:
+    """Return the CAs of trust entries as PEM: what TLS lets through, for the application to judge.
+
+    Doors let every kind of certificate through that the deployment knows, so that one of the wrong kind gets an
+    answer that says so.
+    """
+    known: dict[bytes, x509.Certificate] = {}
+    for entry in entries:
+        for certificate in (*entry.anchors, *entry.intermediates):
+            known[certificate.public_bytes(Encoding.DER)] = certificate
+    return "".join(certificate.public_bytes(Encoding.PEM).decode("ascii") for certificate in known.values())
+
+
+def site_routes(wiring: Wiring, metrics: Metrics) -> list[BaseRoute]:
+    """Return what the site listener serves."""
+    return [
+        Route("/", _to("/issuer/")),
+        Route("/devicelogin", _to("/idp/device")),
+        endpoint("/healthz", partial(health, wiring), methods=("GET",)),
+        endpoint("/metrics", partial(_metrics, wiring, metrics), methods=("GET",)),
+        *idp_http.site_routes(wiring.idp),
+        *mdm_http.site_routes(wiring.mdm),
+        *issuer_http.site_routes(wiring.issuer),
+        # GRAPH-MOUNT
+    ]
+
+
+def health(wiring: Wiring, _request: Request) -> Response:
+    """Answer 200 while the database answers and the audit trail is being sealed; a problem otherwise."""
+    with wiring.deployment.database.snapshot() as tx:
+        sealer.require_live(tx, wiring.deployment.clock)
+    return json_response({"status": "ok"})
+
+
+def _metrics(wiring: Wiring, metrics: Metrics, request: Request) -> Response:
+    read = wiring.deployment.settings
+    if request.client_address in read.proxies or request.client_address not in read.metrics_readers:
+        raise NotPermitted("metrics_reader_unknown", "This address may not read metrics (setting metrics_readers).")
+    return metrics.exposition()
+
+
+def _to(path: str) -> RedirectResponse:
+    return RedirectResponse(path, 303)
