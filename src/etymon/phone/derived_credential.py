@@ -30,9 +30,6 @@ from etymon.pki.certificate import to_der
 from etymon.wire import est as est_codec
 from etymon.wire import link_qr
 
-ALIAS_PREFIXES: Final = ("derived-", "transport-")
-"""What the keys of derivations are called; one that the state does not name was left behind and is destroyed."""
-
 ENDED: Final = frozenset(
     {
         "digits_mismatch",
@@ -63,7 +60,7 @@ def scan(device: Device, image: bytes) -> None:
     if present is None or present.link != code.link:
         derivation = Derivation(DerivationStep.SCANNED, code.link, code.secret, code.issuer_url, code.pin)
         device.change(derivation=derivation)
-        remove_unnamed_keys(device)
+        device.remove_unnamed_keys()
 
 
 def guide(device: Device, screen: Screen) -> None:
@@ -101,7 +98,7 @@ def set_up(device: Device, screen: Screen) -> None:
 def abandon(device: Device) -> None:
     """Give the derivation under way up, with the keys made for it."""
     device.change(derivation=None)
-    remove_unnamed_keys(device)
+    device.remove_unnamed_keys()
 
 
 def use_session(device: Device, screen: Screen) -> UseSession:
@@ -120,16 +117,6 @@ def use_session(device: Device, screen: Screen) -> UseSession:
             return keys.activate(screen.ask_secret(SecretRequest(SecretUse.ENTER, problem)))
         except WrongActivationSecret as wrong:
             problem = wrong.detail
-
-
-def remove_unnamed_keys(device: Device) -> None:
-    """Destroy keys of derivations that the state does not name: given up, replaced, or left behind by a stop."""
-    named = {credential.alias for credential in device.state.credentials}
-    if derivation := device.state.derivation:
-        named |= {derivation.transport_alias, *(derivation.alias(purpose) for purpose in Purpose)}
-    for entry in device.keys.entries():
-        if entry.alias.startswith(ALIAS_PREFIXES) and entry.alias not in named:
-            device.keys.delete(entry.alias)
 
 
 def _require_link_key(device: Device) -> None:
@@ -241,7 +228,7 @@ def _finish(device: Device, screen: Screen) -> None:
     retired = [replace(item, retired=item.retired or item.purpose in purposes) for item in before]
     fresh = [Credential(purpose, derivation.alias(purpose)) for purpose in purposes]
     device.change(credentials=(*fresh, *retired), derivation=None)
-    remove_unnamed_keys(device)
+    device.remove_unnamed_keys()
     desired_state.apply(device)
     screen.show(Ready(purposes))
 

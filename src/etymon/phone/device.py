@@ -21,7 +21,7 @@ from etymon.phone.key_store.opening import VaultKind, open_key_store
 from etymon.phone.key_store.store import KeyStore
 from etymon.phone.record import decode, encode
 from etymon.phone.sealed_file import SealedFile, device_secret
-from etymon.phone.state import DeviceState, Hardware, PhoneState, moved
+from etymon.phone.state import DeviceState, Hardware, PhoneState, Purpose, moved
 from etymon.pki import certificate as certificates
 
 DEVICE_IDENTITY: Final = "device-identity"
@@ -106,6 +106,7 @@ class Device:
                 kind=self.state.vault,
                 cost=surroundings.cost,
             )
+            self.remove_unnamed_keys()
         return self._keys
 
     def change(self, **changes: Any) -> PhoneState:
@@ -126,6 +127,15 @@ class Device:
         if entry is None or entry.certificate is None:
             raise Conflict("not_enrolled", "The phone is not enrolled. Scan an enrollment code first.")
         return TLSIdentity(entry.certificate, self.keys.handle(DEVICE_IDENTITY), without_roots(entry.chain))
+
+    def remove_unnamed_keys(self) -> None:
+        """Destroy keys of derivations that the state does not name: given up, replaced, or left behind by a stop."""
+        named = {credential.alias for credential in self.state.credentials}
+        if derivation := self.state.derivation:
+            named |= {derivation.transport_alias, *(derivation.alias(purpose) for purpose in Purpose)}
+        for entry in self.keys.entries():
+            if entry.alias != DEVICE_IDENTITY and entry.alias not in named:
+                self.keys.delete(entry.alias)
 
     def wipe(self) -> None:
         """Go back to the factory: keys first, then what was applied, then the state."""
