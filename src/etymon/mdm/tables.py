@@ -228,7 +228,12 @@ credential_invalidations = sa.Table(
     "credential_invalidations",
     metadata,
     sa.Column("id", sa.Uuid, primary_key=True),
-    sa.Column("issuer_id", sa.Uuid, sa.ForeignKey("derived_credential_issuers.id"), nullable=False),
+    sa.Column(
+        "issuer_id",
+        sa.Uuid,
+        sa.ForeignKey("derived_credential_issuers.id", name="fk_credential_invalidations_issuer_id_issuers"),
+        nullable=False,
+    ),
     sa.Column(
         "device_id", sa.Uuid, sa.ForeignKey("managed_devices.id", ondelete="CASCADE"), nullable=False, index=True
     ),

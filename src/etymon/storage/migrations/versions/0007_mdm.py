@@ -292,7 +292,7 @@ def _create_device_records() -> None:
         sa.ForeignKeyConstraint(
             ["issuer_id"],
             ["derived_credential_issuers.id"],
-            name="fk_credential_invalidations_issuer_id_derived_credential_issuers",
+            name="fk_credential_invalidations_issuer_id_issuers",
         ),
         sa.PrimaryKeyConstraint("id", name="pk_credential_invalidations"),
     )
