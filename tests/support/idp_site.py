@@ -2,16 +2,19 @@
 """An identity provider alone, over real TLS on loopback, with people, cards and clients to try it with."""
 
 import asyncio
+import base64
+import json
 import ssl
 import threading
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
-from datetime import datetime, timedelta
+from datetime import timedelta
 from pathlib import Path
 from typing import Any, Final
 
 import httpx
+import sqlalchemy as sa
 from cryptography.hazmat.primitives import serialization
 from cryptography.hazmat.primitives.asymmetric import ec
 from joserfc import jwt
@@ -20,13 +23,13 @@ from starlette.applications import Starlette
 from starlette.types import Receive, Scope, Send
 
 from etymon.directory import bindings, roles, trust
-from etymon.directory.model import Person, Role
+from etymon.directory.model import Binding, Person, Role
 from etymon.idp import clients
 from etymon.idp.dependencies import Dependencies
 from etymon.idp.http import certauth_routes, site_routes
 from etymon.idp.model import Client, ClientAuthentication, DeviceAuthorizationKind
 from etymon.idp.signing_keys import SigningKey
-from etymon.kernel.clock import Clock
+from etymon.idp.tables import proofs
 from etymon.kernel.entropy import SystemEntropy, random_id
 from etymon.kernel.secret import DigestKey, Secret
 from etymon.pki.status import StatusSource
@@ -270,6 +273,16 @@ class IdPSite:
                 actor=ADMINISTRATOR,
             )
 
+    def unbind(self, person: Person, entry: str) -> None:
+        with self.database.transaction() as tx:
+            for binding in bindings.bindings_of(tx, person.id):
+                if binding.trust_entry == entry:
+                    bindings.end(tx, self.directory.deps, binding.id, reason="revoked", actor=ADMINISTRATOR)
+
+    def bindings_of(self, person: Person) -> tuple[Binding, ...]:
+        with self.database.snapshot() as tx:
+            return bindings.bindings_of(tx, person.id)
+
     # ---- clients
 
     def _register(self) -> None:
@@ -383,6 +396,16 @@ class IdPSite:
         assert page.code == "device_decision", (page.status, page.code, page.words)
         return browser.submit(page.form(), button=decision)
 
+    def newest_proof(self, purpose: str) -> str:
+        """Return the id of the certificate proof that was redeemed last for a purpose."""
+        query = (
+            sa.select(proofs.c.id)
+            .where(proofs.c.purpose.startswith(purpose), proofs.c.redeemed_at.is_not(None))
+            .order_by(proofs.c.redeemed_at.desc())
+        )
+        with self.database.snapshot() as tx:
+            return str(tx.scalars(query).first())
+
     def mail(self) -> list[Job]:
         return claim(self.database, self.clock, ["mail.send"])
 
@@ -393,12 +416,5 @@ class IdPSite:
 
 def claims_of(token: str) -> dict[str, Any]:
     """Read a token as anybody may, without judging it."""
-    import base64  # noqa: PLC0415 - used here only
-    import json  # noqa: PLC0415
-
     body = token.split(".")[1]
     return dict(json.loads(base64.urlsafe_b64decode(body + "=" * (-len(body) % 4))))
-
-
-def when(clock: Clock) -> datetime:
-    return clock.now()

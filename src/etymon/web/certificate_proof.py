@@ -166,7 +166,10 @@ class CertificateProof:
     def certauth_routes(
         self, open_store: OpenStore[P], judge: Judge[P], pages: Pages, *, proxies: Collection[str] = ()
     ) -> list[BaseRoute]:
-        """Return the routes of the certauth listener: one page, which sets no cookie and reads none."""
+        """Return the routes of the certauth listener: one page, which sets no cookie and reads none.
+
+        The listener closes each connection after its answer: a kept one would outlive the card.
+        """
 
         def prove(request: Request) -> Response:
             back_at = "/"
@@ -196,7 +199,7 @@ class CertificateProof:
             return pages.page(
                 "proof_accepted.html",
                 request=request,
-                headers=CLOSE | TELL_ORIGIN,
+                headers=TELL_ORIGIN,
                 form_targets=(self.site_url, *asked.form_targets),
                 return_url=self.site_url + self.return_path,
                 proof_code=code.reveal(),
@@ -226,7 +229,6 @@ class CertificateProof:
         return pages.page(
             "proof_refused.html",
             status=status_of(error),
-            headers=CLOSE,
             code=error.code,
             detail=error.detail,
             back_url=self.site_url + back_at,
@@ -234,10 +236,6 @@ class CertificateProof:
 
     def _digest(self, what: str, value: Secret[str]) -> bytes:
         return self.digest_key.digest(f"{self.service}.proof.{what}", value)
-
-
-CLOSE: Final[dict[str, str]] = {"Connection": "close"}
-"""The next proof is a new handshake: a kept connection would outlive the card."""
 
 
 TELL_ORIGIN: Final[dict[str, str]] = {"Referrer-Policy": "strict-origin"}
@@ -253,7 +251,6 @@ class _CertauthErrors:
         return self.pages.page(
             "proof_refused.html",
             status=status_of(error),
-            headers=CLOSE,
             code=error.code,
             detail=error.detail,
             back_url=self.proof.site_url,
@@ -263,7 +260,6 @@ class _CertauthErrors:
         return self.pages.page(
             "error.html",
             status=500,
-            headers=CLOSE,
             code="internal",
             detail="",
             reference=reference,

@@ -51,11 +51,11 @@ def use_assertion(tx: Transaction, client_id: str, jti: str, expires_at: datetim
     """Remember that an assertion was used; False when it was already."""
     insert = (postgresql.insert if tx.dialect.name == "postgresql" else sqlite.insert)(assertion_ids)
     done = tx.execute(
-        insert.values(client_id=client_id, jti=jti, expires_at=expires_at).on_conflict_do_nothing(
-            index_elements=[assertion_ids.c.client_id, assertion_ids.c.jti]
-        )
+        insert.values(client_id=client_id, jti=jti, expires_at=expires_at)
+        .on_conflict_do_nothing(index_elements=[assertion_ids.c.client_id, assertion_ids.c.jti])
+        .returning(assertion_ids.c.jti)
     )
-    return done.rowcount == 1
+    return done.one_or_none() is not None
 
 
 def _client(row: sa.Row[Any]) -> Client:

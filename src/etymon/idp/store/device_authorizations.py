@@ -38,9 +38,11 @@ def add(
             live_enrollment_session=session,
             device=asdict(device) if device else None,
             undo_id=authorization.undo_id,
-        ).on_conflict_do_nothing()
+        )
+        .on_conflict_do_nothing()
+        .returning(table.c.id)
     )
-    return added.rowcount == 1
+    return added.one_or_none() is not None
 
 
 def supersede(tx: Transaction, enrollment_session: str) -> None:
