@@ -158,12 +158,16 @@ def test_a_recorder_does_not_wait_for_another(office: Office) -> None:
         assert office.seal() == 2
         return
     event = AuditEvent("idp:session:started", "person:1", "session")
-    with office.database.transaction() as first:
-        trail.record(first, office.clock, office.entropy, event)
+
+    def record_beside() -> None:
         with office.database.transaction() as second:
             second.execute(sa.text("SET LOCAL lock_timeout = '2s'"))
             trail.record(second, office.clock, office.entropy, event)
-        assert office.seal() == 1  # and the sealer waits for nobody either
+
+    with ThreadPoolExecutor(1) as beside, office.database.transaction() as first:
+        trail.record(first, office.clock, office.entropy, event)
+        beside.submit(record_beside).result()
+        assert beside.submit(office.seal).result() == 1  # and the sealer waits for nobody either
     assert office.seal() == 1
     assert office.verify().is_intact
 

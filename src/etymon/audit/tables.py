@@ -24,6 +24,7 @@ events = sa.Table(
     sa.Index("ix_audit_events_recorded_at", "recorded_at", "id"),
     sa.Index("ix_audit_events_subject", "subject", "recorded_at", "id"),
     sa.Index("ix_audit_events_actor", "actor", "recorded_at", "id"),
+    sa.Index("ix_audit_events_name", "name", "recorded_at", "id"),
 )
 
 pending = sa.Table(

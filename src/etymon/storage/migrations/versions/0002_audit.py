@@ -30,6 +30,7 @@ def upgrade() -> None:
     op.create_index("ix_audit_events_recorded_at", "audit_events", ["recorded_at", "id"])
     op.create_index("ix_audit_events_subject", "audit_events", ["subject", "recorded_at", "id"])
     op.create_index("ix_audit_events_actor", "audit_events", ["actor", "recorded_at", "id"])
+    op.create_index("ix_audit_events_name", "audit_events", ["name", "recorded_at", "id"])
     op.create_table(
         "audit_pending",
         sa.Column("event_id", sa.Uuid, nullable=False),
