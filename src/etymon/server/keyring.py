@@ -18,8 +18,9 @@ from cryptography.hazmat.primitives.ciphers.aead import AESGCM
 from cryptography.hazmat.primitives.kdf.scrypt import Scrypt
 
 from etymon.kernel.entropy import Entropy
-from etymon.kernel.errors import Conflict, Malformed, NotFound
+from etymon.kernel.errors import Malformed, NotFound
 from etymon.kernel.secret import Secret
+from etymon.pki.keys import write_once
 
 MASTER: Final = "master.json"
 COST: Final = 2**16
@@ -37,7 +38,7 @@ class Keyring:
     def put(self, name: str, value: Secret[bytes]) -> None:
         """Keep a new key; a name is never overwritten."""
         nonce = self._entropy.octets(12)
-        _write_new(self._directory / f"{name}.key", nonce + self._cipher.encrypt(nonce, value.reveal(), name.encode()))
+        write_once(self._directory / f"{name}.key", nonce + self._cipher.encrypt(nonce, value.reveal(), name.encode()))
 
     def get(self, name: str) -> Secret[bytes]:
         """Return a key's bytes."""
@@ -70,7 +71,7 @@ def create(directory: Path, passphrase: Secret[str], entropy: Entropy) -> Keyrin
     salt, nonce, master = entropy.octets(16), entropy.octets(12), Secret(entropy.octets(32))
     wrapped = AESGCM(_stretch(passphrase, salt)).encrypt(nonce, master.reveal(), b"master")
     document = {"kdf": "scrypt", "n": COST, "r": 8, "p": 1, "salt": salt.hex(), "wrapped": (nonce + wrapped).hex()}
-    _write_new(directory / MASTER, json.dumps(document).encode())
+    write_once(directory / MASTER, json.dumps(document).encode())
     return Keyring(directory, master, entropy)
 
 
@@ -105,14 +106,3 @@ def read_passphrase(file: Path | None) -> Secret[str]:
 
 def _stretch(passphrase: Secret[str], salt: bytes) -> bytes:
     return Scrypt(salt, 32, COST, 8, 1).derive(passphrase.reveal().encode())
-
-
-def _write_new(path: Path, content: bytes) -> None:
-    try:
-        descriptor = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
-    except FileExistsError as exc:
-        raise Conflict("key_exists", f"{path.name} exists already and is not overwritten.") from exc
-    with os.fdopen(descriptor, "wb") as file:
-        file.write(content)
-        file.flush()
-        os.fsync(file.fileno())

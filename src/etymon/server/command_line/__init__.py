@@ -9,7 +9,7 @@ from rich.console import Console
 from rich.markup import escape
 
 from etymon.kernel.errors import EtymonError
-from etymon.server.command_line import card, settings, site
+from etymon.server.command_line import card, card_issuer, settings, site
 
 app = typer.Typer(
     name="etymon",
@@ -23,6 +23,7 @@ app.command("serve")(site.serve)
 app.command("worker")(site.work)
 app.command("settings")(settings.show)
 app.add_typer(card.app, name="card")
+app.add_typer(card_issuer.app, name="card-issuer")
 
 
 def main(arguments: Sequence[str] | None = None) -> None:

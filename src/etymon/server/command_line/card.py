@@ -1,7 +1,6 @@
 # SPDX-License-Identifier: Apache-2.0
 """`etymon card`: the software smart card."""
 
-import signal
 import threading
 from pathlib import Path
 from typing import Annotated
@@ -17,10 +16,14 @@ from etymon.card.client import PIVClient
 from etymon.card.transport import LocalTransport
 from etymon.kernel.entropy import SystemEntropy
 from etymon.kernel.errors import NotFound
+from etymon.server.command_line import card_issuer
 from etymon.server.command_line.files import secret
+from etymon.server.command_line.signals import on_stop
 from etymon.wire.piv import KeyReference
 
 app = typer.Typer(help="The software smart card: make one, put it into a reader, look at it.", no_args_is_help=True)
+
+app.command("new")(card_issuer.new)
 
 CardFile = Annotated[Path, typer.Argument(help="File that holds the card.")]
 PassphraseFile = Annotated[
@@ -38,8 +41,7 @@ def insert(
     """Put the card into the virtual reader of pcscd (package vsmartcard-vpcd) until Ctrl-C."""
     console = Console()
     stop = threading.Event()
-    for number in (signal.SIGINT, signal.SIGTERM):
-        signal.signal(number, lambda *_: stop.set())
+    on_stop(stop.set)
 
     def changed(*, inserted: bool) -> None:
         console.print("card inserted" if inserted else "card removed")

@@ -1,7 +1,6 @@
 # SPDX-License-Identifier: Apache-2.0
 """`etymon init`, `serve` and `worker`: making an organisation and running it."""
 
-import signal
 from pathlib import Path
 from typing import Annotated
 
@@ -14,6 +13,7 @@ from etymon.kernel.entropy import SystemEntropy
 from etymon.kernel.errors import Malformed
 from etymon.server import keyring, logs, trust_documents
 from etymon.server.command_line.files import secret
+from etymon.server.command_line.signals import on_stop
 from etymon.server.deployment import Deployment
 from etymon.server.initialization import Founder, RootKeys, initialize
 from etymon.server.metrics import Metrics
@@ -75,16 +75,14 @@ def serve(
     """Run the listeners, and the worker unless told otherwise, until SIGTERM or Ctrl-C."""
     wiring = _open(data, passphrase_file)
     site = Site(wiring, with_worker=not without_worker)
-    for number in (signal.SIGINT, signal.SIGTERM):
-        signal.signal(number, lambda *_: site.stop())
+    on_stop(site.stop)
     site.run()
 
 
 def work(data: Data, passphrase_file: Passphrase = None) -> None:
     """Run follow-ups and regular duties in a process of their own; any number of them may run."""
     running = worker(_open(data, passphrase_file), Metrics())
-    for number in (signal.SIGINT, signal.SIGTERM):
-        signal.signal(number, lambda *_: running.stop())
+    on_stop(running.stop)
     running.run()
 
 
