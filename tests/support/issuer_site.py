@@ -232,6 +232,10 @@ class IssuerSite:
         with self.database.transaction() as tx:
             people.end_account(tx, self.deps, person.id, reason="left", actor=ADMINISTRATOR)
 
+    def account_ended(self, person: Person) -> None:
+        """Do what a worker does when an account has ended."""
+        invalidation.account_ended(self.deps, person.id)
+
     # ---- the story
 
     def present_card(self, card: Certified | None = None) -> CardSession:
@@ -262,8 +266,13 @@ class IssuerSite:
         return linking.redeem(self.deps, request, device, source=PHONE_ADDRESS)
 
     def confirm(self, session: CardSession, begun: Begun, phone: Phone) -> None:
-        thumbprint = sha256(phone.spki)
-        linking.confirm(self.deps, session, begun.derivation.id, thumbprint, source=PC)
+        self.confirm_shown(session, begun, sha256(phone.spki))
+
+    def confirm_shown(self, session: CardSession, begun: Begun, key_thumbprint: bytes) -> None:
+        linking.confirm(self.deps, session, begun.derivation.id, key_thumbprint, source=PC)
+
+    def deny(self, session: CardSession, begun: Begun) -> None:
+        linking.deny(self.deps, session, begun.derivation.id, source=PC)
 
     def authorization(self, phone: Phone, begun: Begun) -> Authorized | None:
         link = begun.derivation.id

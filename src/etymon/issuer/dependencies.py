@@ -4,6 +4,7 @@
 import gettext
 from collections.abc import Callable, Collection, Mapping
 from dataclasses import dataclass, field
+from datetime import timedelta
 from typing import Final
 
 from etymon.audit import trail
@@ -27,7 +28,8 @@ class Dependencies:
 
     `status_of` gives the status source of a trust entry: the database for our own authorities, OCSP and CRLs for
     others. `authority` issues derived credentials; `trust_entry` is the entry that accepts them at doors.
-    `oidc_issuer` is under which name other services know the people of this deployment.
+    `oidc_issuer` is under which name other services know the people of this deployment. `poll_interval` is how often
+    a phone's waiting request looks whether the PC has confirmed.
     """
 
     database: Database
@@ -46,6 +48,7 @@ class Dependencies:
     authority: str = "derived"
     trust_entry: str = "derived"
     proxies: Collection[str] = ()
+    poll_interval: timedelta = timedelta(seconds=1)
     translations: Mapping[str, gettext.NullTranslations] = field(default_factory=dict)
 
     @property

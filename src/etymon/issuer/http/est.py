@@ -63,12 +63,13 @@ def device_routes(deps: Dependencies) -> list[BaseRoute]:
     def csrattrs(request: Request) -> Response:
         purpose = _purpose(request)
         with deps.database.snapshot() as tx:
-            rules = issuance_rules.in_force(tx)
-        key_types = sorted({kind.value for rule in rules if purpose in rule.purposes for kind in rule.key_types})
-        if purpose is Purpose.ENCRYPTION:
-            return _body(est.CSR_ATTRIBUTES, est.encode_csr_attributes(["rsa2048"], decrypt_key_identifier=True))
-        if not key_types:
+            rules = [rule for rule in issuance_rules.in_force(tx) if purpose in rule.purposes]
+        if not rules:
             return Response(status_code=204)
+        if purpose is Purpose.ENCRYPTION:  # the transport key is as strong as the key it carries
+            strongest = max(rule.encryption_key_type.value for rule in rules)
+            return _body(est.CSR_ATTRIBUTES, est.encode_csr_attributes([strongest], decrypt_key_identifier=True))
+        key_types = sorted({kind.value for rule in rules for kind in rule.key_types})
         return _body(est.CSR_ATTRIBUTES, est.encode_csr_attributes(key_types))
 
     def simpleenroll(request: Request) -> Response:
@@ -148,7 +149,8 @@ def _proof(headers: Mapping[str, str]) -> bytes:
 
 
 def _certs_only(certificates: Sequence[x509.Certificate]) -> bytes:
-    return cms.encode_certificates([to_der(certificate) for certificate in certificates])
+    # a SET OF in DER is sorted by its encodings (X.690 §11.6); strict readers look
+    return cms.encode_certificates(sorted(to_der(certificate) for certificate in certificates))
 
 
 def _body(content_type: str, octets: bytes) -> Response:

@@ -10,9 +10,9 @@ from starlette.routing import BaseRoute
 
 from etymon.issuer import device_identity, linking
 from etymon.issuer.dependencies import Dependencies
-from etymon.issuer.http import documents
+from etymon.issuer.http import documents, waiting
 from etymon.issuer.http.documents import Problems, moment
-from etymon.issuer.link_key import LARGEST_KEY_BYTES, LARGEST_SIGNATURE_BYTES
+from etymon.issuer.link_key import LARGEST_KEY_BYTES
 from etymon.issuer.linking import Redemption
 from etymon.issuer.model import DeviceDescription
 from etymon.kernel.errors import Malformed
@@ -64,28 +64,9 @@ def device_routes(deps: Dependencies) -> list[BaseRoute]:
             }
         )
 
-    def authorize(request: Request) -> Response:
-        device = device_identity.judge(deps, request.peer)
-        document = documents.read(request)
-        documents.require_version(document)
-        documents.number(document, "wait", largest=LONGEST_WAIT_SECONDS)
-        link = documents.identifier(document, "link")
-        proof = documents.octets(document, "proof", limit=LARGEST_SIGNATURE_BYTES)
-        authorized = linking.authorization(deps, link, proof, device)
-        if authorized is None:
-            return json_response({"state": "waiting"})
-        return json_response(
-            {
-                "state": "confirmed",
-                "authorization": authorized.authorization.reveal(),
-                "purposes": [purpose.value for purpose in authorized.purposes],
-                "expiresAt": moment(authorized.expires_at),
-            }
-        )
-
     return [
         endpoint(REDEEM, redeem, methods=["POST"], errors=Problems(), proxies=deps.proxies),
-        endpoint(AUTHORIZATION, authorize, methods=["POST"], errors=Problems(), proxies=deps.proxies),
+        waiting.authorization_route(deps, AUTHORIZATION, LONGEST_WAIT_SECONDS),
     ]
 
 

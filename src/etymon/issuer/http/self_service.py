@@ -85,13 +85,13 @@ class SelfService:
             return self.pages.page("start.html", visit=visit, request=request, came_back=came_back)
         session = card_authentication.card_session(visit.session)
         now = self.deps.clock.now()
-        with self.deps.database.transaction() as tx:
+        with self.deps.database.snapshot() as tx:
             person = people.find(tx, session.person)
             found = derivations.of_person(tx, session.person, SHOWN)
             views = [derivation_view(each, credentials.of_derivation(tx, each.id), now) for each in found]
-            refusal = self._refusal(session) if person is not None else card_required()
         if person is None:
             raise card_required()
+        refusal = self._refusal(session)
         return self.pages.page(
             "home.html",
             visit=visit,

@@ -1,0 +1,323 @@
+# SPDX-License-Identifier: Apache-2.0
+"""The cardholder's way through the pages, over TLS, and what the pages refuse."""
+
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from etymon.issuer.initial_issuance import Begun
+from etymon.issuer.model import DerivationState, Purpose
+from etymon.issuer.store import derivations
+from etymon.kernel.entropy import Entropy
+from etymon.kernel.secret import Secret
+from etymon.storage.database import Database
+from etymon.wire import link_qr
+from support import declared_pki
+from support.browser import Browser, Page
+from support.clock import TurnedClock
+from support.databases import SQLiteDatabases
+from support.issuer_listeners import RunningIssuer
+from support.issuer_phone import Phone
+from support.issuer_site import IssuerSite, Link
+from support.qr_reader import scan
+
+
+@pytest.fixture
+def own_database(sqlite_databases: SQLiteDatabases) -> Iterator[Database]:
+    """Pages do not care which engine it is; the contract suites run on both."""
+    database = sqlite_databases.migrated()
+    yield database
+    database.close()
+
+
+@pytest.fixture
+def issuer(own_database: Database, clock: TurnedClock, entropy: Entropy, tmp_path: Path) -> Iterator[RunningIssuer]:
+    with RunningIssuer(IssuerSite(own_database, clock, entropy, tmp_path), tmp_path).running() as running:
+        yield running
+
+
+def sign_in(browser: Browser, issuer: RunningIssuer) -> Page:
+    browser.get(f"{issuer.site.deps.issuer_url}/")
+    assert browser.page is not None
+    return browser.submit(browser.page.form(action="/issuer/card"))
+
+
+def show_code(browser: Browser) -> tuple[Page, Begun]:
+    page = browser.follow("Set up a phone")
+    assert page.code == "duties", page.words
+    page = browser.submit(page.form(action="/issuer/derivations"), {"accepted": "yes"})
+    assert page.code == "qr", page.words
+    return page, page_code(page)
+
+
+def page_code(page: Page) -> Begun:
+    """Return what a phone knows that has scanned the code."""
+    text = scan(page.text)
+    return Begun(Derived(link_qr.decode(text).link), Secret(text))  # type: ignore[arg-type]  # a phone knows no more
+
+
+class Derived:
+    def __init__(self, id_: object) -> None:
+        self.id = id_
+
+
+def state_of(issuer: RunningIssuer, begun: Begun) -> DerivationState:
+    with issuer.site.database.snapshot() as tx:
+        found = derivations.find(tx, begun.derivation.id)
+    assert found is not None
+    return found.state
+
+
+def test_a_cardholder_sets_up_a_phone(issuer: RunningIssuer) -> None:
+    site = issuer.site
+    browser = issuer.browser(site.card)
+    page = sign_in(browser, issuer)
+    assert page.code == "home"
+    assert "Alice Example" in page.words
+    assert "No phone has credentials in your name." in page.words
+
+    _, begun = show_code(browser)
+    phone = site.phone()
+    linked = site.redeem(phone, begun)
+    page = browser.follow("My phone shows six digits")
+    assert page.code == "redeemed"
+    assert f"{linked.digits[:3]} {linked.digits[3:]}" in page.words
+    assert "Google Pixel 9" in page.words
+    assert link_qr.six_digits(link_qr.decode(begun.qr.reveal()).secret, begun.derivation.id, key_of(phone)).isdigit()
+
+    page = browser.submit(page.form(action="/confirm"))
+    assert page.code == "confirmed"
+    authorized = site.authorization(phone, begun)
+    assert authorized is not None
+    link = Link(site, phone, site.present_card(), begun, authorized)
+    for purpose in Purpose:
+        link.enroll(purpose)
+    page = browser.get(page.url)
+    assert page.code == "completed"
+
+    page = browser.follow("Done")
+    assert "valid until" in page.words
+    assert "You have credentials on 1 device already." in page.words
+
+
+def key_of(phone: Phone) -> bytes:
+    from hashlib import sha256  # noqa: PLC0415
+
+    return sha256(phone.spki).digest()
+
+
+def test_the_cardholder_ends_what_a_lost_phone_has(issuer: RunningIssuer) -> None:
+    site = issuer.site
+    link = site.linked()
+    certificate = link.enroll().certificate
+    browser = issuer.browser(site.card)
+    sign_in(browser, issuer)
+    page = browser.follow("End these credentials")
+    assert page.code == "end"
+    refused = browser.submit(page.form(action="/end"))
+    assert (refused.status, refused.code) == (400, "malformed")
+    assert not site.is_revoked(certificate)
+    page = browser.get(f"{site.deps.issuer_url}/derivations/{link.begun.derivation.id}/end")
+    page = browser.submit(page.form(action="/end"), {"reason": "keyCompromise"})
+    assert page.code == "home"
+    assert "They are not accepted any more" in page.words
+    assert site.is_revoked(certificate)
+
+
+def test_a_refused_phone_is_told_apart(issuer: RunningIssuer) -> None:
+    site = issuer.site
+    browser = issuer.browser(site.card)
+    sign_in(browser, issuer)
+    _, begun = show_code(browser)
+    site.redeem(site.phone(), begun)
+    page = browser.follow("My phone shows six digits")
+    page = browser.submit(page.form(action="/deny"))
+    assert page.code == "denied"
+    assert state_of(issuer, begun) is DerivationState.DENIED
+
+
+def test_the_page_of_the_code_gives_nothing_away(issuer: RunningIssuer) -> None:
+    browser = issuer.browser(issuer.site.card)
+    sign_in(browser, issuer)
+    page, begun = show_code(browser)
+    assert page.headers["referrer-policy"] == "no-referrer"
+    assert page.headers["cache-control"] == "no-store"
+    assert "default-src 'none'" in page.headers["content-security-policy"]
+    assert not page.forms  # a form would carry an origin
+    fragment = begun.qr.reveal().partition("#")[2]
+    assert fragment not in page.text
+    assert dict(pair.split("=") for pair in fragment.split("&"))["s"] not in page.text
+    foreign = [url for url, _ in page.links if url.startswith("http")]
+    assert foreign == []
+    for header in ("referrer-policy", "x-frame-options"):
+        assert browser.get(f"{issuer.site.deps.issuer_url}/link").headers[header]
+
+
+def test_the_code_is_shown_once(issuer: RunningIssuer) -> None:
+    browser = issuer.browser(issuer.site.card)
+    sign_in(browser, issuer)
+    _, begun = show_code(browser)
+    page = browser.get(f"{issuer.site.deps.issuer_url}/derivations/{begun.derivation.id}")
+    assert page.code == "begun"
+    assert "<svg" not in page.text
+
+
+def test_the_script_is_told_when_something_changed(issuer: RunningIssuer) -> None:
+    site = issuer.site
+    browser = issuer.browser(site.card)
+    sign_in(browser, issuer)
+    _, begun = show_code(browser)
+    address = f"{site.deps.issuer_url}/derivations/{begun.derivation.id}/state"
+    assert '"state":"begun:0"' in browser.get(address).text
+    site.redeem(site.phone(), begun)
+    assert '"state":"redeemed:0"' in browser.get(address).text
+    site.turn(minutes=11)
+    assert '"state":"expired:0"' in browser.get(address).text
+    assert issuer.browser().get(address).status == 401
+
+
+# ---- the card
+
+
+def test_without_a_card_nothing_is_shown(issuer: RunningIssuer) -> None:
+    browser = issuer.browser()
+    page = sign_in(browser, issuer)
+    assert (page.status, page.code) == (401, "no_certificate")
+    page = browser.follow("Back")
+    assert page.code == "start"
+    assert "You came back without a certificate" in page.words
+    for path in ("/derivations/new", f"/derivations/{issuer.site.alice.id}"):
+        assert browser.get(issuer.site.deps.issuer_url + path).code == "start"
+
+
+def test_a_derived_credential_is_no_card(issuer: RunningIssuer) -> None:
+    link = issuer.site.linked()
+    derived = declared_pki.Certified(link.enroll().certificate, link.phone.key)
+    page = sign_in(issuer.browser(derived), issuer)
+    assert (page.status, page.code) == (403, "wrong_certificate_kind")
+
+
+def test_a_device_identity_is_no_card(issuer: RunningIssuer) -> None:
+    phone = issuer.site.phone()
+    assert phone.device is not None
+    assert phone.device_key is not None
+    page = sign_in(issuer.browser(declared_pki.Certified(phone.device, phone.device_key)), issuer)
+    assert (page.status, page.code) == (403, "wrong_certificate_kind")
+
+
+def test_a_revoked_card_opens_nothing(issuer: RunningIssuer) -> None:
+    issuer.site.card_status.revoked.add(issuer.site.card.certificate.serial_number)
+    page = sign_in(issuer.browser(issuer.site.card), issuer)
+    assert (page.status, page.code) == (403, "revoked_by_crl")
+    (refused,) = issuer.site.events("issuer:card:refused")
+    assert refused.facts["code"] == "revoked_by_crl"
+
+
+def test_a_card_whose_status_nobody_tells_opens_nothing(issuer: RunningIssuer) -> None:
+    issuer.site.card_status.answers = False
+    assert sign_in(issuer.browser(issuer.site.card), issuer).code == "status_unavailable"
+
+
+def test_a_card_that_is_bound_to_nobody_opens_nothing(issuer: RunningIssuer) -> None:
+    site = issuer.site
+    stranger = site.cards.issue(site.clock.now(), "Stranger", upn="stranger@agency.example")
+    assert sign_in(issuer.browser(stranger), issuer).code == "card_not_bound"
+
+
+def test_an_old_session_presents_the_card_again(issuer: RunningIssuer) -> None:
+    site = issuer.site
+    browser = issuer.browser(site.card)
+    sign_in(browser, issuer)
+    site.turn(minutes=6)
+    page = browser.get(f"{site.deps.issuer_url}/")
+    assert "present your card once more" in page.words
+    assert browser.get(f"{site.deps.issuer_url}/derivations/new").code == "home"
+    page = browser.submit(browser.get(f"{site.deps.issuer_url}/").form(action="/issuer/card"))
+    assert page.code == "duties"
+    site.turn(minutes=16)
+    assert browser.get(f"{site.deps.issuer_url}/").code == "start"
+
+
+def test_a_session_ends_with_the_account(issuer: RunningIssuer) -> None:
+    site = issuer.site
+    browser = issuer.browser(site.card)
+    sign_in(browser, issuer)
+    site.end_account(site.alice)
+    assert "Your account has ended" in browser.get(f"{site.deps.issuer_url}/").words
+    site.account_ended(site.alice)
+    assert browser.get(f"{site.deps.issuer_url}/").code == "start"
+
+
+def test_signing_out_ends_the_session(issuer: RunningIssuer) -> None:
+    browser = issuer.browser(issuer.site.card)
+    page = sign_in(browser, issuer)
+    assert browser.submit(page.form(action="/issuer/sign-out")).code == "start"
+    assert browser.get(f"{issuer.site.deps.issuer_url}/").code == "start"
+
+
+# ---- what a hostile page would send
+
+
+def test_the_duties_are_accepted_by_a_tick(issuer: RunningIssuer) -> None:
+    browser = issuer.browser(issuer.site.card)
+    sign_in(browser, issuer)
+    page = browser.follow("Set up a phone")
+    assert browser.submit(page.form(action="/issuer/derivations")).code == "duties_not_accepted"
+
+
+def test_another_person_sees_and_ends_nothing(issuer: RunningIssuer) -> None:
+    site = issuer.site
+    link = site.linked()
+    browser = issuer.browser(site.bound_card(site.colleague()))
+    sign_in(browser, issuer)
+    address = f"{site.deps.issuer_url}/derivations/{link.begun.derivation.id}"
+    for path in (address, f"{address}/end"):
+        page = browser.get(path)
+        assert (page.status, page.code) == (404, "derivation_unknown")
+    assert browser.get(f"{site.deps.issuer_url}/derivations/x").status == 404
+
+
+@pytest.mark.parametrize("action", ["confirm", "deny", "end"])
+def test_forms_without_their_token_change_nothing(issuer: RunningIssuer, action: str) -> None:
+    site = issuer.site
+    browser = issuer.browser(site.card)
+    sign_in(browser, issuer)
+    _, begun = show_code(browser)
+    phone = site.phone()
+    site.redeem(phone, begun)
+    page = browser.follow("My phone shows six digits")
+    form = page.form(action="/confirm")
+    form.action = f"/issuer/derivations/{begun.derivation.id}/{action}"
+    refused = browser.submit(form, {"csrf": "0" * 64, "reason": "keyCompromise"})
+    assert (refused.status, refused.code) == (403, "cross_site_request")
+    assert state_of(issuer, begun) is DerivationState.REDEEMED
+
+
+# ---- the undo link
+
+
+def test_the_link_in_a_notice_ends_what_it_told_of(issuer: RunningIssuer) -> None:
+    site = issuer.site
+    site.mail()
+    link = site.linked()
+    certificate = link.enroll().certificate
+    (address,) = {
+        word for notice in site.mail() for word in notice["text"].split() if word.startswith(site.deps.issuer_url)
+    }
+    browser = issuer.browser()
+    page = browser.get(address)
+    assert page.code == "undo"
+    assert not site.is_revoked(certificate)  # looking ends nothing: mail programs look at links
+    page = browser.submit(page.form())
+    assert page.code == "undone"
+    assert site.is_revoked(certificate)
+    assert browser.get(address).code == "undo_over"
+    (told,) = [notice for notice in site.mail() if "ended" in notice["subject"]]
+    assert told["to"] == ["alice@agency.example"]
+
+
+def test_an_undo_link_that_was_never_sent_is_unknown(issuer: RunningIssuer) -> None:
+    base = f"{issuer.site.deps.issuer_url}/undo"
+    for wrong in (issuer.site.alice.id, "x"):
+        assert issuer.browser().get(f"{base}/{wrong}").status == 404
