@@ -1,49 +1,34 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Escrow on both engines: keys kept wrapped, released to their owner on record, recovered by two officers."""
+"""Escrow on both engines: keys kept wrapped, released to their owner on record."""
 
-import functools
-import itertools
-import threading
 import uuid
-from collections.abc import Callable
-from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
-from datetime import UTC, datetime, timedelta
-from functools import partial
+from datetime import timedelta
 
 import pytest
 import sqlalchemy as sa
 from cryptography import x509
-from cryptography.hazmat.primitives import hashes
 from cryptography.hazmat.primitives.asymmetric import ec, rsa
-from cryptography.hazmat.primitives.serialization import Encoding, NoEncryption, PrivateFormat
-from cryptography.x509.oid import NameOID
 
-from etymon.directory import roles
-from etymon.directory.model import Person, Role
 from etymon.directory.notices import MAIL_JOB
-from etymon.escrow import delivery, deposit, recovery, store
-from etymon.escrow.dependencies import Dependencies
+from etymon.escrow import deposit
 from etymon.escrow.key_encryption import SoftwareKeyEncryptionKey
 from etymon.escrow.model import (
     ALLOWED,
     RECOVERY_ALLOWED,
-    EscrowedKey,
     EscrowState,
-    GeneratedKey,
-    Recovery,
     RecoveryState,
 )
-from etymon.escrow.tables import keys, releases
+from etymon.escrow.tables import keys
 from etymon.kernel.entropy import Entropy, SystemEntropy
-from etymon.kernel.errors import Conflict, EtymonError, Expired, Malformed, NotFound, NotPermitted, Unavailable
+from etymon.kernel.errors import Conflict, Malformed, NotFound, Unavailable
 from etymon.kernel.secret import Secret
 from etymon.pki.algorithms import KeyType
-from etymon.pki.signer import SoftwareSigner
-from etymon.storage.database import Database, Transaction
+from etymon.storage.database import Database
 from support.clock import TurnedClock
-from support.directory_site import ADMINISTRATOR, DirectorySite
+from support.directory_site import ADMINISTRATOR
 from support.tampering import tamper
+from support.vault import Vault, certificate_of, refusal_of
 
 
 @pytest.fixture(scope="module")
@@ -56,122 +41,9 @@ def signing_key() -> ec.EllipticCurvePrivateKey:
     return ec.generate_private_key(ec.SECP256R1())
 
 
-def certificate_of(
-    public_key: rsa.RSAPublicKey | ec.EllipticCurvePublicKey, signer: ec.EllipticCurvePrivateKey
-) -> x509.Certificate:
-    name = x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, "key generation")])
-    start = datetime(2026, 1, 1, tzinfo=UTC)
-    builder = x509.CertificateBuilder(name, name, public_key, x509.random_serial_number())
-    return builder.not_valid_before(start).not_valid_after(start + timedelta(days=365)).sign(signer, hashes.SHA256())
-
-
-@functools.cache
-def made(number: int, key_type: KeyType) -> rsa.RSAPrivateKey:  # noqa: ARG001 - each number has its own key
-    return rsa.generate_private_key(65537, 3072 if key_type is KeyType.RSA3072 else 2048)
-
-
-class Vault(DirectorySite):
-    """A directory with an escrow."""
-
-    def __init__(
-        self, database: Database, clock: TurnedClock, entropy: Entropy, signing_key: ec.EllipticCurvePrivateKey
-    ) -> None:
-        super().__init__(database, clock, entropy)
-        self._numbers = itertools.count()
-        self.escrow = Dependencies(
-            database,
-            clock,
-            entropy,
-            SoftwareKeyEncryptionKey(Secret(bytes(range(32))), entropy),
-            SoftwareSigner(signing_key),
-            certificate_of(signing_key.public_key(), signing_key),
-        )
-
-    def generate(self, person: Person, key_type: KeyType = KeyType.RSA2048) -> GeneratedKey:
-        """Wrap a key that was made before: making one takes as long as all the rest of a test."""
-        private_key, key_id = made(next(self._numbers), key_type), uuid.uuid4()
-        plain = Secret(private_key.private_bytes(Encoding.DER, PrivateFormat.PKCS8, NoEncryption()))
-        public_key, wrapping = private_key.public_key(), self.escrow.key_encryption_key
-        wrapped = wrapping.wrap(plain, delivery.context(key_id, person.id, public_key))
-        return GeneratedKey(key_id, person.id, key_type, public_key, wrapped, wrapping.id)
-
-    def deposit(self, generated: GeneratedKey) -> EscrowedKey:
-        with self.database.transaction() as tx:
-            return deposit.deposit(tx, self.escrow, generated)
-
-    def kept(self, person: Person) -> EscrowedKey:
-        return self.deposit(self.generate(person))
-
-    def release(
-        self,
-        key: EscrowedKey,
-        transport: rsa.RSAPrivateKey,
-        *,
-        owner: uuid.UUID | None = None,
-        reason: str = "new phone",
-        escrow: Dependencies | None = None,
-    ) -> bytes:
-        return deposit.release_to_transport_key(
-            escrow or self.escrow,
-            key.id,
-            transport.public_key(),
-            owner=owner or key.person_id,
-            reason=reason,
-            actor=f"person:{key.person_id}",
-            source="192.0.2.7",
-        )
-
-    def find(self, key: EscrowedKey) -> EscrowedKey:
-        with self.database.snapshot() as tx:
-            found = store.find(tx, key.id)
-        assert found is not None
-        return found
-
-    def release_count(self) -> int:
-        with self.database.snapshot() as tx:
-            return tx.scalar(sa.select(sa.func.count()).select_from(releases)) or 0
-
-    def officer(self, name: str, role: Role = Role.OFFICER) -> Person:
-        person = self.person(name)
-        with self.database.transaction() as tx:
-            roles.assign(tx, self.deps, person.id, role, actor=ADMINISTRATOR)
-        return person
-
-    def request(self, key: EscrowedKey, transport: rsa.RSAPrivateKey, officer: Person) -> Recovery:
-        with self.database.transaction() as tx:
-            return recovery.request(
-                tx, self.escrow, key.id, transport.public_key(), officer=officer.id, reason="court order 12/34"
-            )
-
-    def approve(self, asked: Recovery, officer: Person) -> Recovery:
-        with self.database.transaction() as tx:
-            return recovery.approve(tx, self.escrow, asked.id, officer=officer.id)
-
-    def refuse(self, asked: Recovery, officer: Person) -> None:
-        with self.database.transaction() as tx:
-            recovery.refuse(tx, self.escrow, asked.id, officer=officer.id)
-
-    def deliver(self, asked: Recovery, officer: Person) -> bytes:
-        return recovery.deliver(self.escrow, asked.id, officer=officer.id, source="192.0.2.8")
-
-
 @pytest.fixture
 def vault(database: Database, clock: TurnedClock, entropy: Entropy, signing_key: ec.EllipticCurvePrivateKey) -> Vault:
     return Vault(database, clock, entropy, signing_key)
-
-
-def refusal_of(act: Callable[[], object]) -> EtymonError:
-    with pytest.raises(EtymonError) as refusal:
-        act()
-    return refusal.value
-
-
-def refused(vault: Vault, act: Callable[[Transaction], object]) -> EtymonError:
-    def run() -> None:
-        with vault.database.transaction() as tx:
-            act(tx)
-
-    return refusal_of(run)
 
 
 def test_a_kept_key_is_in_the_history_and_on_record(vault: Vault) -> None:
@@ -373,127 +245,6 @@ def test_the_database_keeps_no_private_key_of_a_destroyed_one(vault: Vault) -> N
     key = vault.kept(vault.person())
     with pytest.raises(sa.exc.IntegrityError), vault.database.transaction() as tx:
         tx.execute(keys.update().where(keys.c.id == key.id).values(state="destroyed"))
-
-
-def test_another_persons_key_is_recovered_by_two_officers_once(vault: Vault, transport: rsa.RSAPrivateKey) -> None:
-    alice, first, second = vault.person("alice"), vault.officer("first"), vault.officer("second")
-    key = vault.kept(alice)
-    vault.end_account(alice)  # as when somebody has left
-    vault.jobs(MAIL_JOB)
-    asked = vault.request(key, transport, first)
-    with vault.database.snapshot() as tx:
-        assert recovery.waiting(tx) == [asked]
-        assert recovery.waiting(tx, after=asked.id) == []
-    approved = vault.approve(asked, second)
-    assert (approved.state, approved.decided_by) == (RecoveryState.APPROVED, second.id)
-    assert vault.deliver(asked, first).startswith(b"\x30\x82")
-    assert refusal_of(lambda: vault.deliver(asked, first)).code == "recovery_state"
-    assert vault.release_count() == 1
-    assert set(vault.events(f"recovery:{asked.id}")) == {
-        "escrow:recovery:requested",
-        "escrow:recovery:approved",
-        "escrow:recovery:delivery_refused",
-    }
-    assert vault.jobs(MAIL_JOB) == []
-
-
-def test_the_officer_who_asked_does_not_approve(vault: Vault, transport: rsa.RSAPrivateKey) -> None:
-    first = vault.officer("first")
-    asked = vault.request(vault.kept(vault.person()), transport, first)
-    refusal = refusal_of(lambda: vault.approve(asked, first))
-    assert (type(refusal), refusal.code) == (NotPermitted, "second_officer_needed")
-    assert refusal_of(lambda: vault.deliver(asked, first)).code == "recovery_state"
-    assert vault.release_count() == 0
-
-
-def test_the_database_takes_no_recovery_approved_by_who_asked(vault: Vault, transport: rsa.RSAPrivateKey) -> None:
-    asked = vault.request(vault.kept(vault.person()), transport, vault.officer("first"))
-    with pytest.raises(sa.exc.IntegrityError), vault.database.transaction() as tx:
-        store.move_recovery(tx, asked, RecoveryState.APPROVED, decided_by=asked.requested_by)
-
-
-def test_nobody_but_an_officer_takes_part_and_not_for_the_own_key(vault: Vault, transport: rsa.RSAPrivateKey) -> None:
-    alice, first, second = vault.person("alice"), vault.officer("first"), vault.officer("second")
-    key = vault.kept(alice)
-    for other in (alice, vault.officer("admin", Role.ADMINISTRATOR), vault.officer("auditor", Role.AUDITOR)):
-        assert refusal_of(partial(vault.request, key, transport, other)).code == "not_an_officer"
-    asked = vault.request(key, transport, first)
-    assert refusal_of(lambda: vault.approve(asked, alice)).code == "not_an_officer"
-    own = vault.kept(second)
-    assert refusal_of(lambda: vault.request(own, transport, second)).code == "own_key"
-    theirs = vault.request(own, transport, first)
-    assert refusal_of(lambda: vault.approve(theirs, second)).code == "own_key"
-    gone = vault.officer("gone")
-    vault.end_account(gone)
-    assert refusal_of(lambda: vault.approve(asked, gone)).code == "not_an_officer"
-
-
-def test_a_recovery_is_delivered_to_the_officer_who_asked(vault: Vault, transport: rsa.RSAPrivateKey) -> None:
-    first, second = vault.officer("first"), vault.officer("second")
-    asked = vault.approve(vault.request(vault.kept(vault.person()), transport, first), second)
-    assert refusal_of(lambda: vault.deliver(asked, second)).code == "recovery_unknown"
-    assert vault.release_count() == 0
-
-
-def test_an_officer_who_is_none_any_more_gets_nothing(vault: Vault, transport: rsa.RSAPrivateKey) -> None:
-    first, second = vault.officer("first"), vault.officer("second")
-    asked = vault.approve(vault.request(vault.kept(vault.person()), transport, first), second)
-    with vault.database.transaction() as tx:
-        roles.withdraw(tx, vault.deps, first.id, Role.OFFICER, actor=ADMINISTRATOR)
-    assert refusal_of(lambda: vault.deliver(asked, first)).code == "not_an_officer"
-
-
-def test_a_refused_recovery_is_over(vault: Vault, transport: rsa.RSAPrivateKey) -> None:
-    first, second = vault.officer("first"), vault.officer("second")
-    asked = vault.approve(vault.request(vault.kept(vault.person()), transport, first), second)
-    vault.refuse(asked, second)
-    for act in (
-        lambda: vault.approve(asked, second),
-        lambda: vault.refuse(asked, first),
-        lambda: vault.deliver(asked, first),
-    ):
-        assert refusal_of(act).code == "recovery_state"
-
-
-def test_a_recovery_that_is_not_finished_in_time_is_over(vault: Vault, transport: rsa.RSAPrivateKey) -> None:
-    first, second = vault.officer("first"), vault.officer("second")
-    asked = vault.approve(vault.request(vault.kept(vault.person()), transport, first), second)
-    late = vault.request(vault.kept(vault.person("bob")), transport, first)
-    with vault.database.transaction() as tx:  # what was recorded so far is sealed elsewhere
-        tx.execute(sa.text("DELETE FROM audit_pending"))
-    vault.clock.advance(recovery.LIFETIME)
-    assert isinstance(refusal_of(lambda: vault.approve(late, second)), Expired)
-    assert isinstance(refusal_of(lambda: vault.deliver(asked, first)), Expired)
-
-
-def test_of_several_deliveries_at_once_one_is_made(vault: Vault, transport: rsa.RSAPrivateKey) -> None:
-    first, second = vault.officer("first"), vault.officer("second")
-    asked = vault.approve(vault.request(vault.kept(vault.person()), transport, first), second)
-    together = threading.Barrier(3)
-
-    def run(_: int) -> str:
-        together.wait()
-        try:
-            vault.deliver(asked, first)
-        except EtymonError as refusal:
-            return refusal.code
-        return "done"
-
-    with ThreadPoolExecutor(3) as workers:
-        assert sorted(workers.map(run, range(3))) == ["done", "recovery_state", "recovery_state"]
-    assert vault.release_count() == 1
-
-
-def test_a_recovery_of_a_destroyed_or_unknown_key_is_refused(vault: Vault, transport: rsa.RSAPrivateKey) -> None:
-    first = vault.officer("first")
-    key = vault.kept(vault.person())
-    with vault.database.transaction() as tx:
-        deposit.destroy(tx, vault.escrow, key.id, reason="never certified", actor=ADMINISTRATOR)
-    assert refusal_of(lambda: vault.request(key, transport, first)).code == "escrowed_key_destroyed"
-    unknown = replace(key, id=uuid.uuid4())
-    assert refusal_of(lambda: vault.request(unknown, transport, first)).code == "escrowed_key_unknown"
-    nothing = refused(vault, lambda tx: recovery.approve(tx, vault.escrow, uuid.uuid4(), officer=first.id))
-    assert nothing.code == "recovery_unknown"
 
 
 def test_ends_are_ends() -> None:
