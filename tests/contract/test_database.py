@@ -177,3 +177,10 @@ def test_a_row_is_inserted_unless_its_like_is_there(database: Database, clock: C
     with pytest.raises(sa.exc.IntegrityError), database.transaction() as tx:
         insert(tx, "c", kind=None)  # what is missing is not what is taken
     assert count(database) == 4
+
+
+def test_a_transaction_inside_another_of_the_same_thread_is_a_fault_and_not_a_wait(database: Database) -> None:
+    with database.transaction(), pytest.raises(RuntimeError, match="inside another"), database.transaction():
+        pass
+    with database.transaction() as tx:
+        assert tx.scalar(sa.select(1)) == 1

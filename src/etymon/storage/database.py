@@ -2,6 +2,7 @@
 """Engine and unit of work. A use case opens one transaction; stores never commit."""
 
 import sqlite3
+import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import Final
@@ -24,6 +25,7 @@ class Database:
 
     def __init__(self, url: str | URL) -> None:
         self._engine = _engine(make_url(url))
+        self._writing = threading.local()
 
     @property
     def engine(self) -> sa.Engine:
@@ -42,9 +44,18 @@ class Database:
         SQLite begins with BEGIN IMMEDIATE: a deferred transaction that turns writer fails with "database is
         locked" however long it is willing to wait. PostgreSQL reads committed rows, so that a guarded UPDATE sees
         what the transaction it waited for has done.
+
+        A thread has one writing transaction at a time: a second one inside it would wait for the first for ever.
         """
-        with _answering(), self._engine.connect() as connection, connection.begin():
-            yield connection
+        if getattr(self._writing, "open", False):
+            message = "a transaction was opened inside another of the same thread"
+            raise RuntimeError(message)
+        self._writing.open = True
+        try:
+            with _answering(), self._engine.connect() as connection, connection.begin():
+                yield connection
+        finally:
+            self._writing.open = False
 
     @contextmanager
     def snapshot(self) -> Iterator[Transaction]:
