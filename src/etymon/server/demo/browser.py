@@ -2,7 +2,8 @@
 """A browser without a screen: follows redirects, keeps cookies for a host over all its ports, fills in forms.
 
 It has two ways out: `site` for every address that never asks for a certificate, and `certauth` for the listener that
-does; each is an httpx transport, so that the certificate may come from a file, a token or a card.
+does; each is an httpx transport, so that the certificate may come from a file, a token or a card. Without `certauth`
+everything goes by `site`.
 """
 
 from collections.abc import Mapping
@@ -69,14 +70,14 @@ class Browser:
     def __init__(
         self,
         site: httpx.BaseTransport,
-        certauth: httpx.BaseTransport,
+        certauth: httpx.BaseTransport | None = None,
         *,
-        certauth_origin: str,
+        certauth_origin: str = "",
         headers: Mapping[str, str] | None = None,
     ) -> None:
         self._site = site
         self._certauth = certauth
-        self._certauth_origin = httpx.URL(certauth_origin)
+        self._certauth_origin = certauth_origin.rstrip("/")
         self._headers = {"user-agent": "scripted-browser", "accept": "text/html", **(headers or {})}
         self.cookies: dict[tuple[str, str], str] = {}
         self.history: list[str] = []
@@ -91,7 +92,8 @@ class Browser:
     def close(self) -> None:
         """Close both ways out."""
         self._site.close()
-        self._certauth.close()
+        if self._certauth is not None:
+            self._certauth.close()
 
     def get(self, url: str) -> Page:
         """Open an address and follow where it leads."""
@@ -163,8 +165,8 @@ class Browser:
             data=dict(form) if form is not None else None,
             extensions={"timeout": httpx.Timeout(PATIENCE_SECONDS).as_dict()},
         )
-        at_certauth = _origin(target) == _origin(self._certauth_origin)
-        transport = self._certauth if at_certauth else self._site
+        at_certauth = _origin(target) == self._certauth_origin
+        transport = self._certauth if at_certauth and self._certauth is not None else self._site
         response = transport.handle_request(request)
         response.request = request
         response.read()

@@ -1,0 +1,1 @@
+"""The demo, chapter by chapter: founding, enrollment, credential, use, revocation."""
