@@ -17,7 +17,7 @@ from cryptography.hazmat.primitives.asymmetric import ec, padding, rsa
 from cryptography.hazmat.primitives.serialization import Encoding, load_der_public_key, pkcs7
 from cryptography.x509.oid import ExtendedKeyUsageOID
 
-from support.card_issuer import common_name, key_usage, upn_name
+from support.card_issuer import Authority, common_name, key_usage, upn_name
 from support.key_packages import KeyGenerator
 
 MAIL: Final = "alice@agency.example"
@@ -205,3 +205,11 @@ def problem(status: int, code: str) -> Told:
 
 def later(minutes: int) -> str:
     return (datetime.now(UTC) + timedelta(minutes=minutes)).isoformat().replace("+00:00", "Z")
+
+
+def empty_crl(authority: Authority) -> bytes:
+    """Return the authority's revocation list with nobody on it, as PEM."""
+    now = datetime.now(UTC)
+    builder = x509.CertificateRevocationListBuilder().issuer_name(authority.certificate.subject)
+    builder = builder.last_update(now - timedelta(minutes=5)).next_update(now + timedelta(days=1))
+    return builder.sign(authority.key, hashes.SHA256()).public_bytes(Encoding.PEM)

@@ -5,17 +5,12 @@ It keeps what it was asked, can lose an answer after it has acted on the request
 """
 
 import base64
-import http.server
-import json
-import ssl
-import threading
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any, Final
-from urllib.parse import parse_qs
 from uuid import uuid4
 
 from cryptography import x509
@@ -26,53 +21,11 @@ from etymon.kernel.secret import Secret
 from etymon.pki.pin import spki_pin
 from etymon.wire import enrollment_qr, link_qr
 from support.card_issuer import authority, server_certificate
+from support.https_site import HOST, Answer, Asked, listening, server_context
 from support.phone_issuer import StandInIssuer
 from support.tls_files import certificates_pem, key_pem
 
-HOST: Final = "127.0.0.1"
 TOKEN: Final = "ABCDEFGHIJKLMNOPQRSTUVWXYZ"
-
-
-@dataclass(slots=True)
-class Asked:
-    """One request as it came."""
-
-    method: str
-    path: str
-    headers: Mapping[str, str]
-    body: bytes
-    peer: x509.Certificate | None
-
-    @property
-    def document(self) -> dict[str, Any]:
-        found: dict[str, Any] = json.loads(self.body)
-        return found
-
-    @property
-    def form(self) -> dict[str, str]:
-        return {name: values[0] for name, values in parse_qs(self.body.decode()).items()}
-
-
-@dataclass(slots=True)
-class Answer:
-    """A status, a body and its type."""
-
-    status: int
-    body: bytes = b""
-    content_type: str = "application/json"
-
-    @classmethod
-    def json(cls, members: Mapping[str, object], status: int = 200) -> "Answer":
-        return cls(status, json.dumps(members).encode())
-
-    @classmethod
-    def problem(cls, status: int, code: str) -> "Answer":
-        members = {"type": f"urn:etymon:problem:{code}", "title": code, "detail": f"Refused: {code}."}
-        return cls(status, json.dumps(members).encode(), "application/problem+json")
-
-    @classmethod
-    def oauth_error(cls, code: str) -> "Answer":
-        return cls.json({"error": code}, 400)
 
 
 @dataclass
@@ -118,6 +71,17 @@ class Services:
         self.issuer.links[str(link)] = secret
         octets = base64.urlsafe_b64decode(self.pin + "=")
         return link_qr.encode(link_qr.LinkQR(f"{self.site}/issuer", link, Secret(secret), pin or octets))
+
+    def handle(self, asked: Asked) -> Answer | None:
+        """Return the answer to a request, or None where it is lost after all was done."""
+        number = len(self.asked)
+        self.asked.append(asked)
+        try:
+            answer = self.answer(asked)
+        except Exception as fault:  # the test that made it fails when the block ends
+            self.faults.append(fault)
+            raise
+        return None if number in self.lose_answers else answer
 
     def answer(self, asked: Asked) -> Answer:
         prepared = self.instead.get(asked.path)
@@ -262,66 +226,10 @@ def serving(services: Services) -> Iterator[Services]:
     chain, private = services.directory / "server.pem", services.directory / "server.key"
     chain.write_text(certificates_pem([certificate, services.tls.certificate]))
     private.write_bytes(key_pem(key))
-    with _listener(services, _context(chain, private)) as port:
+    with listening(services.handle, server_context(chain, private)) as port:
         services.site = f"https://{HOST}:{port}"
-        with _listener(services, _context(chain, private, services)) as device_port:
+        context = server_context(chain, private, client_ca=services.device_ca.certificate)
+        with listening(services.handle, context) as device_port:
             services.device_listener = f"https://{HOST}:{device_port}"
             yield services
     assert services.faults == []
-
-
-def _context(chain: Path, private: Path, services: Services | None = None) -> ssl.SSLContext:
-    context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
-    context.load_cert_chain(chain, private)
-    if services is not None:
-        context.verify_mode = ssl.CERT_OPTIONAL
-        context.load_verify_locations(cadata=certificates_pem([services.device_ca.certificate]))
-    return context
-
-
-@contextmanager
-def _listener(services: Services, context: ssl.SSLContext) -> Iterator[int]:
-    class Handler(http.server.BaseHTTPRequestHandler):
-        def handle_one_request(self) -> None:
-            self.connection.settimeout(10)
-            super().handle_one_request()
-
-        def do_GET(self) -> None:
-            self._serve()
-
-        def do_POST(self) -> None:
-            self._serve()
-
-        def _serve(self) -> None:
-            body = self.rfile.read(int(self.headers.get("Content-Length", 0)))
-            connection = self.connection
-            shown = connection.getpeercert(binary_form=True) if isinstance(connection, ssl.SSLSocket) else None
-            peer = x509.load_der_x509_certificate(shown) if shown else None
-            asked = Asked(self.command, self.path, dict(self.headers), body, peer)
-            number = len(services.asked)
-            services.asked.append(asked)
-            try:
-                answer = services.answer(asked)
-            except Exception as fault:  # the test that made it fails when the block ends
-                services.faults.append(fault)
-                raise
-            if number in services.lose_answers:
-                return
-            self.send_response(answer.status)
-            self.send_header("Content-Type", answer.content_type)
-            self.send_header("Content-Length", str(len(answer.body)))
-            self.end_headers()
-            self.wfile.write(answer.body)
-
-        def log_message(self, format: str, *args: object) -> None:  # noqa: A002 - the library's name
-            """Say nothing."""
-
-    with http.server.ThreadingHTTPServer((HOST, 0), Handler) as server:
-        server.socket = context.wrap_socket(server.socket, server_side=True, do_handshake_on_connect=False)
-        thread = threading.Thread(target=server.serve_forever, kwargs={"poll_interval": 0.02})
-        thread.start()
-        try:
-            yield server.server_address[1]
-        finally:
-            server.shutdown()
-            thread.join()

@@ -1,7 +1,8 @@
 # SPDX-License-Identifier: Apache-2.0
 """How the phone talks to servers: whom it believes, who it says it is, and what their refusals mean here."""
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+from enum import Enum
 from typing import Final
 from urllib.parse import urlsplit
 
@@ -47,36 +48,62 @@ _STATUS: Final[Mapping[int, type[EtymonError]]] = {
 }
 
 
+class Caller(Enum):
+    """Who on the phone talks to a server."""
+
+    AGENT = "agent"
+    """For a host with a pin nothing but the pin counts."""
+    APP = "app"
+    """The pin is the agent's: a host that an app opens may as well be trusted like any other."""
+
+
 class DeviceTransport(httpx.BaseTransport):
     """Carries requests over TLS 1.2 or 1.3; each server is believed as far as the phone was told.
 
-    A host with a pin must show a chain that stands on the pinned key, and no other trust counts for it. Every other
-    host is judged by the roots the phone came with and those its policies brought.
+    A host with a pin must show a chain that stands on the pinned key. Other hosts are judged by the roots the phone
+    came with and those its policies brought.
     """
 
-    def __init__(self, device: Device, identity: TLSIdentity | None, pins: Mapping[str, bytes] | None = None) -> None:
+    def __init__(
+        self,
+        device: Device,
+        identity: TLSIdentity | None,
+        *,
+        caller: Caller,
+        pins: Mapping[str, bytes] | None = None,
+    ) -> None:
         self._device = device
         self._identity = identity
+        self._caller = caller
         self._pins = pins or {}
 
     def handle_request(self, request: httpx.Request) -> httpx.Response:
         """Send one request."""
+        refused: ServerNotTrusted | None = None
+        for trust in self._trusts(request.url.host):
+            try:
+                return self._send(request, trust)
+            except ServerNotTrusted as exc:  # nothing was sent: the server is judged within the handshake
+                refused = refused or exc
+        raise refused or ServerNotTrusted(detail=f"The phone has no reason to trust {request.url.host}.")
+
+    def _send(self, request: httpx.Request, trust: ServerTrust) -> httpx.Response:
         transport = CardTLSTransport(
-            trust=self._trust(request.url.host),
+            trust=trust,
             clock=self._device.surroundings.clock,
             identity=self._identity,
             answer_limit_bytes=ANSWER_LIMIT_BYTES,
         )
         return transport.handle_request(request)
 
-    def _trust(self, host: str) -> ServerTrust:
+    def _trusts(self, host: str) -> Iterator[ServerTrust]:
         pin = self._pins.get(host) or self._device.state.pins.get(host)
         if pin is not None:
-            return ServerTrust(pin=pin)
-        roots = trusted_servers(self._device)
-        if not roots:
-            raise ServerNotTrusted("server_not_trusted", f"The phone has no reason to trust {host}.")
-        return ServerTrust(anchors=roots)
+            yield ServerTrust(pin=pin)
+        if pin is None or self._caller is Caller.APP:
+            roots = trusted_servers(self._device)
+            if roots:
+                yield ServerTrust(anchors=roots)
 
 
 class Connection:
@@ -86,7 +113,7 @@ class Connection:
         self, device: Device, *, identity: TLSIdentity | None = None, pins: Mapping[str, bytes] | None = None
     ) -> None:
         self._client = httpx.Client(
-            transport=DeviceTransport(device, identity, pins),
+            transport=DeviceTransport(device, identity, caller=Caller.AGENT, pins=pins),
             timeout=TIMEOUT_SECONDS,
             headers={"User-Agent": "etymon-phone"},
             trust_env=False,

@@ -13,7 +13,8 @@ from etymon.kernel.errors import Conflict, DecodeError, NotPermitted, Unavailabl
 from etymon.phone.phone import Phone
 from etymon.phone.state import DeviceState, Notification, ResultState
 from support.card_issuer import authority
-from support.phone_services import Answer, Services
+from support.https_site import Answer
+from support.phone_services import Services
 from support.phones import Stopped, StoppingEntropy, enrolled, new_phone, surroundings
 
 CHECK_IN = "/mdm/device/v1/check-in"

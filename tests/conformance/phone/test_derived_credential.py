@@ -29,8 +29,9 @@ from etymon.phone.screen import Comparison, Installing, Instructions, Ready, Sec
 from etymon.phone.state import Purpose, ResultState
 from etymon.wire.est import encode_csr_attributes
 from support.clock import TurnedClock
+from support.https_site import Answer
 from support.phone_keys import PIN
-from support.phone_services import Answer, Services
+from support.phone_services import Services
 from support.phones import (
     RememberingScreen,
     Stopped,

@@ -24,7 +24,8 @@ from etymon.phone.phone import Phone
 from etymon.phone.screen import UserCode
 from etymon.phone.state import DeviceState
 from support.clock import TurnedClock
-from support.phone_services import TOKEN, Answer, Services
+from support.https_site import Answer
+from support.phone_services import TOKEN, Services
 from support.phones import (
     Stopped,
     StoppingEntropy,

@@ -11,7 +11,7 @@ import httpx
 
 from etymon.card.tls import TLSIdentity
 from etymon.kernel.errors import NotPermitted, Unavailable
-from etymon.phone.connection import TIMEOUT_SECONDS, DeviceTransport
+from etymon.phone.connection import TIMEOUT_SECONDS, Caller, DeviceTransport
 from etymon.phone.device import Device
 
 MOST_REDIRECTS: Final = 20
@@ -58,7 +58,7 @@ class WebView:
 
     def __init__(self, device: Device, identity: TLSIdentity | None) -> None:
         self._client = httpx.Client(
-            transport=DeviceTransport(device, identity),
+            transport=DeviceTransport(device, identity, caller=Caller.APP),
             timeout=TIMEOUT_SECONDS,
             follow_redirects=True,
             max_redirects=MOST_REDIRECTS,

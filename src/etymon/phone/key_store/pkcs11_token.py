@@ -5,6 +5,7 @@ The module runs in a process of its own (`token_process`). A token's PINs are co
 that the activation secret opens the token of the activated keys and nothing else does.
 """
 
+import base64
 import contextlib
 import shutil
 import subprocess
@@ -44,6 +45,8 @@ MODULES: Final = (
 
 LABELS: Final = {Protection.DEVICE: "device", Protection.ACTIVATION: "credential"}
 ID_BYTES: Final = 8
+PIN_BYTES: Final = 21
+"""As text 28 characters; OpenSSL's PKCS#11 engine cuts a PIN that it reads from a file after 31."""
 STOP_LIMIT_SECONDS: Final = 10
 
 _ERRORS: Final[Mapping[str, type[EtymonError]]] = {
@@ -244,7 +247,8 @@ class PKCS11Vault:
 
 
 def _pin(key: Secret[bytes], role: str) -> Secret[str]:
-    return Secret(derive(key, f"token pin {role}").reveal().hex())
+    octets = derive(key, f"token pin {role}").reveal()[:PIN_BYTES]
+    return Secret(base64.urlsafe_b64encode(octets).decode("ascii"))
 
 
 def _error(code: str) -> type[EtymonError]:
