@@ -33,6 +33,9 @@ ASSERTION_LIFETIME: Final = timedelta(minutes=10)
 LEEWAY: Final = timedelta(seconds=60)
 """Clocks of two organizations differ."""
 
+LATEST: Final = 2**37
+"""Seconds since 1970 that are read: until the year 6325, far from where dates end."""
+
 TOKEN_BITS: Final = 256
 LONGEST_ASSERTION: Final = 8 * 1024
 LONGEST_ID: Final = 200
@@ -158,7 +161,7 @@ def _judged(deps: Dependencies, claims: Mapping[str, Any], client: Client, now: 
 
 
 def _time(value: object) -> datetime:
-    if isinstance(value, bool) or not isinstance(value, int | float) or not 0 <= value < 2**40:
+    if isinstance(value, bool) or not isinstance(value, int | float) or not 0 <= value < LATEST:
         raise _invalid_client()
     return datetime.fromtimestamp(value, UTC)
 
