@@ -2,6 +2,8 @@
 """The phone's camera: an image in, the text of the one QR code in it out."""
 
 import io
+import struct
+import warnings
 from typing import Final
 
 import zxingcpp
@@ -17,6 +19,18 @@ LIMIT_PIXELS: Final = 40_000_000
 _QR_CODES: Final = zxingcpp.BarcodeFormats([zxingcpp.BarcodeFormat.QRCode])
 FORMATS: Final = ("PNG", "JPEG", "GIF", "BMP", "WEBP", "PPM")
 
+_UNREADABLE: Final = (
+    UnidentifiedImageError,
+    OSError,
+    ValueError,
+    SyntaxError,
+    TypeError,
+    LookupError,
+    EOFError,
+    struct.error,
+)
+"""What the image library raises for broken files of one format or another."""
+
 
 def read(image: bytes) -> Secret[str]:
     """Return what the QR code in an image says, turned or tilted as it may be.
@@ -24,7 +38,7 @@ def read(image: bytes) -> Secret[str]:
     `TooLarge` for an image nobody photographs, `Malformed` with `not_an_image`, `no_code` or `several_codes`.
     """
     if len(image) > LIMIT_BYTES:
-        raise TooLarge("image_too_large", "The image is too large. Take a smaller picture.")
+        raise _too_large()
     texts = {code.text for code in zxingcpp.read_barcodes(_picture(image), _QR_CODES)}
     if not texts:
         raise Malformed("no_code", "There is no QR code in the picture. Try again, closer and straight on.")
@@ -35,9 +49,17 @@ def read(image: bytes) -> Secret[str]:
 
 def _picture(image: bytes) -> Image.Image:
     try:
-        with Image.open(io.BytesIO(image), formats=FORMATS) as picture:
-            if picture.width * picture.height > LIMIT_PIXELS:
-                raise TooLarge("image_too_large", "The image is too large. Take a smaller picture.")
-            return picture.convert("L")
-    except (UnidentifiedImageError, Image.DecompressionBombError, OSError, ValueError, SyntaxError) as exc:
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore", Image.DecompressionBombWarning)  # its limit is above ours
+            with Image.open(io.BytesIO(image), formats=FORMATS) as picture:
+                if picture.width * picture.height > LIMIT_PIXELS:
+                    raise _too_large()
+                return picture.convert("L")
+    except Image.DecompressionBombError as exc:
+        raise _too_large() from exc
+    except _UNREADABLE as exc:
         raise Malformed("not_an_image", "This is not a picture the phone can read.") from exc
+
+
+def _too_large() -> TooLarge:
+    return TooLarge("image_too_large", "The image is too large. Take a smaller picture.")

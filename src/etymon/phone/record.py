@@ -30,7 +30,7 @@ def decode(kind: type[Record], octets: bytes) -> Record:
     """Read what `encode` wrote; members that an older phone wrote and `kind` has no longer are dropped."""
     try:
         return cast("Record", _value(kind, json.loads(octets)))
-    except (ValueError, TypeError, KeyError) as exc:
+    except (ValueError, TypeError, KeyError, AttributeError) as exc:
         raise Unavailable("file_damaged", "What the phone wrote down cannot be read. Start with a new phone.") from exc
 
 
