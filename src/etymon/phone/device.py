@@ -4,7 +4,8 @@
 import fcntl
 import os
 import shutil
-from collections.abc import Callable, Iterable
+import threading
+from collections.abc import Iterable
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, Final, Protocol, Self
@@ -57,6 +58,7 @@ class Device:
         self._file = SealedFile(directory / "state", self._secret, surroundings.entropy)
         self._state: PhoneState | None = None
         self._keys: KeyStore | None = None
+        self._guard = threading.RLock()  # a screen looks at the phone while a flow is under way
 
     @classmethod
     def new(
@@ -87,35 +89,34 @@ class Device:
     @property
     def state(self) -> PhoneState:
         """What the phone knows."""
-        if self._state is None:
-            content = self._file.read()
-            if content is None:
-                raise NotFound("no_phone", "There is no phone in this directory. Make one with: etymon phone new")
-            self._state = decode(PhoneState, content)
-        return self._state
+        with self._guard:
+            if self._state is None:
+                content = self._file.read()
+                if content is None:
+                    raise NotFound("no_phone", "There is no phone in this directory. Make one with: etymon phone new")
+                self._state = decode(PhoneState, content)
+            return self._state
 
     @property
     def keys(self) -> KeyStore:
         """The key store, opened at the first use."""
-        if self._keys is None:
-            surroundings = self.surroundings
-            self._keys = open_key_store(
-                self.directory / "keys",
-                self._secret,
-                surroundings.entropy,
-                kind=self.state.vault,
-                cost=surroundings.cost,
-            )
-            self.remove_unnamed_keys()
-        return self._keys
+        with self._guard:
+            if self._keys is None:
+                surroundings = self.surroundings
+                self._keys = open_key_store(
+                    self.directory / "keys",
+                    self._secret,
+                    surroundings.entropy,
+                    kind=self.state.vault,
+                    cost=surroundings.cost,
+                )
+                self.remove_unnamed_keys()
+            return self._keys
 
     def change(self, **changes: Any) -> PhoneState:
         """Replace members of the state (`PhoneState`) and return it when it is written."""
-        return self._save(replace(self.state, **changes))
-
-    def update(self, act: Callable[[PhoneState], PhoneState]) -> PhoneState:
-        """Replace the state by what `act` makes of it."""
-        return self._save(act(self.state))
+        with self._guard:
+            return self._save(replace(self.state, **changes))
 
     def move(self, target: DeviceState, **changes: Any) -> PhoneState:
         """Go to another device state, if it may follow the present one, and change more in the same write."""

@@ -114,7 +114,8 @@ class KeyStore:
 
     def activation(self) -> Activation:
         """Return where the activation secret stands."""
-        return self._lock.activation()
+        with self._guard:
+            return self._lock.activation()
 
     def choose_activation_secret(self, secret: Secret[str]) -> None:
         """Put the activated keys under a secret for the first time; a use session under way goes on."""
