@@ -6,15 +6,16 @@ import base64
 import json
 import ssl
 import threading
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
-from datetime import timedelta
+from datetime import datetime, timedelta
 from pathlib import Path
 from typing import Any, Final
 
 import httpx
 import sqlalchemy as sa
+from cryptography import x509
 from cryptography.hazmat.primitives import serialization
 from cryptography.hazmat.primitives.asymmetric import ec
 from joserfc import jwt
@@ -32,7 +33,8 @@ from etymon.idp.signing_keys import SigningKey
 from etymon.idp.tables import proofs
 from etymon.kernel.entropy import SystemEntropy, random_id
 from etymon.kernel.secret import DigestKey, Secret
-from etymon.pki.status import StatusSource
+from etymon.pki.errors import NotTrusted
+from etymon.pki.status import StatusEvidence
 from etymon.pki.trust_entry import IdentifierKind, TrustEntry, TrustKind
 from etymon.storage.database import Database
 from etymon.storage.jobs import Job, claim
@@ -51,6 +53,7 @@ ADMIN_TOOL: Final = "etymon-administration"
 PHONE: Final = "etymon-phone"
 WEB_APPLICATION: Final = "https://app.test/"
 CALLBACK: Final = "https://app.test/callback"
+DIGEST_KEY: Final = bytes(range(32))
 ALL_SCOPES: Final = frozenset({"openid", "profile", "email", "offline_access"})
 
 
@@ -112,8 +115,8 @@ def key_pem(certified: Certified) -> bytes:
 
 
 @contextmanager
-def listening(
-    files: Files, client_cas: str, apps: Callable[[str, str], tuple[Starlette, Starlette]]
+def serving(
+    identity: ServerIdentity, client_cas: str, apps: Callable[[str, str], tuple[Starlette, Starlette]]
 ) -> Iterator[tuple[str, str]]:
     """Serve site and certauth on ports of their own; `apps` makes them once their addresses are known."""
     made: dict[str, Starlette] = {}
@@ -126,13 +129,13 @@ def listening(
 
     listeners = Listeners(
         [
-            Listener("site", late("site"), "127.0.0.1", 0, files.server),
+            Listener("site", late("site"), "127.0.0.1", 0, identity),
             Listener(
                 "certauth",
                 late("certauth"),
                 "127.0.0.1",
                 0,
-                files.server,
+                identity,
                 ClientCertificate.OPTIONAL,
                 client_cas,
                 keep_alive=False,
@@ -162,6 +165,21 @@ def applications(deps: Dependencies) -> tuple[Starlette, Starlette]:
     return Starlette(routes=site_routes(deps)), Starlette(routes=certauth_routes(deps))
 
 
+class Records:
+    """What is known of revocation: a certificate is good until its serial number is listed here."""
+
+    def __init__(self) -> None:
+        self.revoked: set[int] = set()
+        self.silent = False
+
+    def status(self, certificate: x509.Certificate, issuer: x509.Certificate, *, at: datetime) -> StatusEvidence:
+        if self.silent:
+            raise NotTrusted("status_unavailable", "Whether this certificate was revoked cannot be found out.")
+        if certificate.serial_number in self.revoked:
+            raise NotTrusted("revoked_by_crl", "This certificate was revoked.")
+        return declared_pki.AllGood().status(certificate, issuer, at=at)
+
+
 @dataclass(frozen=True, slots=True)
 class Holder:
     """A person and the certificate that signs them in."""
@@ -179,7 +197,7 @@ class IdPSite:
         clock: TurnedClock,
         files: Files,
         *,
-        status_of: Callable[[TrustEntry], StatusSource] | None = None,
+        further_cas: Sequence[x509.Certificate] = (),
     ) -> None:
         self.database, self.clock, self.files = database, clock, files
         self.entropy = SystemEntropy()
@@ -188,17 +206,20 @@ class IdPSite:
         self.derived = declared_pki.root(clock.now(), "Agency Derived CA")
         self.strangers = declared_pki.root(clock.now(), "Strangers CA")
         self.endpoint_manager = ECKey.generate_key("P-256")
-        self.signing_key = SigningKey.from_pem(Secret(signing_pem()))
-        self.digest_key = DigestKey(Secret(bytes(range(32))))
-        self.status_of = status_of or (lambda _: declared_pki.AllGood())
+        self.signing_pem = signing_pem()
+        self.signing_key = SigningKey.from_pem(Secret(self.signing_pem))
+        self.digest_key = DigestKey(Secret(DIGEST_KEY))
+        self.records = Records()
+        self._further_cas = tuple(further_cas)
         self.deps: Dependencies
         self._browsers: list[Browser] = []
         self._trust()
 
     @contextmanager
     def running(self) -> Iterator["IdPSite"]:
-        client_cas = b"".join(pem(ca) for ca in (self.cards, self.derived, self.strangers)).decode()
-        with listening(self.files, client_cas, self._applications):
+        cas = [ca.certificate for ca in (self.cards, self.derived, self.strangers)]
+        client_cas = b"".join(ca.public_bytes(serialization.Encoding.PEM) for ca in (*cas, *self._further_cas)).decode()
+        with serving(self.files.server, client_cas, self._applications):
             self._register()
             try:
                 yield self
@@ -216,7 +237,7 @@ class IdPSite:
             certauth_url=certauth_url,
             branding=Branding("Test Agency"),
             signing_key=self.signing_key,
-            status_of=self.status_of,
+            status_of=lambda _: self.records,
         )
         return applications(self.deps)
 
@@ -227,16 +248,20 @@ class IdPSite:
             (self.cards, TrustKind.CARD, "cards", declared_pki.CARD_POLICY),
             (self.derived, TrustKind.DERIVED, "derived", DERIVED_POLICY),
         ):
-            entry = declared_pki.entry(
-                ca,
-                kind=kind,
-                name=name,
-                policies=(policy,),
-                identifier=IdentifierKind.UPN,
-                upn_suffixes=("example.test",),
+            self.trust(
+                declared_pki.entry(
+                    ca,
+                    kind=kind,
+                    name=name,
+                    policies=(policy,),
+                    identifier=IdentifierKind.UPN,
+                    upn_suffixes=("example.test",),
+                )
             )
-            with self.database.transaction() as tx:
-                trust.save(tx, self.directory.deps, entry, actor=ADMINISTRATOR)
+
+    def trust(self, entry: TrustEntry) -> None:
+        with self.database.transaction() as tx:
+            trust.save(tx, self.directory.deps, entry, actor=ADMINISTRATOR)
 
     def card(self, name: str = "alice", **wrong: Any) -> Certified:
         """Return a card's authentication certificate, bound to nobody; `wrong` changes how it is made."""

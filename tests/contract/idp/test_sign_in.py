@@ -77,6 +77,22 @@ def test_a_certificate_that_is_not_good_is_refused_with_its_reason(site: IdPSite
     assert account(site, browser).code == "sign_in"
 
 
+@pytest.mark.parametrize("purpose", ["account", "binding", "device"])
+@pytest.mark.parametrize("code", ["revoked_by_crl", "status_unavailable"])
+def test_revoked_or_perhaps_revoked_is_refused_for_whatever_it_is_shown(site: IdPSite, purpose: str, code: str) -> None:
+    alice = site.cardholder()
+    browser = site.browser(alice.certified)
+    page = browser.get(f"{site.deps.issuer}/{purpose}")
+    if purpose == "device":
+        page = site.type_code(browser, str(site.start_device()["user_code"]))
+    site.records.silent = code == "status_unavailable"
+    site.records.revoked.add(alice.certified.certificate.serial_number)
+
+    refused = browser.submit(page.form())
+
+    assert (refused.status, refused.code) == (403, code)
+
+
 def test_the_account_that_ended_does_not_sign_in(site: IdPSite) -> None:
     alice = site.cardholder()
     site.directory.end_account(alice.person)

@@ -1,0 +1,42 @@
+# SPDX-License-Identifier: Apache-2.0
+"""One process of an identity provider that several processes make up; run as `python -m support.idp_process`.
+
+Reads its settings as one JSON line on standard input, prints the port of its site once it listens, and stops when
+standard input ends.
+"""
+
+import json
+import sys
+
+from etymon.idp.dependencies import Dependencies
+from etymon.idp.signing_keys import SigningKey
+from etymon.kernel.clock import SystemClock
+from etymon.kernel.entropy import SystemEntropy
+from etymon.kernel.secret import DigestKey, Secret
+from etymon.storage.database import Database
+from etymon.web.branding import Branding
+from etymon.web.listeners import ServerIdentity
+from support.declared_pki import AllGood
+from support.idp_site import applications, serving
+
+
+def main() -> None:
+    settings = json.loads(sys.stdin.readline())
+    deps = Dependencies(
+        database=Database(settings["database"]),
+        clock=SystemClock(),
+        entropy=SystemEntropy(),
+        digest_key=DigestKey(Secret(bytes.fromhex(settings["digest_key"]))),
+        site_url=settings["site_url"],
+        certauth_url=settings["certauth_url"],
+        branding=Branding("Test Agency"),
+        signing_key=SigningKey.from_pem(Secret(settings["signing_key"].encode())),
+        status_of=lambda _: AllGood(),
+    )
+    identity = ServerIdentity(settings["chain_file"], settings["key_file"])
+    with serving(identity, "", lambda _site, _certauth: applications(deps)) as (site_url, _):
+        print(site_url, flush=True)  # noqa: T201 - how the test learns the port
+        sys.stdin.read()
+
+
+main()
