@@ -12,7 +12,6 @@ import httpx
 import pytest
 from cryptography.hazmat.primitives.serialization import pkcs7
 
-from etymon.issuer.initial_issuance import Begun
 from etymon.issuer.model import Purpose
 from etymon.kernel.entropy import Entropy
 from etymon.storage.database import Database
@@ -21,7 +20,8 @@ from support.clock import TurnedClock
 from support.databases import SQLiteDatabases
 from support.issuer_listeners import RunningIssuer
 from support.issuer_phone import Phone
-from support.issuer_site import IssuerSite, Link, scanned
+from support.issuer_site import IssuerSite, Link
+from support.issuer_story import redemption, waiting
 
 
 @pytest.fixture
@@ -35,24 +35,6 @@ def own_database(sqlite_databases: SQLiteDatabases) -> Iterator[Database]:
 def issuer(own_database: Database, clock: TurnedClock, entropy: Entropy, tmp_path: Path) -> Iterator[RunningIssuer]:
     with RunningIssuer(IssuerSite(own_database, clock, entropy, tmp_path), tmp_path).running() as running:
         yield running
-
-
-def redemption(begun: Begun, phone: Phone, **changes: Any) -> dict[str, Any]:
-    secret = base64.urlsafe_b64encode(scanned(begun).secret.reveal()).rstrip(b"=").decode()
-    return {
-        "protocol": 1,
-        "link": str(begun.derivation.id),
-        "secret": secret,
-        "key": base64.b64encode(phone.spki).decode(),
-        "device": {"manufacturer": "Google", "model": "Pixel 9", "serialNumber": "SN-42"},
-        **changes,
-    }
-
-
-def waiting(begun: Begun, phone: Phone, **changes: Any) -> dict[str, Any]:
-    link = begun.derivation.id
-    proof = base64.b64encode(phone.sign(link_qr.authorization_message(link))).decode()
-    return {"protocol": 1, "link": str(link), "proof": proof, **changes}
 
 
 def problem(answer: httpx.Response) -> tuple[int, str]:

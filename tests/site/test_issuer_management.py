@@ -4,14 +4,11 @@
 import uuid
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass
 from datetime import timedelta
 from pathlib import Path
 from typing import Any
 
-import httpx
 import pytest
-from joserfc import jwt
 from joserfc.jwk import ECKey, OctKey, RSAKey
 
 from etymon.issuer import clients
@@ -25,57 +22,7 @@ from support import declared_pki
 from support.clock import TurnedClock
 from support.issuer_listeners import RunningIssuer
 from support.issuer_site import ADMINISTRATOR, IssuerSite, Link
-
-ASSERTION_TYPE = "urn:ietf:params:oauth:client-assertion-type:jwt-bearer"
-API = "/issuer/management/v1"
-
-
-@dataclass
-class Manager:
-    """An endpoint manager that is registered, with its key."""
-
-    issuer: RunningIssuer
-    id: str
-    key: Any
-    http: httpx.Client
-
-    def assertion(self, *, algorithm: str = "ES256", **claims: Any) -> str:
-        site = self.issuer.site
-        now = int(site.clock.now().timestamp())
-        whole = {
-            "iss": self.id,
-            "sub": self.id,
-            "aud": f"{site.deps.issuer_url}/oauth/token",
-            "iat": now,
-            "exp": now + 60,
-            "jti": str(uuid.uuid4()),
-            **claims,
-        }
-        kept = {name: value for name, value in whole.items() if value is not None}
-        return jwt.encode({"alg": algorithm}, kept, self.key, algorithms=[algorithm])
-
-    def ask(self, assertion: str | None = None, **form: str) -> httpx.Response:
-        fields = {
-            "grant_type": "client_credentials",
-            "scope": "management",
-            "client_assertion_type": ASSERTION_TYPE,
-            "client_assertion": self.assertion() if assertion is None else assertion,
-            **form,
-        }
-        return self.http.post("/issuer/oauth/token", data={name: value for name, value in fields.items() if value})
-
-    def bearer(self) -> dict[str, str]:
-        answer = self.ask()
-        assert answer.status_code == 200, answer.text
-        return {"Authorization": f"Bearer {answer.json()['access_token']}"}
-
-    def get(self, path: str, **query: str) -> httpx.Response:
-        return self.http.get(f"{API}/{path}", params=query, headers=self.bearer())
-
-    def end(self, invalidation: uuid.UUID | str | None = None, **body: Any) -> httpx.Response:
-        body = {"reason": "keyCompromise", **body}
-        sent = {name: value for name, value in body.items() if value is not None}
-        return self.http.put(f"{API}/invalidations/{invalidation or uuid.uuid4()}", json=sent, headers=self.bearer())
+from support.issuer_story import API, Manager, key_manager
 
 
 @pytest.fixture
@@ -84,24 +31,9 @@ def issuer(database: Database, clock: TurnedClock, entropy: Entropy, tmp_path: P
         yield running
 
 
-def register(issuer: RunningIssuer, id_: str = "mdm", *, devices: str = "device") -> Manager:
-    key = ECKey.generate_key("P-256")
-    with issuer.site.database.transaction() as tx:
-        clients.register(
-            tx,
-            issuer.site.deps,
-            client_id=id_,
-            name="Endpoint manager",
-            public_key=key.as_dict(private=False),
-            device_trust_entries=[devices],
-            actor=ADMINISTRATOR,
-        )
-    return Manager(issuer, id_, key, issuer.program())
-
-
 @pytest.fixture
 def manager(issuer: RunningIssuer) -> Manager:
-    return register(issuer)
+    return key_manager(issuer)
 
 
 @pytest.fixture
@@ -110,7 +42,7 @@ def stranger(issuer: RunningIssuer) -> Manager:
     other = declared_pki.root(issuer.site.clock.now(), "Other Devices")
     policies = frozenset({"2.999.9"})
     issuer.site.trust(TrustEntry("other", TrustKind.DEVICE, (other.certificate,), policies, IdentifierKind.THUMBPRINT))
-    return register(issuer, "other", devices="other")
+    return key_manager(issuer, "other", devices="other")
 
 
 @pytest.fixture

@@ -10,7 +10,6 @@ from etymon.issuer.initial_issuance import Begun
 from etymon.issuer.model import DerivationState, Purpose
 from etymon.issuer.store import derivations
 from etymon.kernel.entropy import Entropy
-from etymon.kernel.secret import Secret
 from etymon.storage.database import Database
 from etymon.wire import link_qr
 from support import declared_pki
@@ -18,9 +17,8 @@ from support.browser import Browser, Page
 from support.clock import TurnedClock
 from support.databases import SQLiteDatabases
 from support.issuer_listeners import RunningIssuer
-from support.issuer_phone import Phone
-from support.issuer_site import IssuerSite, Link
-from support.qr_reader import scan
+from support.issuer_site import IssuerSite, Link, sha256
+from support.issuer_story import scanned_code
 
 
 @pytest.fixture
@@ -48,18 +46,7 @@ def show_code(browser: Browser) -> tuple[Page, Begun]:
     assert page.code == "duties", page.words
     page = browser.submit(page.form(action="/issuer/derivations"), {"accepted": "yes"})
     assert page.code == "qr", page.words
-    return page, page_code(page)
-
-
-def page_code(page: Page) -> Begun:
-    """Return what a phone knows that has scanned the code."""
-    text = scan(page.text)
-    return Begun(Derived(link_qr.decode(text).link), Secret(text))  # type: ignore[arg-type]  # a phone knows no more
-
-
-class Derived:
-    def __init__(self, id_: object) -> None:
-        self.id = id_
+    return page, scanned_code(page)
 
 
 def state_of(issuer: RunningIssuer, begun: Begun) -> DerivationState:
@@ -84,7 +71,8 @@ def test_a_cardholder_sets_up_a_phone(issuer: RunningIssuer) -> None:
     assert page.code == "redeemed"
     assert f"{linked.digits[:3]} {linked.digits[3:]}" in page.words
     assert "Google Pixel 9" in page.words
-    assert link_qr.six_digits(link_qr.decode(begun.qr.reveal()).secret, begun.derivation.id, key_of(phone)).isdigit()
+    scanned = link_qr.decode(begun.qr.reveal())
+    assert linked.digits == link_qr.six_digits(scanned.secret, scanned.link, sha256(phone.spki))
 
     page = browser.submit(page.form(action="/confirm"))
     assert page.code == "confirmed"
@@ -99,12 +87,6 @@ def test_a_cardholder_sets_up_a_phone(issuer: RunningIssuer) -> None:
     page = browser.follow("Done")
     assert "valid until" in page.words
     assert "You have credentials on 1 device already." in page.words
-
-
-def key_of(phone: Phone) -> bytes:
-    from hashlib import sha256  # noqa: PLC0415
-
-    return sha256(phone.spki).digest()
 
 
 def test_the_cardholder_ends_what_a_lost_phone_has(issuer: RunningIssuer) -> None:
