@@ -13,12 +13,12 @@ from cryptography import x509
 from cryptography.hazmat.primitives.serialization import Encoding
 from starlette.applications import Starlette
 from starlette.responses import RedirectResponse, Response
-from starlette.routing import BaseRoute, Route
+from starlette.routing import BaseRoute, Mount, Route
 
 from etymon.audit import sealer
 from etymon.ca.http import status
 from etymon.directory import trust
-# GRAPH-IMPORT
+from etymon.graph import http as graph_http
 from etymon.idp import http as idp_http
 from etymon.issuer import http as issuer_http
 from etymon.kernel.errors import NotPermitted, Unavailable
@@ -162,7 +162,7 @@ def site_routes(wiring: Wiring, metrics: Metrics) -> list[BaseRoute]:
         *idp_http.site_routes(wiring.idp),
         *mdm_http.site_routes(wiring.mdm),
         *issuer_http.site_routes(wiring.issuer),
-        # GRAPH-MOUNT
+        Mount("/graph", graph_http.create_app(wiring.graph)),
     ]
 
 

@@ -18,6 +18,7 @@ from etymon.ca.status import DatabaseStatusSource
 from etymon.directory.dependencies import Dependencies as DirectoryDependencies
 from etymon.escrow.dependencies import Dependencies as EscrowDependencies
 from etymon.escrow.key_encryption import SoftwareKeyEncryptionKey
+from etymon.graph.dependencies import Dependencies as AdministrationDependencies
 from etymon.idp import clients as idp_clients
 from etymon.idp.dependencies import Dependencies as IdentityProviderDependencies
 from etymon.idp.model import Client, DeviceAuthorizationKind
@@ -98,6 +99,11 @@ class Wiring:
     def issuer(self) -> IssuerDependencies:
         """For the issuer of derived credentials."""
         return issuer(self.deployment, self.status_of)
+
+    @cached_property
+    def graph(self) -> AdministrationDependencies:
+        """For the administration API."""
+        return AdministrationDependencies(self.mdm, self.issuer)
 
     @cached_property
     def branding(self) -> Branding:

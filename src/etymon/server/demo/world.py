@@ -12,15 +12,21 @@ from typing import Final
 
 import httpx
 from cryptography import x509
-from cryptography.hazmat.primitives.serialization import Encoding
+from cryptography.hazmat.primitives.serialization import Encoding, NoEncryption, PrivateFormat
 
+from etymon.ca import authorities, issuance
+from etymon.ca.model import AlternativeNames, IssuanceRequest, SubjectNames
 from etymon.kernel.clock import SystemClock
 from etymon.kernel.entropy import Entropy, SystemEntropy, random_text, random_token
 from etymon.kernel.secret import Secret
+from etymon.pki import keys
+from etymon.pki.algorithms import KeyType
+from etymon.pki.csr import hold
 from etymon.pki.keys import write_once
 from etymon.server import tls_identity
 from etymon.server.demo import processes
 from etymon.server.demo.peers import mail_server
+from etymon.server.demo.peers.credentials import PEMFiles
 from etymon.server.demo.peers.mail_server import MailServer
 from etymon.server.deployment import Deployment
 
@@ -108,6 +114,39 @@ class World:
             cadata="".join(anchor.public_bytes(Encoding.PEM).decode("ascii") for anchor in self.anchors)
         )
         return httpx.Client(verify=context, trust_env=False, timeout=30)
+
+    def server_certificate(self, name: str) -> PEMFiles:
+        """Have the organisation's TLS CA certify a server of its own, such as its RADIUS server."""
+        key = keys.generate(KeyType.P256)
+        request = IssuanceRequest(
+            ca="tls",
+            profile="tls-server",
+            request_key=f"relying-party:{name}:{random_token(self.entropy, bits=64)}",
+            key=hold(key.public_key()),
+            subject=SubjectNames(common_name=name, organization=ORGANIZATION),
+            alternative=AlternativeNames(dns=(name,)),
+            authorized_by="operator",
+        )
+        with self.deployment.database.transaction() as tx:
+            planned = issuance.plan(tx, self.deployment.ca, request)
+        made = issuance.complete(self.deployment.ca, planned.id)
+        files = PEMFiles(self.folder("servers") / f"{name}.pem", self.folder("servers") / f"{name}.key")
+        chain = (made.certificate, *made.chain)
+        files.certificate.write_bytes(b"".join(item.public_bytes(Encoding.PEM) for item in chain))
+        plain = key.private_bytes(Encoding.PEM, PrivateFormat.PKCS8, NoEncryption())
+        write_once(files.key, plain)
+        return files
+
+    def authority_pem(self, *names: str) -> bytes:
+        """Return certificates of the organisation's authorities as PEM, as its operator hands them to servers."""
+        with self.deployment.database.snapshot() as tx:
+            found = [authorities.load(tx, name).certificate for name in names]
+        return b"".join(certificate.public_bytes(Encoding.PEM) for certificate in found)
+
+    def crls(self, *names: str, status: str = "") -> bytes:
+        """Fetch the CRLs of authorities and return them as PEM, as a relying party's operator would."""
+        found = [self.web.get(f"{status or self.status}/crl/{name}.crl").raise_for_status().content for name in names]
+        return b"".join(x509.load_der_x509_crl(der).public_bytes(Encoding.PEM) for der in found)
 
     def _fresh(self, name: str) -> str:
         if name.endswith("-pin"):

@@ -7,7 +7,6 @@ from pathlib import Path
 from typing import Final
 
 import yaml
-from cryptography import x509
 from cryptography.hazmat.primitives.serialization import Encoding
 
 from etymon.ca.profiles import EXAMPLE_POLICY_OIDS
@@ -106,17 +105,11 @@ def _judge_a_card(step: Step, world: World) -> None:
         certificate,
         anchors=root.read_bytes(),
         intermediates=intermediates.read_bytes(),
-        crls=crls(world, world.cards_status, ("card", "card-intermediate", "card-root")),
+        crls=world.crls("card", "card-intermediate", "card-root", status=world.cards_status),
         policies=(EXAMPLE_POLICY_OIDS["piv-authentication"],),
         directory=world.folder("judges"),
     )
     step.judged("the authentication certificate of a card holds with its policy", judgement, accepted=True)
-
-
-def crls(world: World, status: str, names: tuple[str, ...]) -> bytes:
-    """Fetch the CRLs of authorities and return them as PEM, as a relying party's operator would."""
-    found = [world.web.get(f"{status}/crl/{name}.crl").raise_for_status().content for name in names]
-    return b"".join(x509.load_der_x509_crl(der).public_bytes(Encoding.PEM) for der in found)
 
 
 def _found_organization(world: World) -> str:
@@ -221,7 +214,7 @@ def _organization_file(world: World) -> Path:
 
 def _apply(world: World, file: Path, person: Person, *options: str) -> str:
     return processes.run(
-        *("apply", file, "--data", world.data, "--passphrase-file", world.secret_file("organization")),
-        *("--card", cast.card_file(world, person), "--card-passphrase-file", world.secret_file(f"{person.key}-card")),
-        *("--pin-file", world.secret_file(f"{person.key}-pin"), "--yes", *options),
+        *("apply", str(file), "--data", str(world.data), "--yes", *options),
+        *("--card", str(cast.card_file(world, person)), "--pin-file", str(world.secret_file(f"{person.key}-pin"))),
+        *("--passphrase-file", str(world.secret_file(f"{person.key}-card"))),
     )
