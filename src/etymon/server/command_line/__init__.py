@@ -10,6 +10,8 @@ from rich.markup import escape
 
 from etymon.kernel.errors import EtymonError
 from etymon.server.command_line import card, card_issuer, settings, site
+from etymon.server.command_line.apply import apply
+from etymon.server.command_line.demo import demo
 
 app = typer.Typer(
     name="etymon",
@@ -18,7 +20,9 @@ app = typer.Typer(
     pretty_exceptions_enable=False,
     add_completion=False,
 )
+app.command("demo")(demo)
 app.command("init")(site.init)
+app.command("apply")(apply)
 app.command("serve")(site.serve)
 app.command("worker")(site.work)
 app.command("settings")(settings.show)
