@@ -27,7 +27,7 @@ ID: Final = re.compile(r"[A-Za-z0-9][A-Za-z0-9._:/-]{0,199}")
 
 def register(tx: Transaction, deps: Dependencies, client: Client, *, actor: str) -> None:
     """Register the client, or change the registration of this id. Raises Malformed `client_not_usable`."""
-    _check(client)
+    require_usable(client)
     store.save(tx, client)
     event = AuditEvent(
         "idp:client:registered", actor, f"client:{client.id}", facts={"scopes": " ".join(sorted(client.scopes))}
@@ -120,7 +120,8 @@ def _claimed_subject(assertion: str) -> str:
     return signing_keys.unverified_claim(assertion, "sub")
 
 
-def _check(client: Client) -> None:
+def require_usable(client: Client) -> None:
+    """Refuse a registration that contradicts itself. Raises Malformed."""
     if not ID.fullmatch(client.id) or not client.name:
         raise _not_usable("Give the client an id of letters, digits and .-_:/ and a name.")
     if not client.scopes <= SCOPES:

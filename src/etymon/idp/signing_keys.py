@@ -118,9 +118,12 @@ def check_public_keys(keys: Iterable[Mapping[str, str]]) -> None:
 
 
 def _p256(pem: bytes) -> ECKey:
-    key = ECKey.import_key(pem)
+    message = "a signing key is on P-256"
+    try:
+        key = ECKey.import_key(pem)
+    except JoseError as exc:
+        raise ValueError(message) from exc
     if key.curve_name != CURVE:
-        message = "a signing key is on P-256"
         raise ValueError(message)
     return key
 

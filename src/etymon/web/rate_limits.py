@@ -45,8 +45,9 @@ class Counters(Protocol):
 class MemoryCounters:
     """Counters of one process: enough against floods, not where two processes must agree."""
 
-    def __init__(self, clock: Clock) -> None:
+    def __init__(self, clock: Clock, *, most: int = MOST_COUNTERS_IN_MEMORY) -> None:
         self._clock = clock
+        self._most = most
         self._counts: dict[str, Count] = {}
         self._lock = threading.Lock()
 
@@ -73,10 +74,10 @@ class MemoryCounters:
             self._counts.pop(key, None)
 
     def _make_room(self, now: datetime) -> None:
-        if len(self._counts) < MOST_COUNTERS_IN_MEMORY:
+        if len(self._counts) < self._most:
             return
         self._counts = {key: count for key, count in self._counts.items() if count.ends_at > now}
-        while len(self._counts) >= MOST_COUNTERS_IN_MEMORY:
+        while len(self._counts) >= self._most:
             self._counts.pop(next(iter(self._counts)))
 
 

@@ -1,0 +1,117 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Requests as values: bodies bounded, parameters once, proxies believed only where they are configured."""
+
+import asyncio
+from collections.abc import Mapping
+from typing import Any
+
+import pytest
+from starlette.responses import Response
+from starlette.types import Message, Scope
+
+from etymon.kernel.errors import Malformed
+from etymon.web.exchange import Request, endpoint
+
+PROXY = "10.0.0.1"
+
+
+def ask(
+    *,
+    query: str = "",
+    headers: Mapping[str, str] | None = None,
+    chunks: tuple[bytes, ...] = (b"",),
+    address: str = PROXY,
+) -> tuple[int, Request | None]:
+    """Send a request through a route; return the status and what the handler saw."""
+    seen: list[Request] = []
+
+    def handler(request: Request) -> Response:
+        seen.append(request)
+        return Response("ok")
+
+    route = endpoint("/", handler, methods=["POST"], body_limit_bytes=10, proxies=[PROXY])
+    scope: Scope = {
+        "type": "http",
+        "http_version": "1.1",
+        "method": "POST",
+        "scheme": "https",
+        "path": "/",
+        "raw_path": b"/",
+        "query_string": query.encode(),
+        "root_path": "",
+        "headers": [(name.encode(), value.encode()) for name, value in (headers or {}).items()],
+        "client": (address, 1),
+        "server": ("site.test", 443),
+    }
+    waiting = [{"type": "http.request", "body": chunk, "more_body": True} for chunk in chunks]
+    waiting[-1]["more_body"] = False
+    sent: list[Any] = []
+
+    async def receive() -> Message:
+        return waiting.pop(0)
+
+    async def send(message: Message) -> None:
+        sent.append(message)
+
+    async def serve() -> None:
+        await route.app(scope, receive, send)
+
+    asyncio.run(serve())
+    return int(sent[0]["status"]), seen[0] if seen else None
+
+
+def test_a_body_of_the_limit_is_read_and_one_byte_more_is_not() -> None:
+    status, request = ask(chunks=(b"12345", b"67890"))
+    assert request is not None
+    assert (status, request.body) == (200, b"1234567890")
+
+    assert ask(chunks=(b"12345", b"678901")) == (413, None)
+    assert ask(headers={"content-length": "11"}) == (413, None)
+    assert ask(headers={"content-length": "-1"})[0] == 413
+    assert ask(headers={"content-length": "x"})[0] == 413
+
+
+def test_a_parameter_given_twice_is_malformed_where_it_matters() -> None:
+    _, request = ask(query="a=1&b=2&a=3")
+    assert request is not None
+
+    assert request.query == {"a": "3", "b": "2"}
+    with pytest.raises(Malformed, match="repeated_parameter"):
+        request.parameters()
+
+
+def test_parameters_are_decoded_once() -> None:
+    _, request = ask(query="a=%2561&b=&c=x+y")
+    assert request is not None
+
+    assert request.parameters() == {"a": "%61", "b": "", "c": "x y"}
+
+
+@pytest.mark.parametrize(
+    ("address", "headers", "believed"),
+    [
+        (PROXY, {"x-forwarded-for": "203.0.113.7"}, "203.0.113.7"),
+        (PROXY, {"x-forwarded-for": "6.6.6.6, 203.0.113.7"}, "203.0.113.7"),
+        (PROXY, {}, PROXY),
+        ("198.51.100.1", {"x-forwarded-for": "203.0.113.7"}, "198.51.100.1"),
+    ],
+)
+def test_the_clients_address_is_what_a_configured_proxy_added_last(
+    address: str, headers: dict[str, str], believed: str
+) -> None:
+    _, request = ask(address=address, headers=headers)
+
+    assert request is not None
+    assert request.client_address == believed
+
+
+def test_a_certificate_header_counts_from_a_configured_proxy_only() -> None:
+    headers = {"client-cert": ":AAEC:"}
+    _, through = ask(headers=headers)
+    _, direct = ask(headers=headers, address="198.51.100.1")
+
+    assert through is not None
+    assert through.peer is not None
+    assert through.peer.der == b"\x00\x01\x02"
+    assert direct is not None
+    assert direct.peer is None
