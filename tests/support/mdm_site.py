@@ -103,6 +103,7 @@ class MDMSite:
         wanted = [new for new in hierarchy if new.name.startswith(authorities)]
         self.ca = CASite(database, clock, entropy, directory, hierarchy=wanted)
         self.issuer = RecordingConnector()
+        self.status = DatabaseStatusSource(database)
         self.deps = Dependencies(
             database=database,
             clock=clock,
@@ -113,7 +114,7 @@ class MDMSite:
                 provider.issuer, PublishedKeys(provider.issuer, provider.http, clock), clock
             ),
             assertion_key=ECKey.generate_key("P-256"),
-            device_door=DeviceDoor(database, clock, lambda _: DatabaseStatusSource(database)),
+            device_door=DeviceDoor(database, clock, lambda _: self.status),
             site_url=SITE_URL,
             device_url=DEVICE_URL,
             tls_pin=spki_pin(provider.tls.certificate),

@@ -31,6 +31,8 @@ MOST_REMEMBERED: Final = 10_000
 OTHER_KINDS: Final = frozenset({"untrusted_root", "wrong_policy", "wrong_certificate_kind"})
 """What path validation says of a certificate that is no device identity."""
 
+REVOKED: Final = frozenset({"revoked_by_database", "revoked_by_ocsp", "revoked_by_crl"})
+
 
 @dataclass(frozen=True, slots=True)
 class _Remembered:
@@ -53,9 +55,19 @@ class DeviceDoor:
         """Return the thumbprint of the peer's device identity.
 
         Raises NotAuthenticated `device_identity_required` without a certificate, NotTrusted `wrong_certificate_kind`
-        for one that is no device identity, and NotTrusted with the reason for one that is not valid now. May ask for
-        revocation status: call it outside transactions.
+        for one that is no device identity, `device_not_managed` for one that was revoked, and with the reason for one
+        that is not valid now. May ask for revocation status: call it outside transactions.
         """
+        try:
+            return self._judge(peer)
+        except NotTrusted as refusal:
+            if refusal.code in REVOKED:
+                raise NotTrusted(
+                    "device_not_managed", "This device is not managed here any more. Enroll it again."
+                ) from refusal
+            raise
+
+    def _judge(self, peer: PeerCertificate | None) -> bytes:
         if peer is None:
             raise NotAuthenticated("device_identity_required", "Connect with the device identity certificate.")
         try:

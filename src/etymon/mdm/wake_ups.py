@@ -40,6 +40,11 @@ class WakeUps:
         """Whether the process is about to end."""
         return self._closed
 
+    def is_anybody_asleep(self, device: UUID) -> bool:
+        """Say whether a check-in of this device waits in this process."""
+        with self._lock:
+            return device in self._sleepers
+
     async def sleep(self, device: UUID, seconds: float) -> None:
         """Sleep until `device` is woken, at most `seconds`."""
         sleeper: Sleeper = (asyncio.get_running_loop(), asyncio.Event())

@@ -1,0 +1,50 @@
+# SPDX-License-Identifier: Apache-2.0
+"""What endpoints ask the framework for: the services, and a caller with the role they need."""
+
+from typing import Annotated, Any
+
+from fastapi import Depends, Request
+
+from etymon.graph import caller as callers
+from etymon.graph.caller import Caller
+from etymon.graph.dependencies import Dependencies
+
+
+def dependencies(request: Request) -> Dependencies:
+    """Return what `create_app` was given."""
+    found: Any = request.app.state.deps
+    if not isinstance(found, Dependencies):
+        message = "the application was not made by create_app"
+        raise TypeError(message)
+    return found
+
+
+Services = Annotated[Dependencies, Depends(dependencies)]
+
+
+def anybody(request: Request, deps: Services) -> Caller:
+    """Return who calls, whatever the role."""
+    return callers.authenticate(deps, request.headers.get("authorization", ""))
+
+
+Reader = Annotated[Caller, Depends(anybody)]
+
+
+def administrator(caller: Reader) -> Caller:
+    """Return who calls, an administrator."""
+    return callers.require(caller, callers.ADMINISTRATORS)
+
+
+def officer(caller: Reader) -> Caller:
+    """Return who calls, an officer."""
+    return callers.require(caller, callers.OFFICERS)
+
+
+def device_keeper(caller: Reader) -> Caller:
+    """Return who calls, an officer or administrator."""
+    return callers.require(caller, callers.DEVICE_KEEPERS)
+
+
+Administrator = Annotated[Caller, Depends(administrator)]
+Officer = Annotated[Caller, Depends(officer)]
+DeviceKeeper = Annotated[Caller, Depends(device_keeper)]

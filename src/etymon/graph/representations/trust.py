@@ -1,0 +1,134 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Trust entries, issuance rules and roles: resources of our own."""
+
+from datetime import datetime, timedelta
+from typing import Annotated, Any, Literal
+from uuid import UUID
+
+from pydantic import Field
+
+from etymon.directory.model import Person, Role
+from etymon.graph.representations.body import Base64, Body, Text, identifier
+from etymon.issuer.model import IssuanceRule, Purpose
+from etymon.pki.algorithms import KeyType
+from etymon.pki.trust_entry import TrustEntry
+
+Certificates = Annotated[list[Base64], Field(max_length=100)]
+Texts = Annotated[list[Text], Field(max_length=100)]
+KeyName = Literal["p256", "p384", "rsa2048", "rsa3072"]
+
+
+class TrustEntryBody(Body):
+    """A whole trust entry, but for its name."""
+
+    kind: Literal["card", "derived", "device"]
+    anchors: Certificates
+    intermediates: Certificates = Field(default_factory=list)
+    policies: Texts = Field(default_factory=list)
+    identifier: Literal["fascn", "uuid", "edipi", "upn", "thumbprint"]
+    upn_suffixes: Texts = Field(default_factory=list)
+    status_hosts: Texts = Field(default_factory=list)
+
+    def entry(self, name: str) -> TrustEntry:
+        """Return the entry; raises Malformed."""
+        return TrustEntry.from_document(
+            {
+                "name": name,
+                "kind": self.kind,
+                "anchors": self.anchors,
+                "intermediates": self.intermediates,
+                "policies": self.policies,
+                "identifier": self.identifier,
+                "upn_suffixes": self.upn_suffixes,
+                "status_hosts": self.status_hosts,
+            }
+        )
+
+
+class IssuanceRuleBody(Body):
+    """A whole issuance rule, but for its name."""
+
+    group_ids: Texts
+    purposes: Annotated[list[Literal["authentication", "signature", "encryption"]], Field(max_length=3)]
+    lifetime_days: Annotated[int, Field(ge=1, le=36_500)]
+    key_types: Annotated[tuple[KeyName, ...], Field(max_length=10, strict=False)] = (
+        "p256",
+        "p384",
+        "rsa2048",
+        "rsa3072",
+    )
+    encryption_key_type: KeyName = "rsa2048"
+    managed_devices_only: bool = True
+    devices_per_person: Annotated[int, Field(ge=0, le=1000)] = 1
+    instructions_url: Text = ""
+
+    def rule(self, id_: UUID, name: str, officer: UUID, now: datetime) -> IssuanceRule:
+        """Return the rule; raises Malformed."""
+        return IssuanceRule(
+            id=id_,
+            name=name,
+            groups=frozenset(identifier(group, "a group of groupIds") for group in self.group_ids),
+            purposes=tuple(map(Purpose, self.purposes)),
+            lifetime=timedelta(days=self.lifetime_days),
+            created_by=officer,
+            created_at=now,
+            managed_devices_only=self.managed_devices_only,
+            key_types=frozenset(map(KeyType, self.key_types)),
+            encryption_key_type=KeyType(self.encryption_key_type),
+            most_derivations=self.devices_per_person,
+            instructions_url=self.instructions_url,
+        )
+
+
+class RolesBody(Body):
+    """All roles of a person."""
+
+    roles: Annotated[list[Literal["administrator", "officer", "auditor", "operator"]], Field(max_length=10)]
+
+
+def trust_entry(shown: TrustEntry) -> dict[str, Any]:
+    """Show a trust entry."""
+    document = shown.to_document()
+    return {
+        "@odata.type": "#etymon.graph.trustEntry",
+        "id": shown.name,
+        "name": shown.name,
+        "kind": document["kind"],
+        "anchors": document["anchors"],
+        "intermediates": document["intermediates"],
+        "policies": document["policies"],
+        "identifier": document["identifier"],
+        "upnSuffixes": document["upn_suffixes"],
+        "statusHosts": document["status_hosts"],
+    }
+
+
+def issuance_rule(shown: IssuanceRule) -> dict[str, Any]:
+    """Show an issuance rule."""
+    return {
+        "@odata.type": "#etymon.graph.issuanceRule",
+        "id": shown.id,
+        "name": shown.name,
+        "groupIds": sorted(shown.groups),
+        "purposes": [purpose.value for purpose in shown.purposes],
+        "lifetimeDays": shown.lifetime.days,
+        "keyTypes": sorted(kind.value for kind in shown.key_types),
+        "encryptionKeyType": shown.encryption_key_type.value,
+        "managedDevicesOnly": shown.managed_devices_only,
+        "devicesPerPerson": shown.most_derivations,
+        "instructionsUrl": shown.instructions_url,
+        "createdBy": shown.created_by,
+        "createdDateTime": shown.created_at,
+    }
+
+
+def roles(person: Person, held: frozenset[Role]) -> dict[str, Any]:
+    """Show which roles a person has."""
+    return {
+        "@odata.type": "#etymon.graph.roles",
+        "id": person.id,
+        "userId": person.id,
+        "userPrincipalName": person.user_principal_name,
+        "displayName": person.display_name,
+        "roles": sorted(role.value for role in held),
+    }
