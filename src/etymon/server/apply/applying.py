@@ -1,0 +1,112 @@
+# SPDX-License-Identifier: Apache-2.0
+"""One application of a file: look, compare, show, ask, do."""
+
+import enum
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import TypeAlias
+
+from rich.console import Console
+from rich.markup import escape
+
+from etymon.kernel.clock import Clock
+from etymon.kernel.errors import EtymonError, NotPermitted
+from etymon.server.apply import execution, planning, present_state, presentation
+from etymon.server.apply.administration_api import AdministrationAPI
+from etymon.server.apply.change import Change, Plan
+from etymon.server.apply.planning import Passwords, Pruning
+from etymon.server.apply.present_state import Present
+from etymon.server.apply.resource import Organization, Role
+
+Confirm: TypeAlias = Callable[[str], bool]
+"""Asks a person a question that is answered yes or no."""
+
+
+class Outcome(enum.Enum):
+    """How it ended."""
+
+    AS_WANTED = "as wanted"
+    """Everything that this person's roles allow is as the file says."""
+    DIFFERENT = "different"
+    """There are differences, and nothing was done: only looked, or declined."""
+
+
+@dataclass(frozen=True, slots=True)
+class Wishes:
+    """What the operator chose."""
+
+    pruning: Pruning = Pruning.KEEP
+    passwords: Passwords = Passwords.WITH_CHANGES
+    only_look: bool = False
+
+
+def apply(
+    organization: Organization,
+    api: AdministrationAPI,
+    subject: str,
+    wishes: Wishes,
+    *,
+    clock: Clock,
+    console: Console,
+    confirm: Confirm,
+) -> Outcome:
+    """Bring about what `organization` says, as far as the roles of `subject` (a user's id) reach.
+
+    Raises the errors of the API, of planning, and NotPermitted `no_writing_role`. What was done before an error stays
+    done and is told.
+    """
+    present = present_state.fetch(api, organization.sections, clock.now())
+    plan = planning.plan(organization, present.sections, wishes.pruning, wishes.passwords, operator=subject)
+    for line in presentation.lines(plan):
+        console.print(line, highlight=False)
+    console.print(presentation.summary(plan), highlight=False)
+    if wishes.only_look or not plan.changes:
+        return Outcome.DIFFERENT if plan.changes else Outcome.AS_WANTED
+    roles = _writing_roles(present, subject)
+    part = plan.part_of(roles)
+    if part.changes:
+        if not confirm(f"Do {len(part.changes)} changes?"):
+            return Outcome.DIFFERENT
+        _perform(api, part, present, console)
+    _tell_the_rest(plan, roles, console)
+    return Outcome.AS_WANTED
+
+
+def _writing_roles(present: Present, subject: str) -> tuple[Role, ...]:
+    held = present.roles.get(subject, frozenset())
+    roles = tuple(role for role in Role if role.value in held)
+    if not roles:
+        raise NotPermitted(
+            "no_writing_role",
+            "You hold neither role that writes. Sign in as an Administrator, or as an Officer for issuance rules.",
+        )
+    return roles
+
+
+def _perform(api: AdministrationAPI, plan: Plan, present: Present, console: Console) -> None:
+    done: list[Change] = []
+
+    def tell(change: Change) -> None:
+        done.append(change)
+        console.print(f"done: {escape(presentation.title(change))}", highlight=False)
+
+    try:
+        execution.perform(api, plan, present.names, tell)
+    except EtymonError:
+        failed = plan.changes[len(done)]
+        console.print(
+            f"[bold red]not done:[/] {escape(presentation.title(failed))}\n{len(done)} of {len(plan.changes)} changes "
+            "are done and stay done; the same command does the rest.",
+            highlight=False,
+        )
+        raise
+
+
+def _tell_the_rest(plan: Plan, roles: tuple[Role, ...], console: Console) -> None:
+    for role in Role:
+        remaining = plan.remaining_for(role)
+        if role not in roles and remaining:
+            console.print(
+                f"{remaining} changes remain for the {role.value.capitalize()}: sign in as one, apply the same file.",
+                highlight=False,
+            )
