@@ -31,8 +31,12 @@ class _KnownById:
 
 
 def scanned_code(page: Page) -> Begun:
-    """Return what a phone knows that has scanned the code on a page: of the derivation nothing but its id."""
-    text = scan(page.text)
+    """Return what a phone knows that has scanned the code on a page."""
+    return known_by(scan(page.text))
+
+
+def known_by(text: str) -> Begun:
+    """Return what a phone knows of a link from its code: of the derivation nothing but the id."""
     return Begun(cast("Derivation", _KnownById(link_qr.decode(text).link)), Secret(text))
 
 

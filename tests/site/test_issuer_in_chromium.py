@@ -1,0 +1,149 @@
+# SPDX-License-Identifier: Apache-2.0
+"""The self-service pages in a real browser at two widths: scripts and policy, the code as a picture, fallbacks."""
+
+import io
+from collections.abc import Iterator
+from contextlib import contextmanager
+
+import pytest
+import zxingcpp
+from PIL import Image
+from playwright.sync_api import Page, sync_playwright
+
+from etymon.issuer.model import Purpose
+from etymon.kernel.entropy import Entropy
+from support import programs
+from support.clock import TurnedClock
+from support.databases import SQLiteDatabases
+from support.issuer_listeners import RunningIssuer
+from support.issuer_site import IssuerSite, Link
+from support.issuer_story import known_by
+from support.tls_files import write_identity
+
+pytestmark = pytest.mark.needs("chromium")
+
+PHONE_WIDTH, DESK_WIDTH = 390, 1280
+
+
+@pytest.fixture
+def issuer(
+    sqlite_databases: SQLiteDatabases, clock: TurnedClock, entropy: Entropy, tmp_path_factory: pytest.TempPathFactory
+) -> Iterator[RunningIssuer]:
+    database, directory = sqlite_databases.migrated(), tmp_path_factory.mktemp("issuer")
+    with RunningIssuer(IssuerSite(database, clock, entropy, directory), directory).running() as running:
+        yield running
+    database.close()
+
+
+@contextmanager
+def chromium(issuer: RunningIssuer, width: int, *, scripts: bool = True) -> Iterator[tuple[Page, list[str]]]:
+    """Give a page of a fresh browser that has the card, and what the browser complains of."""
+    card = issuer.site.card
+    certificate, key = write_identity(issuer.directory, "browser", card.certificate, card.key)
+    complaints: list[str] = []
+    with sync_playwright() as playwright:
+        browser = playwright.chromium.launch(executable_path=programs.required("chromium"), args=["--no-sandbox"])
+        context = browser.new_context(
+            viewport={"width": width, "height": 844},
+            ignore_https_errors=True,
+            java_script_enabled=scripts,
+            client_certificates=[{"origin": issuer.site.deps.certauth_url, "certPath": certificate, "keyPath": key}],
+        )
+        page = context.new_page()
+        page.on("console", lambda message: complaints.append(message.text))
+        page.on("pageerror", lambda error: complaints.append(str(error)))
+        yield page, complaints
+        context.close()
+        browser.close()
+
+
+def shows(page: Page, code: str) -> None:
+    """Wait until a page is there, and see that nothing hangs out at its side."""
+    page.wait_for_selector(f"main[data-code={code}]")
+    assert page.evaluate("document.documentElement.scrollWidth <= window.innerWidth"), f"{code} is too wide"
+
+
+def seen(page: Page) -> str:
+    """Return what a camera reads from the screen."""
+    page.locator(".qr").scroll_into_view_if_needed()
+    (code,) = zxingcpp.read_barcodes(Image.open(io.BytesIO(page.screenshot())))
+    return str(code.text)
+
+
+@pytest.mark.parametrize("width", [PHONE_WIDTH, DESK_WIDTH])
+def test_a_phone_is_set_up_while_the_pages_go_on_by_themselves(issuer: RunningIssuer, width: int) -> None:
+    site = issuer.site
+    with chromium(issuer, width) as (page, complaints):
+        page.goto(f"{site.deps.issuer_url}/")
+        shows(page, "start")
+        page.click("text=Present my smart card")
+        shows(page, "home")
+        page.click("text=Set up a phone")
+        shows(page, "duties")
+        page.check("input[name=accepted]")
+        page.click("text=Show the code for my phone")
+        shows(page, "qr")
+        begun = known_by(seen(page))
+        phone = site.phone()
+        linked = site.redeem(phone, begun)
+        shows(page, "redeemed")
+        assert linked.digits == "".join(page.inner_text(".digits").split())
+        page.click("text=Confirm >> nth=-1")
+        shows(page, "confirmed")
+        authorized = site.authorization(phone, begun)
+        assert authorized is not None
+        link = Link(site, phone, site.present_card(), begun, authorized)
+        link.enroll(Purpose.AUTHENTICATION)
+        shows(page, "issuing")
+        link.enroll(Purpose.SIGNATURE)
+        link.enroll(Purpose.ENCRYPTION)
+        shows(page, "completed")
+        page.click("text=Done")
+        shows(page, "home")
+        page.click("text=End these credentials")
+        shows(page, "end")
+        page.check("input[value=cessationOfOperation]")
+        page.click("button.danger")
+        page.wait_for_selector("text=They are not accepted any more")
+        page.click("text=Sign out")
+        shows(page, "start")
+    assert complaints == []
+
+
+def test_without_scripts_links_and_buttons_lead_on(issuer: RunningIssuer) -> None:
+    site = issuer.site
+    with chromium(issuer, DESK_WIDTH, scripts=False) as (page, _):
+        page.goto(f"{site.deps.issuer_url}/")
+        page.click("text=Present my smart card")
+        page.click("text=Continue")
+        shows(page, "home")
+        page.click("text=Set up a phone")
+        page.check("input[name=accepted]")
+        page.click("text=Show the code for my phone")
+        shows(page, "qr")
+        begun = known_by(seen(page))
+        page.click("text=My phone shows six digits")
+        shows(page, "begun")
+        site.redeem(site.phone(), begun)
+        page.goto(page.url)
+        shows(page, "redeemed")
+        page.click("text=Refuse >> nth=-1")
+        shows(page, "denied")
+
+
+@pytest.mark.parametrize("width", [PHONE_WIDTH, DESK_WIDTH])
+def test_the_pages_beside_the_way_fit_too(issuer: RunningIssuer, width: int) -> None:
+    site = issuer.site
+    link = site.linked()
+    link.enroll()
+    address = f"{site.deps.issuer_url}/undo/{site.derivation(link.begun).undo}"
+    with chromium(issuer, width) as (page, complaints):
+        page.goto(f"{site.deps.issuer_url}/link#v=1&s=secret")
+        shows(page, "landing")
+        page.goto(address)
+        shows(page, "undo")
+        page.click("button.danger")
+        shows(page, "undone")
+        page.goto(address)
+        shows(page, "undo_over")
+    assert complaints == []
