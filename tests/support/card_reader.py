@@ -18,16 +18,15 @@ What runs by `slot.run` or `slot.wrapper` is inside: it sees the reader, and no 
 import ctypes
 import os
 import shlex
-import signal
 import socket
 import subprocess
 import threading
 import time
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from pathlib import Path
-from typing import Final, TypeVar
+from typing import Final, NoReturn, TypeVar
 
 import pytest
 
@@ -40,12 +39,11 @@ T = TypeVar("T")
 PROGRAMS: Final = ("pcscd", "vpcd-config", "opensc-tool", "unshare", "nsenter", "setpriv", "ip")
 """What a test that uses a reader `needs`."""
 
-PKCS11_MODULE: Final = "/usr/lib/x86_64-linux-gnu/opensc-pkcs11.so"
-
 _CLONE_NEWNET: Final = 0x4000_0000
 _START_SECONDS: Final = 20.0
 _STOP_SECONDS: Final = 10.0
 _POLL_SECONDS: Final = 0.02
+_NOTICE_SECONDS: Final = 0.9
 
 _SET_UP: Final = """
 set -e
@@ -66,7 +64,7 @@ class Reader:
 
     pid: int
     directory: Path
-    _wrappers: list[Path] = field(default_factory=list)
+    _used: bool = False
 
     @property
     def root(self) -> Path:
@@ -150,15 +148,56 @@ class Reader:
             enter_network(self.pid)
             vpcd.insert(applet, "127.0.0.1", vpcd.PORT, stop, changed)
 
+        if self._used:
+            self._wait_until("No", steady_seconds=_NOTICE_SECONDS)
+        self._used = True
         thread = threading.Thread(target=be_inserted, name="card", daemon=True)
         thread.start()
         try:
             assert there.wait(_START_SECONDS), "the virtual reader does not take the card"
-            self.run("opensc-tool", "--wait", "--atr", seconds=_START_SECONDS)
+            self._wait_until("Yes")
             yield
         finally:
             stop.set()
             thread.join(_STOP_SECONDS)
+
+    def _wait_until(self, state: str, *, steady_seconds: float = 0.0) -> None:
+        """Wait until OpenSC has said for some time that there is a card (Yes) or none (No).
+
+        pcscd looks every 0.4 seconds; a card put in before it noticed that the last one went is never seen.
+        `opensc-tool --wait` is no help: now and then it misses the insertion and waits for ever.
+        """
+        deadline = time.monotonic() + _START_SECONDS
+        since: float | None = None
+        while since is None or time.monotonic() - since < steady_seconds:
+            if time.monotonic() > deadline:
+                message = f"the virtual reader still does not say {state} to: is a card present"
+                raise AssertionError(message)
+            if self._first_slot() != state:
+                since = None
+            elif since is None:
+                since = time.monotonic()
+                continue
+            time.sleep(_POLL_SECONDS)
+
+    def _first_slot(self) -> str:
+        """Return what OpenSC says of the first slot: Yes, No, or nothing while it is in between."""
+        listed = self.run("opensc-tool", "--list-readers", check=False).stdout.splitlines()
+        return next((line.split()[1] for line in listed if line.startswith("0 ")), "")
+
+
+def library(pattern: str, package: str) -> Path:
+    """Return the first file that fits below /usr/lib or /usr/include; the test is not run where there is none."""
+    for root in (Path("/usr/lib"), Path("/usr/include")):
+        found = sorted(root.glob(pattern))
+        if found:
+            return found[0]
+    return _not_run(f"NOT RUN: install {package}")
+
+
+def pkcs11_module() -> Path:
+    """Return OpenSC's PKCS#11 module."""
+    return library("*/opensc-pkcs11.so", "opensc-pkcs11")
 
 
 def enter_network(pid: int) -> None:
@@ -188,12 +227,8 @@ def reader(directory: Path) -> Iterator[Reader]:
             _wait_for(found.root / "run/pcscd/pcscd.comm", process, directory / "pcscd.log")
             yield found
         finally:
-            process.send_signal(signal.SIGTERM)
-            try:
-                process.wait(_STOP_SECONDS)
-            except subprocess.TimeoutExpired:
-                process.kill()
-                process.wait()
+            process.kill()  # what it would tidy up is in its own namespaces, and gone with it
+            process.wait()
 
 
 def _wait_for(path: Path, process: subprocess.Popen[bytes], log: Path) -> None:
@@ -212,7 +247,11 @@ def _require_namespaces() -> None:
     )
     if allowed:
         return
-    reason = "NOT RUN: a virtual card reader needs network and mount namespaces; run as root"
+    _not_run("NOT RUN: a virtual card reader needs network and mount namespaces; run as root")
+
+
+def _not_run(reason: str) -> NoReturn:
+    """Skip with a reason; where CI runs, what is missing is a failure."""
     if os.environ.get("CI"):
         pytest.fail(reason, pytrace=False)
     pytest.skip(reason)

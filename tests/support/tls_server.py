@@ -1,6 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0
 """A small TLS server that asks for a client certificate and says whose it got: Python's ssl, that is OpenSSL."""
 
+import contextlib
 import http.server
 import ssl
 import threading
@@ -9,10 +10,13 @@ from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
 from socket import socket
+from typing import Final
 
 from cryptography import x509
 from cryptography.hazmat.primitives.asymmetric import ec
 from cryptography.hazmat.primitives.serialization import Encoding, NoEncryption, PrivateFormat
+
+_GOODBYE_SECONDS: Final = 2.0
 
 
 @dataclass(slots=True)
@@ -63,6 +67,10 @@ def tls_server(listener: socket, context: ssl.SSLContext, *, body: bytes = b"") 
 
         def finish(self) -> None:
             super().finish()
+            # Closing with the peer's last bytes unread would tear away the answer as well.
+            self.request.settimeout(_GOODBYE_SECONDS)
+            with contextlib.suppress(OSError, ValueError):
+                self.request.unwrap()
             self.request.close()
 
         def do_GET(self) -> None:

@@ -19,6 +19,8 @@ PORT: Final = 35_963
 
 _POLL_SECONDS: Final = 0.2
 _RETRY_SECONDS: Final = 0.3
+_REINSERT_SECONDS: Final = 1.0
+"""pcscd looks for the card every 0.4 seconds; one that is back before it was missed is never seen again."""
 _CONNECT_SECONDS: Final = 3.0
 _SEND_SECONDS: Final = 10.0
 _LENGTH_BYTES: Final = 2
@@ -60,8 +62,7 @@ def insert(
                 _serve(applet, connection, stop)
             applet.power_off()
             changed(inserted=False)
-        if not stop.is_set():
-            stop.wait(_RETRY_SECONDS)
+        stop.wait(_REINSERT_SECONDS)
 
 
 def _serve(applet: PIVApplet, connection: socket.socket, stop: threading.Event) -> None:
