@@ -3,14 +3,17 @@
 
 import base64
 from collections.abc import Collection
+from hashlib import sha256
 from typing import Final
 
 from cryptography import x509
 
+from etymon.audit import trail
+from etymon.audit.model import AuditEvent, Outcome
 from etymon.directory import bindings, trust
 from etymon.idp.dependencies import Dependencies
 from etymon.idp.model import ACR_CARD, ACR_DERIVED, ProvenCertificate, Purpose
-from etymon.kernel.errors import NotPermitted
+from etymon.kernel.errors import DecodeError, NotPermitted
 from etymon.pki.certificate import load, to_der
 from etymon.pki.errors import NotTrusted
 from etymon.pki.path_validation import ValidatedPath, validate
@@ -32,8 +35,20 @@ NO_PATH: Final = frozenset({"untrusted_root", "path_invalid"})
 def judge(deps: Dependencies, der: bytes, purpose_text: str) -> ProvenCertificate:
     """Return what the certificate proves for a purpose. Network may be used: call it outside a transaction.
 
-    Raises NotTrusted with its code, or NotPermitted `certificate_not_bound`.
+    Raises NotTrusted with its code, NotPermitted `certificate_not_bound`, or DecodeError; each is on record then.
     """
+    try:
+        return _judge(deps, der, purpose_text)
+    except (NotPermitted, DecodeError) as refusal:
+        subject = f"certificate:{sha256(der).hexdigest()}"
+        facts = {"purpose": purpose_text, "code": refusal.code}
+        event = AuditEvent("idp:certificate:refused", "anonymous", subject, Outcome.FAILURE, facts)
+        with deps.database.transaction() as tx:
+            trail.record(tx, deps.clock, deps.entropy, event)
+        raise
+
+
+def _judge(deps: Dependencies, der: bytes, purpose_text: str) -> ProvenCertificate:
     purpose = Purpose(purpose_text.partition(":")[0])
     with deps.database.snapshot() as tx:
         entries = trust.entries(tx)

@@ -75,6 +75,7 @@ def test_a_certificate_that_is_not_good_is_refused_with_its_reason(site: IdPSite
     assert (page.status, page.code) == (status, code), page.words
     assert page.headers["connection"] == "close"
     assert account(site, browser).code == "sign_in"
+    assert ("idp:certificate:refused" in site.directory.events()) is (wrong != "none")
 
 
 @pytest.mark.parametrize("purpose", ["account", "binding", "device"])
@@ -100,6 +101,24 @@ def test_the_account_that_ended_does_not_sign_in(site: IdPSite) -> None:
     _, page = sign_in(site, alice.certified)
 
     assert page.code == "certificate_not_bound"
+
+
+def test_what_was_done_is_on_record(site: IdPSite) -> None:
+    alice = site.cardholder()
+    browser, page = sign_in(site, alice.certified)
+    browser.submit(page.form(action="/idp/sign-out"))
+    started = site.start_device()
+    site.decide(alice, started)
+    site.poll(started)
+
+    events = [name for name in site.directory.events() if name.startswith("idp:")]
+    assert set(events) == {
+        "idp:client:registered",
+        "idp:session:started",
+        "idp:session:ended",
+        "idp:device_authorization:approved",
+        "idp:grant:started",
+    }
 
 
 def test_signing_in_makes_a_new_cookie(site: IdPSite) -> None:
