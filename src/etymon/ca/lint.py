@@ -5,9 +5,10 @@ from collections.abc import Callable, Collection, Iterator
 from dataclasses import dataclass
 
 from cryptography import x509
+from cryptography.exceptions import UnsupportedAlgorithm
 
 from etymon.ca.profiles import CertificateProfile
-from etymon.kernel.errors import Unavailable
+from etymon.kernel.errors import Malformed, Unavailable
 
 
 @dataclass(frozen=True, slots=True)
@@ -61,7 +62,7 @@ def findings(linted: Linted, lints: Collection[Lint], exceptions: Collection[str
             continue
         try:
             found += [Finding(rule.code, rule.source, detail) for detail in rule.check(linted)]
-        except (ValueError, x509.ExtensionNotFound, x509.DuplicateExtension) as exc:
+        except (ValueError, Malformed, UnsupportedAlgorithm, x509.ExtensionNotFound, x509.DuplicateExtension) as exc:
             found.append(Finding(rule.code, rule.source, f"cannot be read: {exc}"))
     return tuple(found)
 

@@ -49,8 +49,8 @@ def renew(deps: Dependencies, keys: KeyStore, ca: str, *, actor: str) -> bool:
         newest = store.newest_responder(tx, ca, deps.clock.now())
     if newest is not None and newest.not_after - deps.clock.now() > RENEWED_BEFORE_END:
         return False
-    name = f"ocsp-{ca}-{deps.entropy.octets(6).hex()}"
-    signer = keys.generate(name, key_type(public_key(authority.certificate)))
+    name = f"ocsp-{ca}-{deps.clock.now():%Y%m%d%H%M}"  # an interrupted try that begins again at once goes on with it
+    signer = keys.find(name) or keys.generate(name, key_type(public_key(authority.certificate)))
     request = IssuanceRequest(
         ca=ca,
         profile="ocsp-responder",

@@ -12,6 +12,7 @@ from typing import Final, TypeVar
 from uuid import UUID
 
 from cryptography import x509
+from cryptography.exceptions import UnsupportedAlgorithm
 from cryptography.hazmat.primitives import serialization
 from cryptography.x509.oid import NameOID
 
@@ -35,6 +36,16 @@ _EDIPI: Final = re.compile(r"\.(\d{10})$")
 _PEM: Final = re.compile(rb"-----BEGIN CERTIFICATE-----\s+([A-Za-z0-9+/=\s]+?)-----END CERTIFICATE-----")
 _ECDSA_WITH_NULL: Final = re.compile(rb"\x30\x0c\x06\x08\x2a\x86\x48\xce\x3d\x04\x03([\x02-\x04])\x05\x00")
 
+UNREADABLE: Final = (
+    ValueError,
+    TypeError,
+    UnsupportedAlgorithm,
+    x509.DuplicateExtension,
+    x509.InvalidVersion,
+    x509.UnsupportedGeneralNameType,
+)
+"""What the certificate library raises for data it cannot read, often only when a field is looked at."""
+
 ExtensionValue = TypeVar("ExtensionValue", bound=x509.ExtensionType)
 
 
@@ -44,7 +55,7 @@ def extension(certificate: x509.Certificate, kind: type[ExtensionValue]) -> x509
         return certificate.extensions.get_extension_for_class(kind)
     except x509.ExtensionNotFound:
         return None
-    except (ValueError, x509.DuplicateExtension, x509.UnsupportedGeneralNameType) as exc:
+    except UNREADABLE as exc:
         raise Malformed("certificate_malformed", "The certificate's extensions cannot be read.") from exc
 
 
@@ -144,7 +155,7 @@ def public_key(certificate: x509.Certificate) -> PublicKey:
     """Return the certified key; `Malformed` `weak_key` for kinds that are not used here."""
     try:
         key = certificate.public_key()
-    except ValueError as exc:
+    except UNREADABLE as exc:
         raise Malformed("weak_key", "The certificate's key cannot be read.") from exc
     key_type(key)
     return key  # type: ignore[return-value]  # key_type let only the two kinds of PublicKey through
@@ -207,7 +218,7 @@ def _load_der(encoded: bytes) -> x509.Certificate:
     try:
         certificate = x509.load_der_x509_certificate(encoded)
         certificate.subject, certificate.issuer, certificate.version  # noqa: B018 - parsed late; a refusal belongs here
-    except ValueError as exc:
+    except UNREADABLE as exc:
         raise Malformed("certificate_malformed", "The certificate cannot be read.") from exc
     return certificate
 
@@ -218,9 +229,12 @@ def _without_null_parameters(encoded: bytes) -> bytes:
         tbs, algorithm, signature = der.elements(der.only(encoded, der.SEQUENCE).content)
     except (DecodeError, ValueError):
         return encoded
-    bare = rb"\x30\x0a\x06\x08\x2a\x86\x48\xce\x3d\x04\x03\1"
-    content = _ECDSA_WITH_NULL.sub(bare, tbs.content, count=1)
-    return der.sequence(der.encode(tbs.tag, content), _ECDSA_WITH_NULL.sub(bare, algorithm.encoded), signature.encoded)
+    content = _ECDSA_WITH_NULL.sub(_bare, tbs.content, count=1)
+    return der.sequence(der.encode(tbs.tag, content), _ECDSA_WITH_NULL.sub(_bare, algorithm.encoded), signature.encoded)
+
+
+def _bare(found: re.Match[bytes]) -> bytes:
+    return b"\x30\x0a\x06\x08\x2a\x86\x48\xce\x3d\x04\x03" + found[1]
 
 
 def _other_name(certificate: x509.Certificate, kind: x509.ObjectIdentifier) -> bytes | None:

@@ -5,12 +5,12 @@ from dataclasses import dataclass
 from typing import Final, TypeAlias
 
 from cryptography import x509
-from cryptography.exceptions import InvalidSignature, UnsupportedAlgorithm
+from cryptography.exceptions import InvalidSignature
 
 from etymon.kernel.errors import Malformed
 from etymon.pki import key_policy
 from etymon.pki.algorithms import PublicKey
-from etymon.pki.certificate import spki_sha256
+from etymon.pki.certificate import UNREADABLE, spki_sha256
 
 LIMIT_BYTES: Final = 32 * 1024
 """Longest request that is read; one with an attestation chain of six certificates stays below it."""
@@ -69,12 +69,12 @@ def verify_proof_of_possession(data: bytes) -> ProvenCSR:
         request = x509.load_der_x509_csr(data)
         requested_key = request.public_key()
         request.subject, request.attributes  # noqa: B018 - parsed late; a refusal belongs here
-    except (ValueError, UnsupportedAlgorithm) as exc:
+    except UNREADABLE as exc:
         raise Malformed("csr_malformed", "The certification request cannot be read. Send DER PKCS #10.") from exc
     public_key = key_policy.check(requested_key)
     try:
         genuine = request.is_signature_valid
-    except (InvalidSignature, ValueError, UnsupportedAlgorithm):
+    except (*UNREADABLE, InvalidSignature):
         genuine = False
     if not genuine:
         raise Malformed(

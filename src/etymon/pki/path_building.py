@@ -38,6 +38,9 @@ LONGEST_PATH: Final = 8
 
 MOST_READ_ENTRIES: Final = 32
 
+LIBRARY_FAILURES: Final = (ValueError, TypeError, LookupError, AttributeError, ArithmeticError, NotImplementedError)
+"""What the library raises for certificates it cannot read: its parser promises no error of its own."""
+
 _SIGNATURES: Final = frozenset({"rsassa_pkcs1v15", "rsassa_pss", "ecdsa"})
 _HASHES: Final = frozenset({"sha256", "sha384", "sha512"})
 
@@ -52,7 +55,7 @@ def paths(context: ValidationContext, leaf: bytes) -> Iterable[ValidationPath]:
             path: ValidationPath = drive(candidates.__anext__())
         except (StopAsyncIteration, PathBuildingError):
             return
-        except (ValueError, TypeError, KeyError) as exc:
+        except LIBRARY_FAILURES as exc:
             raise NotTrusted("path_invalid", "A certificate of the path cannot be read.") from exc
         if 1 <= path.pkix_len < LONGEST_PATH:
             yield path

@@ -27,7 +27,7 @@ from etymon.kernel.errors import Malformed
 from etymon.pki import leaf_checks
 from etymon.pki.certificate import to_der
 from etymon.pki.errors import NotTrusted
-from etymon.pki.path_building import drive, paths, validation_context
+from etymon.pki.path_building import LIBRARY_FAILURES, drive, paths, validation_context
 from etymon.pki.status import StatusEvidence, StatusSource
 from etymon.pki.trust_entry import TrustEntry
 
@@ -100,7 +100,7 @@ def _walk(
             drive(async_validate_path(context, path, _parameters(entry)))
         except ValidationError as exc:
             refusal = refusal or _refusal(exc, entry, context, path)
-        except (ValueError, TypeError, KeyError) as exc:  # a field of a certificate that the library cannot read
+        except LIBRARY_FAILURES as exc:
             refusal = refusal or NotTrusted(
                 "path_invalid", "A certificate of the path cannot be read.", entry=entry.name
             )
@@ -150,7 +150,7 @@ def _refusal(exc: ValidationError, entry: TrustEntry, context: ValidationContext
         )
     try:
         drive(async_validate_path(context, path, PKIXValidationParams()))
-    except (ValidationError, ValueError, TypeError, KeyError):
+    except (ValidationError, *LIBRARY_FAILURES):
         return NotTrusted(
             "path_invalid",
             "This certificate does not follow from its issuers. Choose another one, or tell the help desk.",

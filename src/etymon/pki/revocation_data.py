@@ -10,7 +10,7 @@ from datetime import datetime, timedelta
 from typing import Final
 
 from cryptography import x509
-from cryptography.exceptions import InvalidSignature, UnsupportedAlgorithm
+from cryptography.exceptions import InvalidSignature
 from cryptography.hazmat.primitives import hashes, serialization
 from cryptography.hazmat.primitives.asymmetric import ec, padding, rsa
 from cryptography.x509 import ocsp
@@ -18,7 +18,7 @@ from cryptography.x509.oid import ExtendedKeyUsageOID, ExtensionOID
 
 from etymon.kernel.errors import Malformed
 from etymon.pki import key_policy
-from etymon.pki.certificate import spki_sha256
+from etymon.pki.certificate import UNREADABLE, spki_sha256
 from etymon.pki.errors import NotTrusted
 
 CLOCK_TOLERANCE: Final = timedelta(minutes=5)
@@ -74,7 +74,7 @@ def judge_ocsp(
             return None
         if not _is_signed_for(response, issuer, at):
             return None
-    except (ValueError, TypeError, UnsupportedAlgorithm, x509.DuplicateExtension):
+    except (*UNREADABLE, Malformed):
         return None
     if single.certificate_status is ocsp.OCSPCertStatus.REVOKED:
         raise NotTrusted("revoked_by_ocsp", "This certificate was revoked. Ask for a new one where you got it.")
@@ -97,7 +97,7 @@ def verify_crl(data: bytes, issuer: x509.Certificate, *, at: datetime) -> Verifi
             and revocation_list.is_signature_valid(key_policy.check_issuer(issuer.public_key()))
             and _extensions_are_known(revocation_list, data)
         )
-    except (ValueError, TypeError, UnsupportedAlgorithm, Malformed, x509.DuplicateExtension):
+    except (*UNREADABLE, Malformed):
         return None
     if not genuine or next_update is None or not this_update - CLOCK_TOLERANCE <= at < next_update:
         return None
@@ -175,7 +175,7 @@ def _is_delegate(candidate: x509.Certificate, issuer: x509.Certificate, at: date
             return False
         purposes = candidate.extensions.get_extension_for_class(x509.ExtendedKeyUsage).value
         candidate.extensions.get_extension_for_class(x509.OCSPNoCheck)
-    except (ValueError, TypeError, InvalidSignature, x509.ExtensionNotFound):
+    except (*UNREADABLE, InvalidSignature, x509.ExtensionNotFound):
         return False
     return ExtendedKeyUsageOID.OCSP_SIGNING in purposes
 

@@ -44,7 +44,8 @@ def explicit(number: int, *elements: bytes) -> bytes:
 
 def integer(value: int) -> bytes:
     """Return an INTEGER in its shortest two's complement form."""
-    return encode(INTEGER, value.to_bytes(value.bit_length() // 8 + 1, "big", signed=True))
+    bits = value.bit_length() if value >= 0 else (value + 1).bit_length()
+    return encode(INTEGER, value.to_bytes(bits // 8 + 1, "big", signed=True))
 
 
 def enumerated(value: int) -> bytes:

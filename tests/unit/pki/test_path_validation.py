@@ -1,6 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0
 """Path validation: one path is accepted, and each thing that can be wrong with it is refused by name."""
 
+import contextlib
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from itertools import pairwise
@@ -9,8 +10,13 @@ import pytest
 from cryptography import x509
 from cryptography.hazmat.primitives import hashes
 from cryptography.hazmat.primitives.asymmetric import ec, rsa
+from cryptography.hazmat.primitives.serialization import Encoding
 from cryptography.x509.oid import ExtendedKeyUsageOID, NameOID
+from hypothesis import given
+from hypothesis import strategies as st
 
+from etymon.kernel.errors import Malformed
+from etymon.pki.certificate import load
 from etymon.pki.errors import NotTrusted
 from etymon.pki.path_validation import ValidatedPath, validate
 from etymon.pki.status import StatusEvidence
@@ -21,6 +27,7 @@ from support.declared_pki import CARD_POLICY, CARD_UUID, AllGood, Certified
 
 NOW = datetime(2026, 3, 1, 12, tzinfo=UTC)
 OTHER_POLICY = "2.999.7.6"
+_GOOD_ROOT = declared_pki.root(NOW)
 WEAK_RSA_KEY = rsa.generate_private_key(65537, 1024)  # noqa: S505 - weak on purpose
 
 
@@ -305,3 +312,18 @@ def test_validation_asks_nobody_when_the_path_itself_is_bad(issuer: Certified, c
     with pytest.raises(NotTrusted):
         validate(issuer.issue(NOW, policies=()).certificate, cards, at=NOW, status=source)
     assert source.asked == []
+
+
+_GOOD_LEAF = _GOOD_ROOT.issue(NOW, upn="alice@agency.example").certificate.public_bytes(Encoding.DER)
+
+
+@pytest.mark.filterwarnings("ignore:Attribute's length")  # a name that became a country, two letters long
+@pytest.mark.filterwarnings("ignore:The parsed certificate")  # a serial number that became zero or negative
+@pytest.mark.filterwarnings("ignore:Parsed a serial number")
+@given(st.integers(0, len(_GOOD_LEAF) - 1), st.integers(1, 255))
+def test_a_changed_certificate_is_refused_or_nothing_was_changed(position: int, change: int) -> None:
+    data = bytearray(_GOOD_LEAF)
+    data[position] ^= change
+    with contextlib.suppress(Malformed, NotTrusted):
+        path = validate(load(bytes(data)), declared_pki.entry(_GOOD_ROOT), at=NOW, status=AllGood())
+        assert path.leaf.tbs_certificate_bytes in _GOOD_LEAF
