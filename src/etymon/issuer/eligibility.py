@@ -51,11 +51,14 @@ def require_bound(tx: Transaction, proof: CardProof) -> None:
 
 
 def devices_in_use(tx: Transaction, clock: Clock, person_id: UUID, *, but: UUID | None = None) -> int:
-    """Return on how many devices a person has credentials or is about to; all their derivations stay locked."""
+    """Return on how many devices a person has credentials or is about to.
+
+    Whoever acts on the number has locked the person's derivations before.
+    """
     now = clock.now()
     carrying = {credential.derivation for credential in credentials.live_of_person(tx, person_id, now)}
-    for derivation in derivations.lock_all_of(tx, person_id):
-        if derivation.state in COUNTED - {DerivationState.COMPLETED} and derivation.expires_at > now:
+    for derivation in derivations.of_person(tx, person_id, COUNTED - {DerivationState.COMPLETED}):
+        if derivation.expires_at > now:
             carrying.add(derivation.id)
     return len(carrying - {but})
 

@@ -70,6 +70,7 @@ def begin(deps: Dependencies, session: CardSession, *, duties_version: str, sour
         raise errors.card_proof_old()
     secret = Secret(deps.entropy.octets(link_qr.SECRET_BYTES))
     with deps.database.transaction() as tx:
+        derivations.lock_all_of(tx, session.person)
         in_use = eligibility.devices_in_use(tx, deps.clock, session.person)
         applicant = eligibility.applicant(tx, session.person)
         proof = card_sessions.find_proof(tx, session.proof)

@@ -96,6 +96,7 @@ def confirm(deps: Dependencies, session: CardSession, link: UUID, key_thumbprint
     """
     now = deps.clock.now()
     with deps.database.transaction() as tx:
+        derivations.lock_all_of(tx, session.person)  # two confirmations of one person count one after the other
         in_use = eligibility.devices_in_use(tx, deps.clock, session.person, but=link)
         derivation = _own(tx, session, link)
         if derivation.session != session.id:

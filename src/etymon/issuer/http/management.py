@@ -109,10 +109,16 @@ def site_routes(deps: Dependencies) -> list[BaseRoute]:
         )
 
     return [
-        endpoint(TOKEN_PATH, token, methods=["POST"], errors=OAuthErrors()),
+        endpoint(TOKEN_PATH, token, methods=["POST"], errors=OAuthErrors(), proxies=deps.proxies),
         endpoint(f"{PATH}/issuer", describe, methods=["GET"], errors=Problems()),
         endpoint(f"{PATH}/credentials", credentials, methods=["GET"], errors=Problems()),
-        endpoint(f"{PATH}/invalidations/{{invalidation}}", invalidate, methods=["PUT"], errors=Problems()),
+        endpoint(
+            f"{PATH}/invalidations/{{invalidation}}",
+            invalidate,
+            methods=["PUT"],
+            errors=Problems(),
+            proxies=deps.proxies,
+        ),
     ]
 
 

@@ -73,7 +73,10 @@ class SelfService:
             ("/issuer/derivations/{derivation}/end", self.end, "POST"),
         ]
         return [
-            *(endpoint(path, handler, methods=[method], errors=errors) for path, handler, method in pages),
+            *(
+                endpoint(path, handler, methods=[method], errors=errors, proxies=self.deps.proxies)
+                for path, handler, method in pages
+            ),
             endpoint("/issuer/derivations/{derivation}/state", self.state, methods=["GET"], errors=Problems()),
         ]
 
@@ -245,7 +248,7 @@ class SelfService:
 
     def _refusal(self, session: CardSession) -> EtymonError | None:
         try:
-            with self.deps.database.transaction() as tx:
+            with self.deps.database.snapshot() as tx:
                 rule = eligibility.applicant(tx, session.person).rule
                 if eligibility.devices_in_use(tx, self.deps.clock, session.person) >= rule.most_derivations:
                     return too_many_derivations(rule.most_derivations)

@@ -37,8 +37,8 @@ def site_routes(deps: Dependencies, pages: Pages) -> list[BaseRoute]:
 
     errors = PageErrors(pages, "/issuer/")
     return [
-        endpoint("/issuer/undo/{undo}", ask, methods=["GET"], errors=errors),
-        endpoint("/issuer/undo/{undo}", end, methods=["POST"], errors=errors),
+        endpoint("/issuer/undo/{undo}", ask, methods=["GET"], errors=errors, proxies=deps.proxies),
+        endpoint("/issuer/undo/{undo}", end, methods=["POST"], errors=errors, proxies=deps.proxies),
     ]
 
 
