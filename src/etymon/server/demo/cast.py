@@ -7,16 +7,20 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Final
 
+from cryptography.hazmat.primitives.serialization import Encoding
+
 from etymon.card import storage
 from etymon.card.applet import PIVApplet
 from etymon.card.client import PIVClient
+from etymon.card.personalization import Cardholder
 from etymon.card.server_trust import ServerTrust
 from etymon.card.tls import CardTLSTransport, card_identity
 from etymon.card.transport import LocalTransport
-from etymon.server.demo import processes
+from etymon.server.card_issuer import CardIssuer
 from etymon.server.demo.browser import Browser, Page
 from etymon.server.demo.story import Untruth
 from etymon.server.demo.world import DOMAIN, World
+from etymon.wire.piv import Algorithm
 
 
 @dataclass(frozen=True, slots=True)
@@ -25,7 +29,7 @@ class Person:
 
     key: str
     display_name: str
-    algorithm: str = "p256"
+    algorithm: Algorithm = Algorithm.P256
 
     @property
     def address(self) -> str:
@@ -42,7 +46,7 @@ class Person:
 ADMINISTRATOR: Final = Person("ada", "Ada Adler")
 OFFICER: Final = Person("otto", "Otto Olsen")
 ALICE: Final = Person("alice", "Alice Adams")
-BOB: Final = Person("bob", "Bob Brown", "rsa2048")
+BOB: Final = Person("bob", "Bob Brown", Algorithm.RSA_2048)
 EVERYBODY: Final = (ADMINISTRATOR, OFFICER, ALICE, BOB)
 
 
@@ -51,18 +55,24 @@ def card_file(world: World, person: Person) -> Path:
     return world.folder("cards") / f"{person.key}.card"
 
 
-def make_card(world: World, person: Person) -> None:
-    """Have the card issuer make somebody's card."""
-    processes.run(
-        "card",
-        "new",
-        card_file(world, person),
-        *("--issuer", world.card_issuer, "--issuer-passphrase-file", world.secret_file("card-issuer")),
-        *("--name", person.common_name, "--upn", person.address, "--mail", person.address),
-        *("--passphrase-file", world.secret_file(f"{person.key}-card")),
-        *("--pin-file", world.secret_file(f"{person.key}-pin"), "--puk-file", world.secret_file(f"{person.key}-puk")),
-        *("--algorithm", person.algorithm),
-    )
+def make_cards(world: World) -> None:
+    """Have the card issuer make everybody's card, as `etymon card new` does."""
+    issuer = CardIssuer.open(world.card_issuer, world.secret("card-issuer"), clock=world.clock, entropy=world.entropy)
+    for person in EVERYBODY:
+        made = issuer.make_card(
+            card_file(world, person),
+            Cardholder(person.common_name, person.address, person.address),
+            passphrase=world.secret(f"{person.key}-card"),
+            pin=world.secret(f"{person.key}-pin"),
+            puk=world.secret(f"{person.key}-puk"),
+            authentication=person.algorithm,
+        )
+        certificate_file(world, person).write_bytes(made.authentication.public_bytes(Encoding.PEM))
+
+
+def certificate_file(world: World, person: Person) -> Path:
+    """Return the PEM file of somebody's authentication certificate."""
+    return card_file(world, person).with_suffix(".pem")
 
 
 @contextlib.contextmanager

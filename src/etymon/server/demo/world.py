@@ -116,7 +116,10 @@ class World:
         return httpx.Client(verify=context, trust_env=False, timeout=30)
 
     def server_certificate(self, name: str) -> PEMFiles:
-        """Have the organisation's TLS CA certify a server of its own, such as its RADIUS server."""
+        """Have the organisation's TLS CA certify a server of its own, such as its RADIUS server, once."""
+        files = PEMFiles(self.folder("servers") / f"{name}.pem", self.folder("servers") / f"{name}.key")
+        if files.key.exists():
+            return files
         key = keys.generate(KeyType.P256)
         request = IssuanceRequest(
             ca="tls",
@@ -130,7 +133,6 @@ class World:
         with self.deployment.database.transaction() as tx:
             planned = issuance.plan(tx, self.deployment.ca, request)
         made = issuance.complete(self.deployment.ca, planned.id)
-        files = PEMFiles(self.folder("servers") / f"{name}.pem", self.folder("servers") / f"{name}.key")
         chain = (made.certificate, *made.chain)
         files.certificate.write_bytes(b"".join(item.public_bytes(Encoding.PEM) for item in chain))
         plain = key.private_bytes(Encoding.PEM, PrivateFormat.PKCS8, NoEncryption())
@@ -145,7 +147,8 @@ class World:
 
     def crls(self, *names: str, status: str = "") -> bytes:
         """Fetch the CRLs of authorities and return them as PEM, as a relying party's operator would."""
-        found = [self.web.get(f"{status or self.status}/crl/{name}.crl").raise_for_status().content for name in names]
+        base = status or self.status
+        found = [httpx.get(f"{base}/crl/{name}.crl", trust_env=False).raise_for_status().content for name in names]
         return b"".join(x509.load_der_x509_crl(der).public_bytes(Encoding.PEM) for der in found)
 
     def _fresh(self, name: str) -> str:
