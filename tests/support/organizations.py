@@ -143,7 +143,7 @@ def _issuance_rules() -> st.SearchStrategy[list[dict[str, Any]]]:
     further = _some(("signature", "encryption"))
     rule = st.fixed_dictionaries(
         {
-            "name": st.sampled_from(("employees", "Alle / tous")),
+            "name": st.sampled_from(("employees", "Alle & tous")),
             "groups": _some(GROUPS, least=1),
             "purposes": further.map(lambda some: ["authentication", *some]),
             "lifetimeDays": st.integers(1, 1095),

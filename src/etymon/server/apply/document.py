@@ -159,7 +159,7 @@ ConfigurationDocument: TypeAlias = Annotated[
 class IssuanceRuleDocument(Part):
     """Who may have which credentials, for how long and on how many devices; written by an Officer."""
 
-    name: Name
+    name: Annotated[str, Field(pattern=r"^[^/]+$", max_length=100)]
     groups: Annotated[tuple[Name, ...], Field(min_length=1)]
     purposes: Annotated[tuple[Literal["authentication", "signature", "encryption"], ...], Field(min_length=1)]
     lifetime_days: Annotated[int, Field(ge=1, le=1095)]
