@@ -181,6 +181,10 @@ def test_another_device_with_the_authorization_gets_nothing(site: IssuerSite, li
         link.enroll(on=site.phone())
     with pytest.raises(NotPermitted, match="other_device"):
         link.enroll(on=Phone(None))
+    refused = site.events("issuer:credential:refused")
+    assert [(event.subject, event.facts["code"]) for event in refused] == [
+        (str(link.begun.derivation.id), "other_device")
+    ] * 2
 
 
 def test_a_device_identity_that_was_revoked_since_gets_nothing(site: IssuerSite, link: Link) -> None:

@@ -100,6 +100,7 @@ def test_another_phone_is_refused_after_the_first(site: IssuerSite) -> None:
         site.redeem(Phone(first.device, first.device_key), begun)
     with pytest.raises(Conflict, match="link_already_redeemed"):  # the same key on another device
         site.redeem(site.phone(key=first.key), begun)
+    assert [event.facts["code"] for event in site.events("issuer:link:refused")] == ["link_already_redeemed"] * 3
 
 
 def test_of_many_phones_at_once_exactly_one_redeems(site: IssuerSite) -> None:

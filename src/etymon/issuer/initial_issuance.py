@@ -11,6 +11,7 @@ from uuid import UUID
 from cryptography import x509
 from cryptography.hazmat.primitives.asymmetric import rsa
 
+from etymon.audit.model import Outcome
 from etymon.escrow import delivery, deposit
 from etymon.escrow.model import GeneratedKey
 from etymon.issuer import completion, device_identity, duties, eligibility, errors, link_key, linking, planning
@@ -31,7 +32,7 @@ from etymon.issuer.model import (
 from etymon.issuer.planning import EnrollmentRequest
 from etymon.issuer.store import card_sessions, derivations
 from etymon.kernel.entropy import random_id
-from etymon.kernel.errors import Malformed
+from etymon.kernel.errors import Malformed, NotPermitted
 from etymon.kernel.secret import Secret
 from etymon.pki import csr
 from etymon.pki.certificate import spki
@@ -118,6 +119,14 @@ def redeem(deps: Dependencies, request: EnrollmentRequest, device: DeviceIdentit
     `key_type_not_allowed`, `authorization_used` for another body, `credential_ended`, and `Unavailable` when
     issuing is stopped.
     """
+    try:
+        return _redeem(deps, request, device, source=source)
+    except NotPermitted as refusal:  # somebody has a live authorization and may not use it so
+        _record_refusal(deps, request, refusal, source)
+        raise
+
+
+def _redeem(deps: Dependencies, request: EnrollmentRequest, device: DeviceIdentity | None, *, source: str) -> Enrolled:
     derivation = _authorized(deps, request, device)
     proven = csr.verify_proof_of_possession(est.decode_body(request.body))
     if request.purpose is Purpose.ENCRYPTION:
@@ -168,6 +177,22 @@ def _plan(
     with deps.database.transaction() as tx:
         locked = _live(derivations.lock(tx, derivation.id), deps.clock.now())
         return planning.use_authorization(tx, deps, locked, request, key, source=source)
+
+
+def _record_refusal(deps: Dependencies, request: EnrollmentRequest, refusal: NotPermitted, source: str) -> None:
+    with deps.database.transaction() as tx:
+        derivation = derivations.by_authorization(tx, linking.authorization_digest(deps, request.authorization))
+        record(
+            tx,
+            deps,
+            "credential:refused",
+            actor="device",
+            subject=derivation.id if derivation else "derivation",
+            source=source,
+            outcome=Outcome.FAILURE,
+            purpose=request.purpose.value,
+            code=refusal.code,
+        )
 
 
 def _supersede(tx: Transaction, deps: Dependencies, person: UUID) -> None:

@@ -51,7 +51,7 @@ def undo(deps: Dependencies, undo_id: UUID, *, source: str) -> None:
         derivation = derivations.lock(tx, found.id) if found else None
         if derivation is None:
             raise derivation_unknown()
-        end_derivation(tx, deps, derivation, EndReason.KEY_COMPROMISE, actor=f"undo:{undo_id}", source=source)
+        end_derivation(tx, deps, derivation, EndReason.KEY_COMPROMISE, actor="notice", source=source)
 
 
 def account_ended(deps: Dependencies, person_id: UUID) -> None:

@@ -174,7 +174,8 @@ def _redeem(
     if derivation.link is not None:
         device_thumbprint = derivation.link.device.thumbprint if derivation.link.device else None
         if device_thumbprint != (device.thumbprint if device else None) or derivation.link.key != request.key:
-            raise errors.link_already_redeemed()
+            _record_refusal(tx, deps, derivation, device, source, code="link_already_redeemed")
+            return errors.link_already_redeemed()
         return _linked(applicant.person, derivation, derivation.link)
     link = RedeemedLink(
         device=device,
@@ -194,6 +195,24 @@ def _wrong_secret(
     tx: Transaction, deps: Dependencies, derivation: Derivation, device: DeviceIdentity | None, source: str
 ) -> EtymonError:
     tries = derivations.count_wrong_secret(tx, derivation.id)
+    _record_refusal(tx, deps, derivation, device, source, code="link_secret_wrong")
+    if tries < WRONG_SECRETS_LIMIT:
+        return errors.link_secret_wrong()
+    ended = derivations.ended_values(EndReason.UNSPECIFIED, deps.clock.now())
+    derivations.move(tx, derivation, DerivationState.DENIED, ended)
+    _record(tx, deps, "link:denied", derivation, actor=_actor(device), source=source)
+    return errors.link_secret_wrong()
+
+
+def _record_refusal(
+    tx: Transaction,
+    deps: Dependencies,
+    derivation: Derivation,
+    device: DeviceIdentity | None,
+    source: str,
+    *,
+    code: str,
+) -> None:
     record(
         tx,
         deps,
@@ -202,14 +221,8 @@ def _wrong_secret(
         subject=derivation.id,
         source=source,
         outcome=Outcome.FAILURE,
-        tries=tries,
+        code=code,
     )
-    if tries < WRONG_SECRETS_LIMIT:
-        return errors.link_secret_wrong()
-    ended = derivations.ended_values(EndReason.UNSPECIFIED, deps.clock.now())
-    derivations.move(tx, derivation, DerivationState.DENIED, ended)
-    _record(tx, deps, "link:denied", derivation, actor=_actor(device), source=source)
-    return errors.link_secret_wrong()
 
 
 def _require_open(derivation: Derivation, now: datetime) -> None:

@@ -1,0 +1,107 @@
+# SPDX-License-Identifier: Apache-2.0
+"""What pages show of a derivation."""
+
+import uuid
+from dataclasses import replace
+from datetime import UTC, datetime, timedelta
+
+import pytest
+
+from etymon.issuer.http.views import derivation_view, qr_image
+from etymon.issuer.model import (
+    Credential,
+    CredentialState,
+    Derivation,
+    DerivationState,
+    DeviceDescription,
+    Purpose,
+    RedeemedLink,
+)
+from etymon.kernel.secret import Secret
+from support.qr_reader import scan
+
+NOW = datetime(2026, 11, 23, tzinfo=UTC)
+ID = uuid.UUID(int=1)
+S = DerivationState
+
+DERIVATION = Derivation(
+    id=ID,
+    state=S.BEGUN,
+    person=ID,
+    rule=ID,
+    proof=ID,
+    session=ID,
+    purposes=tuple(Purpose),
+    duties_version="1",
+    begun_at=NOW,
+    begun_from="",
+    expires_at=NOW + timedelta(minutes=10),
+    undo=ID,
+)
+LINK = RedeemedLink(None, DeviceDescription("Google", "", "SN"), b"key", bytes(32), "012345", NOW, "")
+
+
+def credential(state: CredentialState, *, ends: timedelta = timedelta(days=1)) -> Credential:
+    issued = state is not CredentialState.PLANNED
+    return Credential(
+        id=ID,
+        derivation=ID,
+        purpose=Purpose.AUTHENTICATION,
+        person=ID,
+        device_trust_entry=None,
+        device_thumbprint=None,
+        certificate=ID,
+        escrowed_key=None,
+        state=state,
+        planned_at=NOW,
+        serial_number="a1" if issued else None,
+        not_after=NOW + ends if issued else None,
+    )
+
+
+@pytest.mark.parametrize("state", [S.BEGUN, S.REDEEMED, S.CONFIRMED])
+def test_what_is_late_shows_as_expired_before_a_worker_says_so(state: DerivationState) -> None:
+    waiting = replace(DERIVATION, state=state)
+    assert derivation_view(waiting, [], NOW).state is state
+    assert derivation_view(waiting, [], NOW + timedelta(minutes=10)).state is S.EXPIRED
+
+
+def test_what_was_issued_stays_when_the_authorization_is_over() -> None:
+    issuing = replace(DERIVATION, state=S.ISSUING)
+    assert derivation_view(issuing, [], NOW + timedelta(days=1)).state is S.ISSUING
+
+
+def test_every_purpose_has_a_line() -> None:
+    view = derivation_view(replace(DERIVATION, state=S.ISSUING), [credential(CredentialState.ACTIVE)], NOW)
+    assert [(row.purpose, row.state) for row in view.credentials] == [
+        (Purpose.AUTHENTICATION, "active"),
+        (Purpose.SIGNATURE, "waiting"),
+        (Purpose.ENCRYPTION, "waiting"),
+    ]
+    assert view.progress == "issuing:1"
+
+
+def test_a_phone_that_says_little_is_shown_with_what_it_says() -> None:
+    view = derivation_view(replace(DERIVATION, state=S.REDEEMED, link=LINK), [], NOW)
+    assert (view.device, view.serial_number, view.digits, view.managed) == ("Google", "SN", "012345", False)
+    assert derivation_view(DERIVATION, [], NOW).device == ""
+
+
+@pytest.mark.parametrize(
+    ("found", "live"),
+    [
+        ([credential(CredentialState.ACTIVE)], True),
+        ([credential(CredentialState.ACTIVE, ends=-timedelta(seconds=1))], False),
+        ([credential(CredentialState.ENDED)], False),
+        ([], False),
+    ],
+)
+def test_a_device_is_live_while_a_certificate_is(found: list[Credential], *, live: bool) -> None:
+    assert derivation_view(replace(DERIVATION, state=S.COMPLETED), found, NOW).is_live is live
+
+
+def test_the_code_is_read_back_from_its_picture() -> None:
+    text = "https://issuer.example:8443/issuer/link#v=1&l=x&s=y&p=z"
+    image = qr_image(Secret(text))
+    assert scan(str(image)) == text
+    assert "style=" not in image  # the page's policy would drop it
