@@ -9,7 +9,7 @@ from rich.console import Console
 from rich.markup import escape
 
 from etymon.kernel.errors import EtymonError
-from etymon.server.command_line import card, card_issuer, settings, site
+from etymon.server.command_line import card, card_issuer, phone, settings, site
 from etymon.server.command_line.apply import apply
 from etymon.server.command_line.demo import demo
 
@@ -28,6 +28,7 @@ app.command("worker")(site.work)
 app.command("settings")(settings.show)
 app.add_typer(card.app, name="card")
 app.add_typer(card_issuer.app, name="card-issuer")
+app.add_typer(phone.app, name="phone")
 
 
 def main(arguments: Sequence[str] | None = None) -> None:

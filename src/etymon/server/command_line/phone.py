@@ -1,0 +1,117 @@
+# SPDX-License-Identifier: Apache-2.0
+"""`etymon phone`: the simulated phone, in a terminal."""
+
+import threading
+import time
+from pathlib import Path
+from typing import Annotated
+
+import typer
+from rich.console import Console
+from rich.table import Table
+
+from etymon.kernel.clock import SystemClock
+from etymon.kernel.entropy import SystemEntropy, random_text
+from etymon.kernel.errors import Malformed
+from etymon.kernel.secret import Secret
+from etymon.phone.device import Surroundings
+from etymon.phone.key_store.opening import VaultKind
+from etymon.phone.phone import Phone
+from etymon.phone.screen import ConsoleScreen
+from etymon.phone.state import DeviceState, Hardware
+from etymon.pki.certificate import load_many
+from etymon.server.command_line.signals import on_stop
+
+app = typer.Typer(help="The simulated phone: make one, use it, look at it.", no_args_is_help=True)
+
+Directory = Annotated[Path, typer.Argument(help="Directory of the phone.")]
+SERIAL_ALPHABET = "0123456789ABCDEFGHJKLMNPQRSTUVWXYZ"
+
+
+class _Pause:
+    def wait(self, seconds: float) -> None:
+        time.sleep(seconds)
+
+
+@app.command()
+def new(
+    directory: Directory,
+    vault: Annotated[VaultKind, typer.Option(help="Where keys live; pkcs11 needs SoftHSM 2.")] = VaultKind.SOFTWARE,
+    serial: Annotated[str, typer.Option(help="Serial number; made up otherwise.")] = "",
+    trust: Annotated[Path | None, typer.Option(help="PEM file of CAs the phone trusts from the factory.")] = None,
+) -> None:
+    """Make a factory-new phone."""
+    entropy = SystemEntropy()
+    hardware = Hardware(serial or random_text(entropy, SERIAL_ALPHABET, 10))
+    roots = load_many(trust.read_bytes()) if trust else ()
+    Phone.new(directory, _surroundings(), hardware=hardware, vault=vault, roots=roots).close()
+    Console().print(f"A factory-new {hardware.model}, serial number {hardware.serial_number}, is in {directory}.")
+
+
+@app.command()
+def run(
+    directory: Directory,
+    qr: Annotated[Path | None, typer.Option(help="Picture of the enrollment code, for a factory-new phone.")] = None,
+    server: Annotated[str, typer.Option(help="Enrollment by typed token: the server's address.")] = "",
+    token: Annotated[bool, typer.Option("--token", help="Ask for an enrollment token.")] = False,  # noqa: FBT002 - typer's way to declare a flag
+    link_qr: Annotated[Path | None, typer.Option(help="Picture of the issuer's code for the credential.")] = None,
+    once: Annotated[bool, typer.Option("--once", help="Check in once instead of until Ctrl-C.")] = False,  # noqa: FBT002 - typer's way to declare a flag
+) -> None:
+    """Do what the phone has to do next: enroll, check in, set up its credential; then stay in touch until Ctrl-C."""
+    console = Console(highlight=False)
+    screen = ConsoleScreen(
+        lambda line: console.print(line, markup=False), lambda text: typer.prompt(text, hide_input=True)
+    )
+    with Phone.open(directory, _surroundings()) as phone:
+        if phone.status().device is DeviceState.FACTORY_NEW:
+            _provision(phone, qr, server, ask_token=token)
+        if phone.status().device is DeviceState.PROVISIONING:
+            membership = phone.enroll(screen.show)
+            console.print(f"Enrolled with {membership.organization.display_name}.")
+        phone.check_in(screen.show)
+        if link_qr is not None or phone.status().setting_up:
+            phone.guide(screen)
+            phone.set_up_derived_credential(link_qr.read_bytes() if link_qr else None, screen)
+            phone.check_in(screen.show)
+        if not once:
+            stopping = threading.Event()
+            on_stop(stopping.set)
+            console.print("In touch with its management; Ctrl-C ends it.")
+            phone.keep_checking_in(screen.show, stop=stopping.is_set)
+
+
+@app.command()
+def status(directory: Directory) -> None:
+    """Show what may be shown of the phone."""
+    console = Console(highlight=False)
+    with Phone.open(directory, _surroundings()) as phone:
+        shown = phone.status()
+    managed_by = shown.membership.organization.display_name if shown.membership else "nobody"
+    console.print(
+        f"{shown.hardware.model} {shown.hardware.serial_number}: {shown.device.value}, managed by {managed_by}"
+    )
+    policies = Table("Policy", "Type", "State", "Detail", header_style="bold")
+    for policy, result in shown.policies:
+        policies.add_row(
+            policy.name, policy.type, result.state.value if result else "", result.detail if result else ""
+        )
+    certificates = Table("Certificate", "Thumbprint", "Until", header_style="bold")
+    for certificate in shown.certificates:
+        until = f"{certificate.not_after:%Y-%m-%d}"
+        certificates.add_row(certificate.purpose.value, certificate.thumbprint[:16] + "…", until)
+    for table in (policies, certificates):
+        if table.row_count:
+            console.print(table)
+
+
+def _provision(phone: Phone, qr: Path | None, server: str, *, ask_token: bool) -> None:
+    if qr is not None:
+        phone.provision(qr.read_bytes())
+    elif ask_token and server:
+        phone.provision_by_token(server, Secret(typer.prompt("Enrollment token", hide_input=True)))
+    else:
+        raise Malformed("no_enrollment_code", "Give the enrollment code with --qr, or --server and --token.")
+
+
+def _surroundings() -> Surroundings:
+    return Surroundings(SystemClock(), SystemEntropy(), _Pause())
