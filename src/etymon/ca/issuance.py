@@ -7,6 +7,7 @@ anybody at any time: an authorization leads to one certificate, however often an
 """
 
 import hashlib
+from dataclasses import replace
 from datetime import timedelta
 from typing import Final
 from uuid import UUID
@@ -87,30 +88,27 @@ def plan_content(
     sealer.require_live(tx, deps.clock)
     tbs = lint_clean_tbs(deps, content)
     spki = spki_sha256(content.public_key)
-    certificate_id = random_id(deps.entropy)
-    added = store.insert_planned(
-        tx,
-        {
-            "id": certificate_id,
-            "ca": authority.name,
-            "serial": store.serial_text(content.serial),
-            "profile": content.profile.name,
-            "request_key": request_key,
-            "spki_sha256": spki,
-            "not_before": content.validity.not_before,
-            "not_after": content.validity.not_after,
-            "authorized_by": authorized_by,
-            "planned_at": deps.clock.now(),
-            "tbs": tbs,
-        },
+    record = CertificateRecord(
+        id=random_id(deps.entropy),
+        ca=authority.name,
+        serial=content.serial,
+        profile=content.profile.name,
+        state=CertificateState.PLANNED,
+        request_key=request_key,
+        spki_sha256=spki,
+        not_before=content.validity.not_before,
+        not_after=content.validity.not_after,
+        authorized_by=authorized_by,
+        planned_at=deps.clock.now(),
+        tbs=tbs,
     )
-    if not added:
+    if not store.insert_planned(tx, record):
         known = _same_request(tx, request_key, authority.name, content.profile.name, spki)
         if known is None:
             raise Conflict("key_already_certified", "This key has a certificate already. Make a new key and ask again.")
         return known
-    _record(tx, deps, "planned", _certificate(tx, certificate_id))
-    return PlannedCertificate(certificate_id)
+    _record(tx, deps, "planned", record)
+    return PlannedCertificate(record.id)
 
 
 def find_authority(tx: Transaction, name: str) -> Authority:
@@ -191,20 +189,12 @@ def _certificate(tx: Transaction, certificate_id: UUID) -> CertificateRecord:
 
 def _sign_and_store(deps: Dependencies, record: CertificateRecord, authority: Authority) -> CertificateRecord:
     certificate_der = _signed_as_planned(deps.signer(record.ca), record, authority)
+    issued = replace(record, state=CertificateState.ISSUED, der=certificate_der, tbs=None, issued_at=deps.clock.now())
     with deps.database.transaction() as tx:
-        moved = store.move(
-            tx,
-            record.id,
-            CertificateState.PLANNED,
-            CertificateState.ISSUED,
-            der=certificate_der,
-            thumbprint=hashlib.sha256(certificate_der).digest(),
-            tbs=None,
-            issued_at=deps.clock.now(),
-        )
-        if moved:
-            _record(tx, deps, "issued", record)
-        return _certificate(tx, record.id)
+        if not store.issue(tx, issued, hashlib.sha256(certificate_der).digest()):
+            return _certificate(tx, record.id)  # somebody else was faster; theirs is the certificate
+        _record(tx, deps, "issued", record)
+    return issued
 
 
 def _signed_as_planned(signer: Signer, record: CertificateRecord, authority: Authority) -> bytes:

@@ -141,11 +141,11 @@ class CertificateRecord:
     not_after: datetime
     authorized_by: str
     planned_at: datetime
-    tbs: bytes | None
-    der: bytes | None
-    issued_at: datetime | None
-    revoked_at: datetime | None
-    reason: RevocationReason | None
+    tbs: bytes | None = None
+    der: bytes | None = None
+    issued_at: datetime | None = None
+    revoked_at: datetime | None = None
+    reason: RevocationReason | None = None
 
 
 @dataclass(frozen=True, slots=True)

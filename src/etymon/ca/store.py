@@ -1,7 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0
 """The authorities' queries; every function takes an open transaction and commits nothing."""
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from datetime import datetime
 from typing import Any, Final
 from uuid import UUID
@@ -9,13 +9,66 @@ from uuid import UUID
 import sqlalchemy as sa
 from cryptography import x509
 from sqlalchemy.dialects import postgresql, sqlite
+from sqlalchemy.sql.dml import ReturningInsert
 
 from etymon.ca.model import Authority, CertificateRecord, CertificateState, RevocationReason
-from etymon.ca.tables import authorities, certificates, revocation_lists
+from etymon.ca.tables import PLANNED, RESPONDER, REVOKED, authorities, certificates, revocation_lists
 from etymon.kernel.errors import NotFound
 from etymon.storage.database import Transaction
 
-_CERTIFICATE_COLUMNS: Final = tuple(column for column in certificates.c if column.name != "thumbprint")
+_CERTIFICATES: Final = sa.select(*(column for column in certificates.c if column.name != "thumbprint"))
+_BY_ID: Final = _CERTIFICATES.where(certificates.c.id == sa.bindparam("id"))
+_BY_REQUEST_KEY: Final = _CERTIFICATES.where(certificates.c.request_key == sa.bindparam("request_key"))
+_BY_SERIAL: Final = _CERTIFICATES.where(
+    certificates.c.ca == sa.bindparam("ca"), certificates.c.serial == sa.bindparam("serial")
+)
+_BY_THUMBPRINT: Final = _CERTIFICATES.where(certificates.c.thumbprint == sa.bindparam("thumbprint"))
+_STATE: Final = (
+    sa.select(certificates.c.state)
+    .join(authorities, authorities.c.name == certificates.c.ca)
+    .where(certificates.c.thumbprint == sa.bindparam("thumbprint"), authorities.c.spki_sha256 == sa.bindparam("issuer"))
+)
+_RESPONDER: Final = (
+    _CERTIFICATES.where(
+        RESPONDER,
+        certificates.c.ca == sa.bindparam("ca"),
+        certificates.c.state == CertificateState.ISSUED,
+        certificates.c.not_before <= sa.bindparam("now"),
+        certificates.c.not_after > sa.bindparam("now"),
+    )
+    .order_by(certificates.c.not_after.desc())
+    .limit(1)
+)
+_AUTHORITIES: Final = sa.select(*(column for column in authorities.c if column.name != "spki_sha256"))
+_AUTHORITY: Final = _AUTHORITIES.where(authorities.c.name == sa.bindparam("name"))
+_NAMES: Final = (
+    sa.select(authorities.c.name, authorities.c.parent)
+    .where(authorities.c.name == sa.bindparam("name"))
+    .cte("names", recursive=True)
+)
+_LINEAGE: Final = _AUTHORITIES.where(
+    authorities.c.name.in_(
+        sa.select(
+            _NAMES.union(
+                sa.select(authorities.c.name, authorities.c.parent).where(authorities.c.name == _NAMES.c.parent)
+            ).c.name
+        )
+    )
+)
+_INSERT_PLANNED: Final[Mapping[str, ReturningInsert[Any]]] = {
+    "sqlite": sqlite.insert(certificates).on_conflict_do_nothing().returning(certificates.c.id),
+    "postgresql": postgresql.insert(certificates).on_conflict_do_nothing().returning(certificates.c.id),
+}
+_INSERT_LIST: Final[Mapping[str, ReturningInsert[Any]]] = {
+    "sqlite": sqlite.insert(revocation_lists).on_conflict_do_nothing().returning(revocation_lists.c.ca),
+    "postgresql": postgresql.insert(revocation_lists).on_conflict_do_nothing().returning(revocation_lists.c.ca),
+}
+_ISSUE: Final = (
+    certificates.update()
+    .where(certificates.c.id == sa.bindparam("planned_id"), certificates.c.state == CertificateState.PLANNED)
+    .values({name: sa.bindparam(name) for name in ("state", "der", "thumbprint", "tbs", "issued_at")})
+)
+"""Statements that every issuance, every check of a status and every OCSP answer runs; built once."""
 
 
 def serial_text(serial: int) -> str:
@@ -51,96 +104,99 @@ def insert_authority(
 
 def find_authority(tx: Transaction, name: str) -> Authority | None:
     """Return the authority called `name`."""
-    row = tx.execute(_select_authorities().where(authorities.c.name == name)).one_or_none()
+    row = tx.execute(_AUTHORITY, {"name": name}).one_or_none()
     return _authority(row) if row else None
-
-
-def authority_names(tx: Transaction) -> tuple[str, ...]:
-    """Return the names of all authorities."""
-    return tuple(tx.scalars(sa.select(authorities.c.name).order_by(authorities.c.name)))
 
 
 def children(tx: Transaction, name: str) -> tuple[Authority, ...]:
     """Return the authorities that `name` certified."""
-    rows = tx.execute(_select_authorities().where(authorities.c.parent == name).order_by(authorities.c.name))
+    rows = tx.execute(_AUTHORITIES.where(authorities.c.parent == name).order_by(authorities.c.name))
     return tuple(_authority(row) for row in rows)
 
 
 def lineage(tx: Transaction, name: str) -> tuple[Authority, ...]:
     """Return the authority called `name` and those above it, the root last."""
+    above = {row.name: row for row in tx.execute(_LINEAGE, {"name": name})}
     found: list[Authority] = []
     current: str | None = name
     while current is not None:
-        authority = find_authority(tx, current)
-        if authority is None:
+        if current not in above:
             raise NotFound("authority_not_found", f"There is no certification authority called {current}.")
-        found.append(authority)
-        current = authority.parent
+        found.append(_authority(above[current]))
+        current = found[-1].parent
     return tuple(found)
 
 
-def insert_planned(tx: Transaction, values: dict[str, Any]) -> bool:
+def insert_planned(tx: Transaction, record: CertificateRecord) -> bool:
     """Add a planned certificate unless its request key, key or serial is taken; say whether it was added.
 
     Nothing is raised inside the caller's transaction, which a unique violation would end on PostgreSQL.
     """
-    insert = postgresql.insert if tx.dialect.name == "postgresql" else sqlite.insert
-    statement = insert(certificates).values(state=CertificateState.PLANNED, **values).on_conflict_do_nothing()
-    return tx.scalar(statement.returning(certificates.c.id)) is not None
+    row = {
+        "id": record.id,
+        "ca": record.ca,
+        "serial": serial_text(record.serial),
+        "profile": record.profile,
+        "state": record.state,
+        "request_key": record.request_key,
+        "spki_sha256": record.spki_sha256,
+        "not_before": record.not_before,
+        "not_after": record.not_after,
+        "authorized_by": record.authorized_by,
+        "planned_at": record.planned_at,
+        "tbs": record.tbs,
+    }
+    return tx.scalar(_INSERT_PLANNED[tx.dialect.name], row) is not None
+
+
+def issue(tx: Transaction, record: CertificateRecord, thumbprint: bytes) -> bool:
+    """Make a planned certificate an issued one; say whether it still was planned."""
+    row = {
+        "planned_id": record.id,
+        "state": record.state,
+        "der": record.der,
+        "thumbprint": thumbprint,
+        "tbs": None,
+        "issued_at": record.issued_at,
+    }
+    return tx.execute(_ISSUE, row).rowcount == 1
 
 
 def find_certificate(tx: Transaction, certificate_id: UUID) -> CertificateRecord | None:
     """Return a certificate by its id."""
-    return _one(tx, certificates.c.id == certificate_id)
+    return _one(tx, _BY_ID, id=certificate_id)
 
 
 def find_by_request_key(tx: Transaction, request_key: str) -> CertificateRecord | None:
     """Return the certificate of an authorization."""
-    return _one(tx, certificates.c.request_key == request_key)
+    return _one(tx, _BY_REQUEST_KEY, request_key=request_key)
 
 
 def find_by_serial(tx: Transaction, ca: str, serial: int) -> CertificateRecord | None:
     """Return the certificate with a serial number of an authority."""
-    return _one(tx, sa.and_(certificates.c.ca == ca, certificates.c.serial == serial_text(serial)))
+    return _one(tx, _BY_SERIAL, ca=ca, serial=serial_text(serial))
 
 
 def find_by_thumbprint(tx: Transaction, thumbprint: bytes) -> CertificateRecord | None:
     """Return the issued certificate whose DER has this SHA-256."""
-    return _one(tx, certificates.c.thumbprint == thumbprint)
+    return _one(tx, _BY_THUMBPRINT, thumbprint=thumbprint)
 
 
 def state_of_issued(tx: Transaction, thumbprint: bytes, issuer_spki_sha256: bytes) -> CertificateState | None:
     """Return the state of the certificate with this SHA-256 of its DER, if the authority of this key issued it."""
-    state = tx.scalar(
-        sa.select(certificates.c.state)
-        .join(authorities, authorities.c.name == certificates.c.ca)
-        .where(certificates.c.thumbprint == thumbprint, authorities.c.spki_sha256 == issuer_spki_sha256)
-    )
+    state = tx.scalar(_STATE, {"thumbprint": thumbprint, "issuer": issuer_spki_sha256})
     return None if state is None else CertificateState(state)
 
 
 def newest_responder(tx: Transaction, ca: str, now: datetime) -> CertificateRecord | None:
     """Return the OCSP responder certificate of an authority that is valid longest."""
-    row = tx.execute(
-        sa.select(*_CERTIFICATE_COLUMNS)
-        .where(
-            certificates.c.profile == "ocsp-responder",
-            certificates.c.ca == ca,
-            certificates.c.state == CertificateState.ISSUED,
-            certificates.c.not_before <= now,
-            certificates.c.not_after > now,
-        )
-        .order_by(certificates.c.not_after.desc())
-        .limit(1)
-    ).one_or_none()
-    return _record(row) if row else None
+    return _one(tx, _RESPONDER, ca=ca, now=now)
 
 
 def planned_before(tx: Transaction, before: datetime, limit: int) -> tuple[CertificateRecord, ...]:
     """Return plans that were left behind, the oldest first."""
     rows = tx.execute(
-        sa.select(*_CERTIFICATE_COLUMNS)
-        .where(certificates.c.state == CertificateState.PLANNED, certificates.c.planned_at < before)
+        _CERTIFICATES.where(PLANNED, certificates.c.planned_at < before)
         .order_by(certificates.c.planned_at)
         .limit(limit)
     )
@@ -150,7 +206,7 @@ def planned_before(tx: Transaction, before: datetime, limit: int) -> tuple[Certi
 def revoked(tx: Transaction, ca: str, valid_after: datetime | None) -> Iterator[tuple[int, datetime, RevocationReason]]:
     """Yield serial, time and reason of the revoked certificates that end after a moment, for a CRL."""
     query = sa.select(certificates.c.serial, certificates.c.revoked_at, certificates.c.reason).where(
-        certificates.c.state == CertificateState.REVOKED, certificates.c.ca == ca
+        REVOKED, certificates.c.ca == ca
     )
     if valid_after is not None:
         query = query.where(certificates.c.not_after > valid_after)
@@ -189,27 +245,13 @@ def current_list(tx: Transaction, ca: str) -> sa.Row[Any] | None:
 def replace_list(tx: Transaction, ca: str, *, after: int | None, **values: Any) -> bool:
     """Publish the CRL that follows number `after` (None: the first); say whether nobody was faster."""
     if after is None:
-        insert = postgresql.insert if tx.dialect.name == "postgresql" else sqlite.insert
-        statement = insert(revocation_lists).values(ca=ca, number=1, **values).on_conflict_do_nothing()
-        return tx.scalar(statement.returning(revocation_lists.c.ca)) is not None
+        return tx.scalar(_INSERT_LIST[tx.dialect.name], {"ca": ca, "number": 1, **values}) is not None
     update = (
         revocation_lists.update()
         .where(revocation_lists.c.ca == ca, revocation_lists.c.number == after)
         .values(number=after + 1, **values)
     )
     return tx.execute(update).rowcount == 1
-
-
-def _select_authorities() -> sa.Select[Any]:
-    return sa.select(
-        authorities.c.name,
-        authorities.c.parent,
-        authorities.c.certificate,
-        authorities.c.profiles,
-        authorities.c.policies,
-        authorities.c.revocations,
-        authorities.c.created_at,
-    )
 
 
 def _authority(row: sa.Row[Any]) -> Authority:
@@ -224,8 +266,8 @@ def _authority(row: sa.Row[Any]) -> Authority:
     )
 
 
-def _one(tx: Transaction, condition: sa.ColumnElement[bool]) -> CertificateRecord | None:
-    row = tx.execute(sa.select(*_CERTIFICATE_COLUMNS).where(condition)).one_or_none()
+def _one(tx: Transaction, statement: sa.Select[Any], **values: Any) -> CertificateRecord | None:
+    row = tx.execute(statement, values).one_or_none()
     return _record(row) if row else None
 
 

@@ -1,6 +1,8 @@
 # SPDX-License-Identifier: Apache-2.0
 """Authorities, the certificates they issued, and the CRL each has published last."""
 
+from typing import Final
+
 import sqlalchemy as sa
 
 from etymon.storage.schema import UTCDateTime, metadata
@@ -49,36 +51,38 @@ certificates = sa.Table(
     sa.CheckConstraint("(revoked_at IS NULL) = (reason IS NULL)", name="reason"),
 )
 
-_LIVE = sa.text("state <> 'abandoned'")
+LIVE: Final = sa.text("state <> 'abandoned'")
+REVOKED: Final = sa.text("state = 'revoked'")
+PLANNED: Final = sa.text("state = 'planned'")
+RESPONDER: Final = sa.text("profile = 'ocsp-responder'")
+"""Conditions of partial indexes. Queries repeat them word for word: a bound value would not use the index."""
+
 sa.Index(
     "uq_ca_certificates_spki_sha256",
     certificates.c.spki_sha256,
     unique=True,
-    sqlite_where=_LIVE,
-    postgresql_where=_LIVE,
+    sqlite_where=LIVE,
+    postgresql_where=LIVE,
 )
-_REVOKED = sa.text("state = 'revoked'")
 sa.Index(
     "ix_ca_certificates_revoked",
     certificates.c.ca,
     certificates.c.not_after,
-    sqlite_where=_REVOKED,
-    postgresql_where=_REVOKED,
+    sqlite_where=REVOKED,
+    postgresql_where=REVOKED,
 )
-_PLANNED = sa.text("state = 'planned'")
 sa.Index(
     "ix_ca_certificates_planned",
     certificates.c.planned_at,
-    sqlite_where=_PLANNED,
-    postgresql_where=_PLANNED,
+    sqlite_where=PLANNED,
+    postgresql_where=PLANNED,
 )
-_RESPONDER = sa.text("profile = 'ocsp-responder'")
 sa.Index(
     "ix_ca_certificates_responders",
     certificates.c.ca,
     certificates.c.not_after,
-    sqlite_where=_RESPONDER,
-    postgresql_where=_RESPONDER,
+    sqlite_where=RESPONDER,
+    postgresql_where=RESPONDER,
 )
 
 revocation_lists = sa.Table(

@@ -1,0 +1,126 @@
+# SPDX-License-Identifier: Apache-2.0
+"""What the authorities cost: issuance from request to stored certificate, signed OCSP answers, path validation."""
+
+import itertools
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Final
+
+from cryptography import x509
+from cryptography.hazmat.primitives import hashes, serialization
+from cryptography.x509 import ocsp as client
+
+import etymon.audit.tables
+import etymon.ca.tables
+import etymon.storage.jobs
+from bench.measure import Bench
+from etymon.audit import sealer
+from etymon.ca import ceremony, issuance, ocsp
+from etymon.ca.dependencies import Dependencies
+from etymon.ca.model import AlternativeNames, IssuanceRequest, IssuedCertificate, SubjectNames
+from etymon.ca.profiles import EXAMPLE_POLICY_OIDS
+from etymon.ca.status import DatabaseStatusSource
+from etymon.kernel.clock import SystemClock
+from etymon.kernel.entropy import SystemEntropy
+from etymon.kernel.secret import Secret
+from etymon.pki import keys
+from etymon.pki.algorithms import KeyType
+from etymon.pki.csr import verify_proof_of_possession
+from etymon.pki.keys import KeyDirectory
+from etymon.pki.path_validation import validate
+from etymon.pki.signer import SoftwareSigner
+from etymon.pki.trust_entry import IdentifierKind, TrustEntry, TrustKind
+from etymon.storage.database import Database
+from etymon.storage.schema import metadata
+
+KEYS: Final = {"p256": KeyType.P256, "p384": KeyType.P384, "rsa3072": KeyType.RSA3072}
+ORGANIZATION: Final = SubjectNames(organization="Example Agency", country="US")
+WAITING: Final = 5000
+"""Requests made beforehand; more than a measurement uses up."""
+
+TABLES: Final = (etymon.audit.tables, etymon.ca.tables, etymon.storage.jobs)
+
+
+class Bureau:
+    """One hierarchy for derived credentials in a database of its own."""
+
+    def __init__(self, database: Database, directory: Path, kind: KeyType) -> None:
+        metadata.create_all(database.engine)
+        key_directory = KeyDirectory(directory, Secret(b"measured passphrase"))
+        self.deps = Dependencies(
+            database, SystemClock(), SystemEntropy(), key_directory, EXAMPLE_POLICY_OIDS, "http://status.agency.example"
+        )
+        hierarchy = ceremony.deployment(ORGANIZATION, kind)[:2]
+        ceremony.create(self.deps, key_directory, hierarchy, actor="bench")
+        self._sealer = SoftwareSigner(keys.generate(KeyType.P256))
+        self._numbers = itertools.count()
+
+    def issue(self, request: bytes) -> IssuedCertificate:
+        """Prove, plan, commit, sign, check and commit again."""
+        proven = verify_proof_of_possession(request)
+        number = next(self._numbers)
+        wanted = IssuanceRequest(
+            ca="derived",
+            profile="derived-piv-authentication",
+            request_key=f"bench-{number}",
+            key=proven,
+            subject=SubjectNames(common_name=f"ADAMS.ALICE.{number}", organization="Example Agency", country="US"),
+            authorized_by="bench",
+            alternative=AlternativeNames(upn="alice@agency.example"),
+        )
+        with self.deps.database.transaction() as tx:
+            planned = issuance.plan(tx, self.deps, wanted)
+        return issuance.complete(self.deps, planned.id)
+
+    def seal(self) -> None:
+        """Do what the worker does every few seconds; issuance stops without it."""
+        sealer.seal(self.deps.database, self.deps.clock, self.deps.entropy, self._sealer)
+
+
+def requests() -> Iterator[bytes]:
+    """Yield requests, each with a key of its own."""
+    while True:
+        key = keys.generate(KeyType.P256)
+        builder = x509.CertificateSigningRequestBuilder().subject_name(x509.Name([]))
+        yield builder.sign(key, hashes.SHA256()).public_bytes(serialization.Encoding.DER)
+
+
+def measure_authorities(bench: Bench, directory: Path) -> None:
+    """Measure every kind of authority key on SQLite."""
+    for name, kind in KEYS.items():
+        home = directory / name
+        home.mkdir()
+        database = Database(f"sqlite:///{home / 'bench.db'}")
+        _measure_bureau(bench, name, Bureau(database, home / "keys", kind))
+        database.close()
+
+
+def _measure_bureau(bench: Bench, name: str, bureau: Bureau) -> None:
+    waiting = list(itertools.islice(requests(), WAITING))
+    bench.measure(f"issuance.{name}", lambda: bureau.issue(waiting.pop()), limit=f"limit.build_and_sign.{name}")
+    bureau.seal()
+    issued = bureau.issue(waiting.pop())
+    asked = client.OCSPRequestBuilder().add_certificate(issued.certificate, issued.chain[0], hashes.SHA256())
+    question = asked.build().public_bytes(serialization.Encoding.DER)
+    bench.measure(
+        f"ocsp_signed.{name}", lambda: ocsp.answer(bureau.deps, "derived", question), limit=f"limit.sign.{name}"
+    )
+    if name == "p256":
+        _measure_validation(bench, bureau, issued)
+
+
+def _measure_validation(bench: Bench, bureau: Bureau, issued: IssuedCertificate) -> None:
+    entry = TrustEntry(
+        name="derived",
+        kind=TrustKind.DERIVED,
+        anchors=(issued.chain[-1],),
+        intermediates=issued.chain[:-1],
+        policies=frozenset({EXAMPLE_POLICY_OIDS["derived-piv-authentication"]}),
+        identifier=IdentifierKind.UUID,
+    )
+    source = DatabaseStatusSource(bureau.deps.database)
+    bench.measure(
+        "path_validation",
+        lambda: validate(issued.certificate, entry, at=bureau.deps.clock.now(), status=source),
+        limit="limit.sign.p256",
+    )
