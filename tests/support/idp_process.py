@@ -8,6 +8,8 @@ standard input ends.
 import json
 import sys
 
+import structlog
+
 from etymon.idp.dependencies import Dependencies
 from etymon.idp.signing_keys import SigningKey
 from etymon.kernel.clock import SystemClock
@@ -21,6 +23,7 @@ from support.idp_site import applications, serving
 
 
 def main() -> None:
+    structlog.configure(logger_factory=structlog.PrintLoggerFactory(sys.stderr))  # standard output is the test's
     settings = json.loads(sys.stdin.readline())
     deps = Dependencies(
         database=Database(settings["database"]),

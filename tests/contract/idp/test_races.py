@@ -51,8 +51,11 @@ def process(site: IdPSite) -> Iterator[str]:
         yield server.stdout.readline().strip()
     finally:
         server.stdin.close()
-        server.wait(30)
-        server.stdout.close()
+        try:
+            server.wait(30)
+        finally:
+            server.kill()
+            server.stdout.close()
 
 
 @pytest.fixture
