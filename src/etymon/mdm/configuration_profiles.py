@@ -11,7 +11,7 @@ from etymon.kernel.entropy import random_id
 from etymon.kernel.errors import Conflict, Malformed, NotFound
 from etymon.mdm import desired_state
 from etymon.mdm.dependencies import Dependencies, record
-from etymon.mdm.model import LONGEST_NAME
+from etymon.mdm.model import LONGEST_NAME, is_text
 from etymon.mdm.settings import ConfigurationProfile, ProfileSettings, ProfileType, WiFi, type_of
 from etymon.mdm.store import configuration as store
 from etymon.mdm.store.configuration import ReportedResult
@@ -33,8 +33,8 @@ class ProfileContent:
     def __post_init__(self) -> None:
         if not 1 <= len(self.display_name) <= LONGEST_NAME or not self.display_name.isprintable():
             raise Malformed("malformed_profile", f"A profile has a name of at most {LONGEST_NAME} characters.")
-        if len(self.description) > LONGEST_DESCRIPTION:
-            raise Malformed("malformed_profile", f"A description has at most {LONGEST_DESCRIPTION} characters.")
+        if len(self.description) > LONGEST_DESCRIPTION or not is_text(self.description):
+            raise Malformed("malformed_profile", f"A description is text of at most {LONGEST_DESCRIPTION} characters.")
 
 
 def create(tx: Transaction, deps: Dependencies, content: ProfileContent, *, actor: str) -> ConfigurationProfile:

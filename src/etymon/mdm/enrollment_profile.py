@@ -9,7 +9,7 @@ from uuid import UUID
 
 from etymon.kernel.errors import Malformed
 from etymon.kernel.secret import Secret
-from etymon.mdm.model import LONGEST_NAME, DeviceFacts
+from etymon.mdm.model import LONGEST_NAME, DeviceFacts, is_text
 from etymon.wire.enrollment_qr import SetupNetwork
 
 LONGEST_TEMPLATE: Final = 63
@@ -33,8 +33,8 @@ class ProfileTerms:
     def __post_init__(self) -> None:
         if not 1 <= len(self.display_name) <= LONGEST_NAME or not self.display_name.isprintable():
             raise Malformed("malformed_profile", f"A profile has a name of at most {LONGEST_NAME} characters.")
-        if len(self.description) > LONGEST_DESCRIPTION:
-            raise Malformed("malformed_profile", f"A description has at most {LONGEST_DESCRIPTION} characters.")
+        if len(self.description) > LONGEST_DESCRIPTION or not is_text(self.description):
+            raise Malformed("malformed_profile", f"A description is text of at most {LONGEST_DESCRIPTION} characters.")
         literal = PLACEHOLDER.sub("", self.device_name_template)
         used = {name.upper() for name in PLACEHOLDER.findall(self.device_name_template)}
         if len(self.device_name_template) > LONGEST_TEMPLATE or not used <= PLACEHOLDERS:

@@ -196,7 +196,7 @@ class PolicyResult:
     detail: str = ""
 
     def __post_init__(self) -> None:
-        if not 1 <= self.version < 2**31 or len(self.detail) > LONGEST_DETAIL or not _is_text(self.detail):
+        if not 1 <= self.version < 2**31 or len(self.detail) > LONGEST_DETAIL or not is_text(self.detail):
             raise Malformed("malformed_result", "A result has a version and a detail of at most 500 characters.")
 
 
@@ -210,7 +210,7 @@ class CommandResult:
 
     def __post_init__(self) -> None:
         allowed = {CommandState.SUCCEEDED, CommandState.FAILED}
-        if self.state not in allowed or len(self.detail) > LONGEST_DETAIL or not _is_text(self.detail):
+        if self.state not in allowed or len(self.detail) > LONGEST_DETAIL or not is_text(self.detail):
             raise Malformed("malformed_result", "A command succeeded or failed; its detail has at most 500 characters.")
 
 
@@ -233,5 +233,6 @@ def checked_move(present: DeviceState, following: DeviceState) -> None:
         raise Conflict("device_state", f"The device is {present.value}; it cannot become {following.value}.")
 
 
-def _is_text(value: str) -> bool:
+def is_text(value: str) -> bool:
+    """Say whether `value` has printable characters, blanks and line ends only."""
     return all(character.isprintable() or character in "\n\t" for character in value)

@@ -1,0 +1,203 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Issuer, branding, trust entries, issuance rules and roles over the administration API."""
+
+import base64
+import io
+from datetime import timedelta
+from typing import Any
+from uuid import uuid4
+
+import httpx
+from cryptography.hazmat.primitives.serialization import Encoding
+from PIL import Image
+
+from etymon.directory import people
+from etymon.directory.model import Role
+from support import declared_pki
+from support.graph_answers import (
+    BRANDING,
+    ISSUERS,
+    code,
+    configurations,
+    created,
+    gone,
+    ok,
+)
+from support.mdm_listeners import RunningSite
+
+
+def test_the_issuer_is_set_once_changed_and_deleted(admin: httpx.Client) -> None:
+    body = {
+        "@odata.type": "#microsoft.graph.deviceManagementDerivedCredentialSettings",
+        "displayName": "Agency issuer",
+        "helpUrl": "https://help.agency.example/dc",
+        "issuer": "etymon",
+        "notificationType": "companyPortal,email",
+        "renewalThresholdPercentage": 20,
+        "etymonIssuerUrl": "https://issuer.agency.example/issuer",
+    }
+    issuer = created(admin.post(ISSUERS, json=body))
+    path = f"{ISSUERS}/{issuer['id']}"
+    assert {name: issuer[name] for name in body} == body
+    assert issuer["etymonSelfServiceUrl"] == "https://issuer.agency.example/issuer/"
+    assert code(admin.post(ISSUERS, json=body)) == (409, "issuer_exists")
+    for flags in ("none", "email", "companyPortal"):
+        assert ok(admin.patch(path, json={"notificationType": flags}))["notificationType"] == flags
+    assert ok(admin.patch(path, json={**body, "displayName": "Renamed"}))["displayName"] == "Renamed"
+    elsewhere = {"etymonIssuerUrl": "https://elsewhere.example/issuer"}
+    assert code(admin.patch(path, json=elsewhere)) == (400, "issuer_stays")
+    gone(admin.delete(path))
+    assert code(admin.get(path)) == (404, "issuer_not_found")
+    assert ok(admin.get(ISSUERS))["value"] == []
+    created(admin.post(ISSUERS, json=body))
+    refused: list[dict[str, Any]] = [
+        {"issuer": "purebred"},
+        {"issuer": None},
+        {"notificationType": "none,email"},
+        {"notificationType": "sms"},
+        {"renewalThresholdPercentage": 0},
+        {"etymonIssuerUrl": "http://issuer.agency.example"},
+        {"etymonIssuerUrl": None},
+        {"helpUrl": "javascript:alert(1)"},
+        {"displayName": ""},
+    ]
+    for wrong in refused:
+        assert admin.post(ISSUERS, json={**body, **wrong}).status_code == 400
+
+
+def png(size: int = 100) -> str:
+    buffer = io.BytesIO()
+    Image.effect_noise((size, size), 50).save(buffer, "PNG")
+    return base64.b64encode(buffer.getvalue()).decode()
+
+
+def test_branding_is_set_once_changed_and_deleted(admin: httpx.Client) -> None:
+    logo = {"type": "image/png", "value": png()}
+    body = {
+        "profileName": "Default",
+        "displayName": "Ministry of Tests",
+        "themeColor": {"r": 170, "g": 0, "b": 255},
+        "themeColorLogo": logo,
+        "contactITNotes": "Call 555",
+        "showLogo": True,
+    }
+    branding = created(admin.post(BRANDING, json=body))
+    path = f"{BRANDING}/{branding['id']}"
+    assert {name: branding[name] for name in body} == body
+    assert code(admin.post(BRANDING, json=body)) == (409, "branding_exists")
+    assert ok(admin.patch(path, json={"displayName": "Tests"}))["themeColorLogo"] == logo
+    assert ok(admin.patch(path, json={"themeColorLogo": None}))["showLogo"] is False
+    refused: list[dict[str, Any]] = [
+        {"displayName": "x" * 65},
+        {"displayName": "a\nb"},
+        {"themeColor": {"r": 256, "g": 0, "b": 0}},
+        {"themeColor": {"r": 1}},
+        {"themeColorLogo": {"type": "image/svg+xml", "value": "PHN2Zy8+"}},
+        {"themeColorLogo": {"type": "image/jpeg", "value": png()}},
+        {"themeColorLogo": {"type": "image/png", "value": "%"}},
+        {"themeColorLogo": {"type": "image/png", "value": png(800)}},
+    ]
+    for wrong in refused:
+        assert admin.patch(path, json=wrong).status_code == 400, wrong
+    gone(admin.delete(path))
+    assert code(admin.get(path)) == (404, "branding_not_found")
+    assert admin.post(BRANDING, json={}).status_code == 400
+
+
+def test_trust_entries_are_put_by_name(running: RunningSite, admin: httpx.Client) -> None:
+    root = declared_pki.root(running.site.clock.now(), "Agency Card CA").certificate
+    body = {
+        "name": "ignored",
+        "kind": "card",
+        "anchors": [base64.b64encode(root.public_bytes(Encoding.DER)).decode()],
+        "policies": ["2.16.840.1.101.3.2.1.3.13"],
+        "identifier": "upn",
+        "upnSuffixes": ["agency.example"],
+        "statusHosts": ["crl.agency.example"],
+    }
+    path = "/beta/etymon/trustEntries/agency-cards"
+    entry = created(admin.put(path, json=body))
+    assert entry["name"] == "agency-cards"
+    assert entry["intermediates"] == []
+    assert {name: entry[name] for name in body} == {**body, "name": "agency-cards"}
+    assert ok(admin.put(path, json={**body, "statusHosts": []}))["statusHosts"] == []
+    assert ok(admin.get(path))["policies"] == body["policies"]
+    assert "agency-cards" in {one["name"] for one in ok(admin.get("/beta/etymon/trustEntries"))["value"]}
+    refused: list[dict[str, Any]] = [
+        {"kind": "other"},
+        {"anchors": []},
+        {"anchors": ["AAAA"]},
+        {"anchors": ["%"]},
+        {"policies": []},
+        {"policies": ["2.5.29.32.0"]},
+        {"identifier": "name"},
+        {"upnSuffixes": []},
+        {"statusHosts": ["HTTP://X"]},
+        {"anchors": None},
+    ]
+    for wrong in refused:
+        assert admin.put(path, json={**body, **wrong}).status_code == 400, wrong
+    assert admin.put("/beta/etymon/trustEntries/UPPER", json=body).status_code == 400
+    gone(admin.delete(path))
+    assert admin.delete(path).status_code == 404
+    assert admin.get(path).status_code == 404
+
+
+def test_issuance_rules_are_an_officers(running: RunningSite, admin: httpx.Client) -> None:
+    officer = running.administration(running.somebody("olga", Role.OFFICER))
+    group = running.site.group("Staff")
+    body = {"groupIds": [str(group)], "purposes": ["authentication", "signature"], "lifetimeDays": 365}
+    path = "/beta/etymon/issuanceRules/Staff%20phones"
+    assert admin.put(path, json=body).status_code == 403
+    rule = created(officer.put(path, json=body))
+    assert (rule["name"], rule["devicesPerPerson"], rule["managedDevicesOnly"]) == ("Staff phones", 1, True)
+    assert rule["keyTypes"] == ["p256", "p384", "rsa2048", "rsa3072"]
+    again = ok(officer.put(path, json=body))
+    assert again["id"] == rule["id"]
+    assert ok(officer.put(path, json={**body, "devicesPerPerson": 2, "keyTypes": ["p256"]}))["devicesPerPerson"] == 2
+    (listed,) = ok(admin.get("/beta/etymon/issuanceRules"))["value"]
+    assert listed["groupIds"] == [str(group)]
+    refused: list[dict[str, Any]] = [
+        {"groupIds": []},
+        {"groupIds": ["x"]},
+        {"purposes": ["signature"]},
+        {"purposes": ["login"]},
+        {"lifetimeDays": 2000},
+        {"keyTypes": []},
+        {"encryptionKeyType": "p256"},
+        {"devicesPerPerson": 0},
+        {"instructionsUrl": "http://x"},
+        {"lifetimeDays": None},
+    ]
+    for wrong in refused:
+        assert officer.put(path, json={**body, **wrong}).status_code == 400, wrong
+    gone(officer.delete(path))
+    assert officer.delete(path).status_code == 404
+    assert admin.get(path).status_code == 404
+
+
+def test_roles_are_given_by_administrators_and_never_to_themselves(running: RunningSite, admin: httpx.Client) -> None:
+    alice = running.site.directory.person()
+    path = f"/beta/etymon/roles/{alice.id}"
+    assert ok(admin.get(path))["roles"] == []
+    assert ok(admin.put(path, json={"roles": ["officer", "operator"]}))["roles"] == ["officer", "operator"]
+    assert ok(admin.put(path, json={"roles": ["auditor"]}))["roles"] == ["auditor"]
+    assert admin.put(path, json={"roles": ["auditor", "officer"]}).status_code == 409
+    assert ok(admin.get(path))["roles"] == ["auditor"]
+    everybody = {
+        one["userPrincipalName"].split("@")[0]: one["roles"] for one in ok(admin.get("/beta/etymon/roles"))["value"]
+    }
+    assert everybody == {"admin": ["administrator"], "alice": ["auditor"]}
+    assert code(admin.put("/beta/etymon/roles/admin@example.test", json={"roles": []})) == (403, "own_roles")
+    assert admin.put(path, json={"roles": ["king"]}).status_code == 400
+    assert admin.put(f"/beta/etymon/roles/{uuid4()}", json={"roles": []}).status_code == 404
+
+
+def test_every_write_leaves_its_event(running: RunningSite, admin: httpx.Client) -> None:
+    configurations(admin)
+    (actor,) = {one.event.actor for one in running.site.events("mdm:configuration_profile:created")}
+    with running.site.database.snapshot() as tx:
+        person = people.by_user_principal_name(tx, "admin@example.test")
+    assert person is not None
+    assert actor == f"person:{person.id}"
+    assert running.site.clock.now() - running.site.events()[0].recorded_at < timedelta(minutes=1)
