@@ -33,7 +33,7 @@ fix: .installed-dev ## format and repair what can be repaired
 	$(BIN)/ruff check --fix .
 
 bench: .installed-dev ## benchmarks as JSON lines
-	$(BIN)/python -m bench
+	PYTHONPATH=tests $(BIN)/python -m bench
 
 serve: .installed ## a running demo site to look at; stop it with Ctrl-C
 	$(BIN)/etymon demo --keep

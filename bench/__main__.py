@@ -1,22 +1,40 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Run the benchmarks; with names, only those that begin with one of them."""
+"""Run the benchmarks; PostgreSQL's are left out where it is not installed, and a line on standard error says so."""
 
+import sys
 import tempfile
 from pathlib import Path
 
-from bench import limits
+from bench import issuance, limits, services
 from bench.measure import Bench
+from etymon.server import logs
 from etymon.storage.database import Database
+from support import programs
+from support.databases import running_postgresql
 
 
 def main() -> None:
     """Measure limits first, then what is compared with them."""
+    logs.configure("error")
     bench = Bench()
     keys = limits.signing_keys()
     limits.measure_signing(bench, keys)
     limits.measure_http(bench)
     with tempfile.TemporaryDirectory() as directory:
         limits.measure_commit(bench, Database(f"sqlite:///{Path(directory) / 'bench.db'}"))
+    issuance.measure(bench)
+    services.measure(bench, "sqlite")
+    _measure_postgresql(bench)
+
+
+def _measure_postgresql(bench: Bench) -> None:
+    if programs.find("postgres") is None:
+        print("PostgreSQL is not installed: its lines are left out (install postgresql)", file=sys.stderr)
+        return
+    with running_postgresql() as databases:
+        empty = databases.empty()
+        limits.measure_commit(bench, empty)
+        services.measure(bench, "postgresql", empty.engine.url.render_as_string(hide_password=False))
 
 
 if __name__ == "__main__":
