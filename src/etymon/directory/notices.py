@@ -13,7 +13,7 @@ MAIL_JOB: Final = "mail.send"
 """Payload: `to` (list of addresses), `subject`, `text`."""
 
 
-def notify(  # noqa: PLR0917 - whom, about what, and what: the order of a letter
+def notify(
     tx: Transaction, clock: Clock, entropy: Entropy, to: Sequence[str], subject: str, text: str
 ) -> None:
     """Send `text` to every address of a person (SP 800-63B §4.6: all but postal ones); nothing when there is none.
