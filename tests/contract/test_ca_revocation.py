@@ -7,6 +7,7 @@ from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
 from datetime import timedelta
 from pathlib import Path
+from uuid import UUID
 
 import pytest
 from cryptography import x509
@@ -283,3 +284,21 @@ def test_the_database_has_no_status_for_certificates_of_others(site: CASite, clo
         with pytest.raises(NotTrusted) as caught:
             source.status(certificate, issuer, at=clock.now())
         assert caught.value.code == "status_unavailable"
+
+
+@pytest.mark.parametrize("expected", list(CertificateState))
+@pytest.mark.parametrize("new", list(CertificateState))
+def test_a_certificate_makes_no_move_that_is_not_written_down(
+    expected: CertificateState, new: CertificateState, database: Database
+) -> None:
+    allowed = {
+        (CertificateState.PLANNED, CertificateState.ISSUED),
+        (CertificateState.PLANNED, CertificateState.ABANDONED),
+        (CertificateState.ISSUED, CertificateState.REVOKED),
+    }
+    with database.transaction() as tx:
+        if (expected, new) in allowed:
+            assert not store.move(tx, UUID(int=1), expected, new)  # nothing stands there
+        else:
+            with pytest.raises(ValueError, match="never moves"):
+                store.move(tx, UUID(int=1), expected, new)

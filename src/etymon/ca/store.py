@@ -11,7 +11,7 @@ from cryptography import x509
 from sqlalchemy.dialects import postgresql, sqlite
 from sqlalchemy.sql.dml import ReturningInsert
 
-from etymon.ca.model import Authority, CertificateRecord, CertificateState, RevocationReason
+from etymon.ca.model import ALLOWED, Authority, CertificateRecord, CertificateState, RevocationReason
 from etymon.ca.tables import PLANNED, RESPONDER, REVOKED, authorities, certificates, revocation_lists
 from etymon.kernel.errors import NotFound
 from etymon.storage.database import Transaction
@@ -217,7 +217,10 @@ def revoked(tx: Transaction, ca: str, valid_after: datetime | None) -> Iterator[
 def move(
     tx: Transaction, certificate_id: UUID, expected: CertificateState, new: CertificateState, **values: Any
 ) -> bool:
-    """Move a certificate if it stands where expected; say whether it did."""
+    """Move a certificate if it stands where expected; say whether it did. Only moves in `ALLOWED` are made."""
+    if new not in ALLOWED[expected]:
+        message = f"a certificate never moves from {expected} to {new}"
+        raise ValueError(message)
     statement = (
         certificates.update()
         .where(certificates.c.id == certificate_id, certificates.c.state == expected)
