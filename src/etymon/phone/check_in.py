@@ -31,6 +31,8 @@ LONGEST_WAIT_SECONDS: Final = 55
 USUAL_WAIT_SECONDS: Final = 50
 MOST_ROUNDS: Final = 5
 """Reports that follow one answer; more would mean that server and phone never agree."""
+MOST_NOTIFICATIONS: Final = 100
+"""Notifications the phone remembers; the oldest go first."""
 LONGEST_BACKOFF_SECONDS: Final = 300
 NOT_MANAGED: Final = "device_not_managed"
 
@@ -164,7 +166,7 @@ def _received(management: Management, answer: Document) -> Management:
         version=answer.whole_number("version"),
         policies=tuple(_policy(item) for item in answer.documents("policies")),
         commands=tuple(known.get(command.command, command) for command in asked),
-        notifications=tuple((seen | {item.notification: item for item in shown}).values()),
+        notifications=tuple((seen | {item.notification: item for item in shown}).values())[-MOST_NOTIFICATIONS:],
         requirement=_requirement(required) if required else None,
     )
 

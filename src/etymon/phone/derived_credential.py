@@ -56,8 +56,7 @@ def scan(device: Device, image: bytes) -> None:
     requirement = device.state.management.requirement
     if requirement is not None and requirement.self_service and not _same_host(requirement.self_service, code):
         raise NotPermitted("wrong_issuer", "This code is not from your organisation's credential issuer.")
-    present = device.state.derivation
-    if present is None or present.link != code.link:
+    if device.state.derivation is None or device.state.derivation.link != code.link:
         derivation = Derivation(DerivationStep.SCANNED, code.link, code.secret, code.issuer_url, code.pin)
         device.change(derivation=derivation)
         device.remove_unnamed_keys()
@@ -185,9 +184,8 @@ def _install_all(device: Device, screen: Screen) -> None:
 
 def _install(device: Device, connection: Connection, purpose: Purpose, known: tuple[x509.Certificate, ...]) -> None:
     derivation = _derivation(device)
-    alias = derivation.alias(purpose)
-    key = _key(device, alias, lambda: _wanted(device, purpose))
-    body = _request(device, purpose, lambda: certification_request(key, _serial_number(device)))
+    key = _key(device, alias := derivation.alias(purpose), lambda: _wanted(device, purpose))
+    body = _request(device, purpose, lambda: certification_request(key, device.state.hardware.serial_number))
     certificate = est.enroll(
         connection,
         _service(derivation).est,
@@ -205,7 +203,7 @@ def _install_server_generated(
     derivation = _derivation(device)
     alias, transport_alias = derivation.alias(purpose), derivation.transport_alias
     transport = _key(device, transport_alias, lambda: KeyType.RSA2048)
-    body = _request(device, purpose, lambda: _transport_request(transport, _serial_number(device)))
+    body = _request(device, purpose, lambda: _transport_request(transport, device.state.hardware.serial_number))
     envelope, certificate = est.server_generated(
         connection,
         _service(derivation).est,
@@ -265,10 +263,6 @@ def _wanted(device: Device, purpose: Purpose) -> KeyType:
 
 def _link_key(device: Device, derivation: Derivation) -> KeyHandle:
     return device.keys.handle(derivation.alias(Purpose.AUTHENTICATION))
-
-
-def _serial_number(device: Device) -> str:
-    return device.state.hardware.serial_number
 
 
 def _change(device: Device, **changes: object) -> Derivation:

@@ -5,6 +5,7 @@ import fcntl
 import os
 import shutil
 import threading
+import time
 from collections.abc import Iterable
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -35,6 +36,14 @@ class Pause(Protocol):
     def wait(self, seconds: float) -> None:
         """Return after about `seconds`."""
         ...
+
+
+class SystemPause:
+    """Real time."""
+
+    def wait(self, seconds: float) -> None:
+        """Sleep."""
+        time.sleep(seconds)
 
 
 @dataclass(frozen=True, slots=True)

@@ -2,6 +2,7 @@
 """Setting up a derived credential as docs/protocols/link.md and est.md say, against a stand-in made from them."""
 
 import base64
+import logging
 import shutil
 from datetime import timedelta
 from pathlib import Path
@@ -317,6 +318,20 @@ def test_a_removed_certificate_is_gone_and_policies_wait_again(enrolled_phone: P
     assert report["commands"] == [{"command": command["command"], "state": "succeeded", "detail": ""}]
     assert [item["purpose"] for item in report["credentials"]] == ["authentication", "signature"]
     assert [item["state"] for item in report["results"]] == ["pending"]
+
+
+def test_no_log_line_holds_a_secret_of_the_flow(
+    enrolled_phone: Phone, services: Services, caplog: pytest.LogCaptureFixture
+) -> None:
+    caplog.set_level(logging.DEBUG)
+    code = services.link_code()
+    enrolled_phone.set_up_derived_credential(picture(code), RememberingScreen())
+    (link, secret), *_ = services.issuer.links.items()
+    shown = base64.urlsafe_b64encode(secret).rstrip(b"=").decode()
+    proofs = [asked.headers["Link-Proof"] for asked in services.asked if "Link-Proof" in asked.headers]
+    for value in (code.reveal(), shown, f"authorization-{link}", PIN.reveal(), *proofs):
+        assert value not in caplog.text
+    assert f"{EST}/cacerts" in caplog.text  # something was logged
 
 
 @pytest.fixture

@@ -2,6 +2,8 @@
 """Other programs use the phone's keys where they are: curl, openssl and wpa_supplicant through the PKCS#11 engine."""
 
 import base64
+import os
+import signal
 from collections.abc import Iterator
 from pathlib import Path
 from uuid import uuid4
@@ -9,7 +11,8 @@ from uuid import uuid4
 import pytest
 from cryptography.hazmat.primitives.serialization import Encoding
 
-from etymon.kernel.errors import NotFound, NotPermitted
+from etymon.card.external_key import sign, usual_scheme
+from etymon.kernel.errors import NotFound, NotPermitted, Unavailable
 from etymon.kernel.secret import Secret
 from etymon.phone.key_store.opening import VaultKind
 from etymon.phone.phone import Phone
@@ -155,3 +158,40 @@ def test_software_keys_are_nothing_other_programs_could_use(tmp_path: Path, serv
             assert phone.device.keys.token_reference(credential.alias) is None
             with pytest.raises(NotFound, match="no_network"):
                 phone.wifi_network(SSID)
+
+
+def test_a_token_process_that_is_lost_is_followed_by_another_in_the_same_state(ready: Phone) -> None:
+    credential = ready.device.state.credential(Purpose.SIGNATURE)
+    assert credential is not None
+    with ready.unlock(PIN):
+        key = ready.device.keys.handle(credential.alias)
+        reference = ready.device.keys.token_reference(credential.alias)
+        assert reference is not None
+        os.kill(process_of(reference.configuration), signal.SIGKILL)
+        with pytest.raises(Unavailable, match="token_lost"):
+            sign(key, b"m", usual_scheme(key.public_key))
+        assert sign(key, b"m", usual_scheme(key.public_key))
+        identity = ready.device.keys.handle("device-identity")
+        assert sign(identity, b"m", usual_scheme(identity.public_key))
+    with pytest.raises(NotPermitted, match="activation_required"):
+        sign(key, b"m", usual_scheme(key.public_key))
+
+
+def process_of(configuration: Path) -> int:
+    """Return the one child of this process that runs with a SoftHSM configuration."""
+    wanted = f"SOFTHSM2_CONF={configuration}".encode()
+    found = [
+        int(path.parent.name)
+        for path in Path("/proc").glob("[0-9]*/environ")
+        if _readable(path) and wanted in path.read_bytes().split(b"\0")
+    ]
+    assert len(found) == 1
+    return found[0]
+
+
+def _readable(path: Path) -> bool:
+    try:
+        path.read_bytes()
+    except OSError:
+        return False
+    return True

@@ -202,6 +202,7 @@ class PKCS11Vault:
             process.stdin.flush()
             answer = process.stdout.readline()
         except OSError as exc:
+            self._stop()  # the next request starts another
             raise _lost() from exc
         if not answer:
             self._stop()
@@ -258,4 +259,4 @@ def _error(code: str) -> type[EtymonError]:
 
 
 def _lost() -> Unavailable:
-    return Unavailable("token_lost", "The phone's key token does not answer. Start the phone again.")
+    return Unavailable("token_lost", "The phone's key token does not answer. Try again.")

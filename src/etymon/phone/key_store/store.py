@@ -73,19 +73,16 @@ class KeyStore:
 
     def handle(self, alias: str) -> KeyHandle:
         """Return a key to be used; `NotFound` `key_not_found`. An activated key works in a use session only."""
-        with self._guard:
-            return StoredKey(self, alias, load_public_key(self._record(alias).public_key))
+        return StoredKey(self, alias, load_public_key(self._record(alias).public_key))
 
     def entries(self) -> tuple[KeyEntry, ...]:
         """Return what may be told about every key."""
-        with self._guard:
-            return tuple(_entry(record) for record in self._records.values())
+        return tuple(_entry(record) for record in self._records.values())
 
     def entry(self, alias: str) -> KeyEntry | None:
         """Return what may be told about one key, or None where there is none."""
-        with self._guard:
-            record = self._records.get(alias)
-            return _entry(record) if record else None
+        record = self._records.get(alias)
+        return _entry(record) if record else None
 
     def set_certificate(self, alias: str, certificate: x509.Certificate, chain: Sequence[x509.Certificate]) -> None:
         """Keep a key's certificate and its issuers; `Malformed` `wrong_key` if it certifies another key."""
