@@ -74,14 +74,17 @@ def initialize(
     deployments.fill(ring, entropy)
     progress("database")
     database = Database(deployments.database_url(directory, read))
-    migrations.upgrade(database)
-    deployment = Deployment(directory, read, ring, database, clock, entropy)
-    progress("certification authorities")
-    _authorities(deployment, root_keys)
-    progress("trust entries and people")
-    codes = _records(deployment, founders, trust_entries)
-    progress("audit trail")
-    sealer.seal(database, clock, entropy, deployment.signer("audit-seal"))
+    try:
+        migrations.upgrade(database)
+        deployment = Deployment(directory, read, ring, database, clock, entropy)
+        progress("certification authorities")
+        _authorities(deployment, root_keys)
+        progress("trust entries and people")
+        codes = _records(deployment, founders, trust_entries)
+        progress("audit trail")
+        sealer.seal(database, clock, entropy, deployment.signer("audit-seal"))
+    finally:
+        database.close()
     keys.write_once(directory / "config.toml", _toml(read, configuration))  # last: a directory without it is unfinished
     return codes
 

@@ -1,0 +1,45 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Whole sites. `site` is shared by all tests of a process: nobody turns its clock or changes what all are under."""
+
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from support.databases import PostgreSQLDatabases
+from support.founding import founded
+from support.whole_site import WholeSite
+
+
+@pytest.fixture(scope="session")
+def site(tmp_path_factory: pytest.TempPathFactory) -> Iterator[WholeSite]:
+    """A site on SQLite; each test has people and phones of its own on it."""
+    with founded(tmp_path_factory.mktemp("site")) as site:
+        yield site
+
+
+@pytest.fixture(scope="session")
+def postgresql_site(
+    tmp_path_factory: pytest.TempPathFactory, postgresql_databases: PostgreSQLDatabases
+) -> Iterator[WholeSite]:
+    """The same on PostgreSQL."""
+    lent = postgresql_databases.empty()
+    url = lent.engine.url.render_as_string(hide_password=False)
+    lent.close()
+    with founded(tmp_path_factory.mktemp("site"), database_url=url) as site:
+        yield site
+
+
+@pytest.fixture(params=["sqlite", pytest.param("postgresql", marks=pytest.mark.needs("postgres", "initdb"))])
+def either_site(request: pytest.FixtureRequest) -> WholeSite:
+    """The shared site on either engine."""
+    name = "site" if request.param == "sqlite" else "postgresql_site"
+    found: WholeSite = request.getfixturevalue(name)
+    return found
+
+
+@pytest.fixture
+def own_site(tmp_path: Path) -> Iterator[WholeSite]:
+    """A site for one test, which may turn its clock and change its rules."""
+    with founded(tmp_path / "own") as site:
+        yield site

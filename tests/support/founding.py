@@ -1,0 +1,148 @@
+# SPDX-License-Identifier: Apache-2.0
+"""A whole site from nothing: chosen ports, keys, authorities, first people, rules, and everything running."""
+
+import socket
+import threading
+from collections.abc import Iterator, Mapping
+from contextlib import ExitStack, contextmanager
+from datetime import timedelta
+from pathlib import Path
+from typing import Final
+
+from etymon.directory import groups
+from etymon.directory.model import Role
+from etymon.issuer import issuance_rules
+from etymon.issuer.model import IssuanceRule, Purpose
+from etymon.kernel.entropy import SystemEntropy, random_id
+from etymon.mdm import configuration_profiles, derived_credentials, enrollment_profiles
+from etymon.mdm.configuration_profiles import ProfileContent
+from etymon.mdm.credential_issuer import IssuerTerms
+from etymon.mdm.enrollment_profile import ProfileTerms
+from etymon.mdm.settings import DerivedCredentialForApps
+from etymon.mdm.targets import Target, TargetKind
+from etymon.server import initialization
+from etymon.server.demo.peers import mail_server
+from etymon.server.demo.peers.mail_server import MailServer
+from etymon.server.deployment import Deployment
+from etymon.server.initialization import Founder, RootKeys
+from etymon.server.site import Site
+from etymon.server.wiring import Wiring
+from etymon.web.listeners import Listeners
+from support import patience
+from support.card_office import PASSPHRASE, CardOffice
+from support.running_clock import RunningClock
+from support.whole_site import ALL_PURPOSES, DOMAIN, SIGN_IN_ONLY, TEST, WholeSite
+
+OFFICER: Final = f"otto@{DOMAIN}"
+FOUNDERS: Final = (
+    Founder(Role.ADMINISTRATOR, f"ada@{DOMAIN}", "Ada Adler", f"ada@{DOMAIN}"),
+    Founder(Role.OFFICER, OFFICER, "Otto Olsen", OFFICER),
+)
+RULES: Final[Mapping[str, tuple[Purpose, ...]]] = {
+    ALL_PURPOSES: tuple(Purpose),
+    SIGN_IN_ONLY: (Purpose.AUTHENTICATION,),
+}
+"""Group to what its members may have on a phone."""
+
+
+@contextmanager
+def founded(directory: Path, *, organization: str = "Example Agency", database_url: str = "") -> Iterator[WholeSite]:
+    """Make cards, an organisation and everything around it in an empty directory, and run it until the block ends."""
+    clock, entropy = RunningClock(), SystemEntropy()
+    ports = dict(zip(("site", "certauth", "device", "status", "cards"), free_ports(5), strict=True))
+    with ExitStack() as stack:
+        mail = stack.enter_context(mail_server.serving(directory / "mail", domains=frozenset({DOMAIN})))
+        cards = CardOffice(_made(directory / "cards"), organization, clock, entropy, ports["cards"])
+        codes = initialization.initialize(
+            directory / "data",
+            _configuration(organization, ports, mail, database_url),
+            passphrase=PASSPHRASE,
+            root_keys=RootKeys(directory / "roots", PASSPHRASE),
+            founders=FOUNDERS,
+            trust_entries=[cards.entry()],
+            clock=clock,
+            entropy=entropy,
+            progress=lambda _: None,
+        )
+        deployment = Deployment.open(directory / "data", PASSPHRASE, clock, entropy)
+        stack.callback(deployment.database.close)
+        site = WholeSite(directory, clock, Wiring(deployment), cards, mail)
+        site.codes = codes
+        stack.enter_context(_running(site))
+        stack.callback(site.close)
+        stack.enter_context(cards.answering())
+        _configure(site)
+        yield site
+
+
+@contextmanager
+def _running(site: WholeSite) -> Iterator[None]:
+    running = Site(site.wiring, with_worker=True)
+    spoken = running.listeners._listeners  # noqa: SLF001 - the recorder stands between listener and application
+    running.listeners = Listeners([site.traffic.at(listener) for listener in spoken])
+    thread = threading.Thread(target=running.run, name="site")
+    thread.start()
+    try:
+        patience.until(lambda: running.listeners.started or not thread.is_alive(), "the site starts")
+        assert running.listeners.started
+        yield
+    finally:
+        running.stop()
+        thread.join()
+        site.wiring.peer_client.close()
+        site.wiring._status_client.close()  # noqa: SLF001 - the process that owns it ends with it
+
+
+def _configuration(
+    organization: str, ports: Mapping[str, int], mail: MailServer, database_url: str
+) -> Mapping[str, object]:
+    return {
+        "organization": organization,
+        "loopback_demo": True,
+        "status_url": f"http://127.0.0.1:{ports['status']}",
+        **{f"{name}_port": ports[name] for name in ("site", "certauth", "device", "status")},
+        "smtp_host": mail.host,
+        "smtp_port": mail.port,
+        "smtp_tls": "none",
+        "mail_from": f"etymon@{DOMAIN}",
+        **({"database_url": database_url} if database_url else {}),
+    }
+
+
+def _configure(site: WholeSite) -> None:
+    """Do what administrator and officer do once: groups, rules, an enrollment code, the issuer, one policy for all."""
+    directory, mdm, issuer = site.wiring.directory, site.wiring.mdm, site.wiring.issuer
+    officer = site.person("otto").id
+    with site.deployment.database.transaction() as tx:
+        for name, purposes in RULES.items():
+            group = groups.create(tx, directory, name=name, actor=TEST)
+            rule = IssuanceRule(
+                id=random_id(site.entropy),
+                name=name,
+                groups=frozenset({group.id}),
+                purposes=purposes,
+                lifetime=timedelta(days=1000),
+                created_by=officer,
+                created_at=site.clock.now(),
+            )
+            issuance_rules.save(tx, issuer, rule, officer=officer)
+        profile = enrollment_profiles.create(tx, mdm, ProfileTerms("Phones"), actor=TEST)
+        enrollment_profiles.create_token(tx, mdm, profile.id, lifetime=timedelta(days=3650), actor=TEST)
+        derived_credentials.create(tx, mdm, IssuerTerms("Agency issuer", f"{site.url}/issuer"), actor=TEST)
+        policy = configuration_profiles.create(tx, mdm, ProfileContent("Apps", DerivedCredentialForApps()), actor=TEST)
+        configuration_profiles.assign(tx, mdm, policy.id, [Target(TargetKind.ALL_USERS)], actor=TEST)
+    site.settle()
+
+
+def _made(directory: Path) -> Path:
+    directory.mkdir(mode=0o700)
+    return directory
+
+
+def free_ports(count: int) -> list[int]:
+    """Return ports of the loopback that nobody has; certificates carry some, so that they are chosen beforehand."""
+    with ExitStack() as held:
+        doors = [held.enter_context(socket.socket()) for _ in range(count)]
+        for door in doors:
+            door.bind(("127.0.0.1", 0))
+        return [int(door.getsockname()[1]) for door in doors]
