@@ -1,7 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0
 """The administration API as an ASGI application, to be mounted at `/graph`."""
 
-from typing import Any, Final
+from typing import Final
 
 from fastapi import APIRouter, FastAPI
 
@@ -20,14 +20,6 @@ from etymon.graph.http import (
 from etymon.graph.http.body_limit import BodyLimit
 
 VERSIONS: Final = ("beta", "v1.0")
-
-ERRORS: Final[dict[int | str, dict[str, Any]]] = {
-    status: {
-        "description": name,
-        "content": {"application/json": {"schema": {"$ref": "#/components/schemas/ODataError"}}},
-    }
-    for status, name in errors.CODES.items()
-}
 
 
 def create_app(deps: Dependencies) -> FastAPI:
@@ -56,5 +48,5 @@ def create_app(deps: Dependencies) -> FastAPI:
     ):
         resources.include_router(module.router)
     for version in VERSIONS:
-        app.include_router(resources, prefix=f"/{version}", responses=ERRORS)
+        app.include_router(resources, prefix=f"/{version}", responses=errors.RESPONSES)
     return app

@@ -7,6 +7,7 @@ from typing import Any, Final
 import structlog
 from fastapi import FastAPI, Request
 from fastapi.exceptions import RequestValidationError
+from pydantic import BaseModel, Field
 from starlette.exceptions import HTTPException
 from starlette.responses import JSONResponse, Response
 
@@ -30,6 +31,42 @@ CODES: Final = {
     503: "ServiceUnavailable",
 }
 LONGEST_ECHO: Final = 64
+
+
+class ErrorDetail(BaseModel):
+    """Our own stable code beside Graph's."""
+
+    code: str
+    message: str
+
+
+class InnerError(BaseModel):
+    """What finds the request in the log."""
+
+    date: str
+    request_id: str = Field(alias="request-id")
+    client_request_id: str = Field(alias="client-request-id")
+
+
+class MainError(BaseModel):
+    """What went wrong."""
+
+    code: str
+    message: str
+    details: list[ErrorDetail]
+    inner_error: InnerError = Field(alias="innerError")
+
+
+class ODataError(BaseModel):
+    """The body of every refusal."""
+
+    error: MainError
+
+
+RESPONSES: Final[dict[int | str, dict[str, Any]]] = {
+    status: {"model": ODataError, "description": name} for status, name in {**CODES, 500: "InternalServerError"}.items()
+}
+"""Every operation's refusals, for the description of the API."""
 
 
 def add_handlers(app: FastAPI, deps: Dependencies) -> None:
