@@ -19,7 +19,7 @@ from etymon.storage.database import Database
 from etymon.web.branding import Branding
 from etymon.web.listeners import ServerIdentity
 from support.declared_pki import AllGood
-from support.idp_site import applications, serving
+from support.idp_listeners import applications, serving
 
 
 def main() -> None:
