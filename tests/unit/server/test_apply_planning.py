@@ -306,5 +306,5 @@ def test_a_plan_is_told_with_what_ends() -> None:
         "- end user ana@agency.test: ends the account with its cards, devices and credentials, for good",
         "~ group G: members - ana@agency.test",
     ]
-    assert presentation.summary(found) == "2 changes, of which 2 end something."
+    assert presentation.summary(found) == "2 changes; 2 of them end something."
     assert presentation.summary(Plan(())).startswith("Nothing to do")

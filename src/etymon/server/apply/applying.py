@@ -58,14 +58,14 @@ def apply(
     present = present_state.fetch(api, organization.sections, clock.now())
     plan = planning.plan(organization, present.sections, wishes.pruning, wishes.passwords, operator=subject)
     for line in presentation.lines(plan):
-        console.print(line, highlight=False)
+        console.print(line, highlight=False, soft_wrap=True)
     console.print(presentation.summary(plan), highlight=False)
     if wishes.only_look or not plan.changes:
         return Outcome.DIFFERENT if plan.changes else Outcome.AS_WANTED
     roles = _writing_roles(present, subject)
     part = plan.part_of(roles)
     if part.changes:
-        if not confirm(f"Do {len(part.changes)} changes?"):
+        if not confirm(f"Do {presentation.counted(len(part.changes))}?"):
             return Outcome.DIFFERENT
         _perform(api, part, present, console)
     _tell_the_rest(plan, roles, console)
@@ -88,7 +88,7 @@ def _perform(api: AdministrationAPI, plan: Plan, present: Present, console: Cons
 
     def tell(change: Change) -> None:
         done.append(change)
-        console.print(f"done: {escape(presentation.title(change))}", highlight=False)
+        console.print(f"done: {escape(presentation.title(change))}", highlight=False, soft_wrap=True)
 
     try:
         execution.perform(api, plan, present.names, tell)
@@ -98,6 +98,7 @@ def _perform(api: AdministrationAPI, plan: Plan, present: Present, console: Cons
             f"[bold red]not done:[/] {escape(presentation.title(failed))}\n{len(done)} of {len(plan.changes)} changes "
             "are done and stay done; the same command does the rest.",
             highlight=False,
+            soft_wrap=True,
         )
         raise
 
@@ -106,7 +107,5 @@ def _tell_the_rest(plan: Plan, roles: tuple[Role, ...], console: Console) -> Non
     for role in Role:
         remaining = plan.remaining_for(role)
         if role not in roles and remaining:
-            console.print(
-                f"{remaining} changes remain for the {role.value.capitalize()}: sign in as one, apply the same file.",
-                highlight=False,
-            )
+            told = f"For the {role.value.capitalize()} remains {presentation.counted(remaining)}"
+            console.print(f"{told}: sign in as one and apply the same file.", highlight=False, soft_wrap=True)

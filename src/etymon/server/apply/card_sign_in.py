@@ -82,9 +82,11 @@ class OneHost(httpx.BaseTransport):
 def _code(page: Page, state: str, issuer: str) -> str:
     """Return the authorization code that the identity provider sent the browser away with (RFC 6749 §4.1.2)."""
     if not page.url.startswith(REDIRECT_URI):
+        told = page.words
+        for _, text in page.links:
+            told = told.replace(text, "")
         raise NotPermitted(
-            "sign_in_refused",
-            f"The identity provider refuses this card ({page.code or page.status}): {page.words[:400]}",
+            "sign_in_refused", f"The identity provider refuses this card: {' '.join(told.split())[:400]}"
         )
     values = {name: given[0] for name, given in parse_qs(urlsplit(page.url).query).items()}
     if values.get("state") != state or values.get("iss") != issuer:  # RFC 9207 §2.4

@@ -24,8 +24,7 @@ def trust_entry(item: Mapping[str, Any], _: Names) -> Resource:
         "upnSuffixes": tuple(sorted(item["upnSuffixes"])),
         "statusHosts": tuple(sorted(item["statusHosts"])),
     }
-    kept = "" if item["kind"] == "card" else "it is not one of cards; delete it by hand if it has to go"
-    return Resource(Kind.TRUST_ENTRY, item["name"], properties, kept_because=kept, id=item["name"])
+    return Resource(Kind.TRUST_ENTRY, item["name"], properties, id=item["name"])
 
 
 def user(item: Mapping[str, Any], _: Names) -> Resource:

@@ -86,7 +86,8 @@ class _Comparison:
                 if self._is_ended(left):
                     endings.append(Delete(left))
                 else:
-                    kept.append(Kept(left.reference, left.kept_because or "is not in the file"))
+                    why = left.kept_because if self.pruning is Pruning.END else "is not in the file"
+                    kept.append(Kept(left.reference, why))
         # a name or a card may go from an account that ends to one that begins; other things end when nothing refers
         changes += [ending for ending in endings if ending.present.kind is Kind.USER]
         others = [ending for ending in endings if ending.present.kind is not Kind.USER]

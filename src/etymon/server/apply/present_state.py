@@ -76,6 +76,7 @@ class _Fetch:
                 self._names.learn(Reference(kind, item[name_of(kind)]), str(item.get("id") or item["name"]))
             if kind is Kind.TRUST_ENTRY:
                 self._card_entries = {item["name"] for item in items if item["kind"] == "card"}
+                items = [item for item in items if item["kind"] == "card" or self._describes(item["name"])]
             sections[kind] = tuple(self._resource(kind, item) for item in items)
         return Present(sections, self._names, self._roles)
 
@@ -97,6 +98,10 @@ class _Fetch:
                 return self._with_assignments(entities_management.configuration(item, self._names))
             case Kind.ISSUANCE_RULE:
                 return entities_directory.issuance_rule(item, self._names)
+
+    def _describes(self, trust_entry: str) -> bool:
+        """Say whether the file has this trust entry: those that are not of cards are the deployment's own else."""
+        return Reference(Kind.TRUST_ENTRY, trust_entry).key in self._wanted
 
     def _manages(self, found: Resource, link: Link) -> bool:
         wanted = self._wanted.get(found.reference.key)

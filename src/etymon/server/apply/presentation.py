@@ -55,7 +55,14 @@ def summary(plan: Plan) -> str:
     if not plan.changes:
         return "Nothing to do: everything is as the file says."
     ends = sum(1 for change in plan.changes if _ends(change))
-    return f"{len(plan.changes)} changes" + (f", of which {ends} end something." if ends else ".")
+    return counted(len(plan.changes)) + (
+        f"; {ends} of them {'ends' if ends == 1 else 'end'} something." if ends else "."
+    )
+
+
+def counted(number: int) -> str:
+    """Return a number of changes in words."""
+    return "1 change" if number == 1 else f"{number} changes"
 
 
 def _change(change: Change) -> Iterator[Text]:
@@ -79,7 +86,8 @@ def _change(change: Change) -> Iterator[Text]:
 def _fields(wanted: Resource) -> Iterator[Text]:
     shown = {**wanted.fixed, **wanted.properties}
     for field, value in shown.items():
-        if value not in ("", (), None) and value != wanted.name:
+        of_no_network = field.startswith("wifi.") and not shown.get("wifi.ssid")
+        if value not in ("", (), None) and value != wanted.name and not of_no_network:
             yield Text(f"    {field}: {_told(value)}", "dim")
     yield from _secrets(wanted)
 

@@ -126,5 +126,7 @@ def _sign_in(provider: Provider, site: Site, console: Console, files: CardFiles)
 
 def _show(console: Console, address: str, code: str) -> None:
     console.print(
-        f"Sign in with your smart card: open [bold]{address}[/] in a browser and type [bold]{code}[/]", highlight=False
+        f"Sign in with your smart card: open [bold]{address}[/] in a browser and type [bold]{code}[/]",
+        highlight=False,
+        soft_wrap=True,
     )
