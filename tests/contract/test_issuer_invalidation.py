@@ -10,11 +10,12 @@ import pytest
 from etymon.ca.certificates import find_issued
 from etymon.ca.model import RevocationReason
 from etymon.ca.revocation import PUBLISH_CRL
-from etymon.directory import trust
+from etymon.directory import bindings, trust
 from etymon.issuer import invalidation
 from etymon.issuer.model import CredentialState, DerivationState, EndReason, Purpose
 from etymon.kernel.entropy import Entropy
 from etymon.kernel.errors import EtymonError, NotFound, Unavailable
+from etymon.pki.certificate import card_uuid
 from etymon.storage import jobs
 from etymon.storage.database import Database
 from support.clock import TurnedClock
@@ -62,6 +63,15 @@ def test_ending_twice_changes_and_tells_nothing_more(site: IssuerSite, link: Lin
     assert site.derivation(link.begun).end_reason is EndReason.KEY_COMPROMISE
     assert site.mail() == []
     assert len(site.events("issuer:credential:ended")) == 2
+
+
+def test_an_ended_authentication_certificate_stands_for_nobody(site: IssuerSite, link: Link) -> None:
+    uuid = card_uuid(site.credential_certificate(link.begun, Purpose.AUTHENTICATION))
+    with site.database.snapshot() as tx:
+        assert bindings.person_for(tx, "derived", str(uuid)) is not None
+    site.end_own(link.begun)
+    with site.database.snapshot() as tx:
+        assert bindings.person_for(tx, "derived", str(uuid)) is None
 
 
 def test_nobody_ends_what_is_another_s(site: IssuerSite, link: Link) -> None:

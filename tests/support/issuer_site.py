@@ -15,7 +15,7 @@ from cryptography.hazmat.primitives.asymmetric import ec
 
 from etymon.audit import trail
 from etymon.audit.model import AuditEvent
-from etymon.ca import ceremony, revocation
+from etymon.ca import ceremony, certificates, revocation
 from etymon.ca.certificates import find_issued
 from etymon.ca.model import AlternativeNames, CertificateState, RevocationReason, SubjectNames
 from etymon.ca.status import DatabaseStatusSource
@@ -312,6 +312,13 @@ class IssuerSite:
         with self.database.snapshot() as tx:
             found = credentials.of_derivation(tx, begun.derivation.id)
         return {credential.purpose: credential for credential in found}
+
+    def credential_certificate(self, begun: Begun, purpose: Purpose) -> x509.Certificate:
+        with self.database.snapshot() as tx:
+            found = certificates.find(tx, self.credentials(begun)[purpose].certificate)
+        assert found is not None
+        assert found.der is not None
+        return x509.load_der_x509_certificate(found.der)
 
     def events(self, name: str | None = None) -> list[AuditEvent]:
         """Return what was recorded, newest first."""

@@ -13,6 +13,7 @@ from etymon.ca.model import RevocationReason
 from etymon.directory import people
 from etymon.issuer import notices
 from etymon.issuer.dependencies import Dependencies, record
+from etymon.issuer.derived_identifier import end_binding, identifier_of
 from etymon.issuer.errors import derivation_unknown
 from etymon.issuer.model import (
     OPEN,
@@ -21,6 +22,7 @@ from etymon.issuer.model import (
     Derivation,
     DerivationState,
     EndReason,
+    Purpose,
 )
 from etymon.issuer.store import card_sessions, credentials, derivations
 from etymon.storage.database import Transaction
@@ -94,6 +96,9 @@ def end_credentials(
     for credential in found:
         if not credentials.move(tx, credential, CredentialState.ENDED, values):
             continue
+        if credential.purpose is Purpose.AUTHENTICATION:
+            identifier = identifier_of(tx, credential.certificate)
+            end_binding(tx, deps, credential.person, identifier, reason=reason.value, actor=actor)
         revocation.revoke(tx, deps.ca, credential.certificate, REVOCATION[reason], actor=actor)
         record(
             tx,

@@ -4,28 +4,25 @@
 import hashlib
 from dataclasses import dataclass, replace
 from typing import Final
-from uuid import UUID
 
 from etymon.audit import sealer
-from etymon.ca import certificates, issuance
+from etymon.ca import issuance
 from etymon.ca.model import AlternativeNames, IssuanceRequest, PlannedCertificate, SubjectNames, Validity
 from etymon.directory import bindings
 from etymon.escrow import deposit
 from etymon.escrow.model import GeneratedKey
 from etymon.issuer import completion, eligibility, errors
 from etymon.issuer.dependencies import Dependencies, record
+from etymon.issuer.derived_identifier import identifier_of
 from etymon.issuer.eligibility import Applicant
 from etymon.issuer.model import Credential, CredentialState, Derivation, DerivationState, Purpose
 from etymon.issuer.store import credentials, derivations
 from etymon.kernel.entropy import random_id
-from etymon.kernel.errors import Unavailable
 from etymon.kernel.secret import Secret
-from etymon.pki import certificate as reading
 from etymon.pki import csr
 from etymon.pki.algorithms import key_type
 from etymon.pki.csr import CertifiableKey, ProvenCSR
 from etymon.storage.database import Transaction
-from etymon.wire import der
 
 PROFILES: Final = {
     Purpose.AUTHENTICATION: "derived-piv-authentication",
@@ -165,20 +162,8 @@ def _plan(
             tx,
             deps,
             trust_entry=deps.trust_entry,
-            identifier=str(_uuid(tx, planned)),
+            identifier=identifier_of(tx, planned.id),
             person_id=person.id,
             actor=f"rule:{applicant.rule.id}",
         )
     return planned
-
-
-def _uuid(tx: Transaction, planned: PlannedCertificate) -> UUID:
-    """Return the UUID that the authority chose: it stands in what will be signed (CP 3.1.1.2, fresh each time)."""
-    kept = certificates.find(tx, planned.id)
-    if kept is None or kept.tbs is None:
-        raise Unavailable("plan_not_readable", "The certificate could not be planned. Send the same request again.")
-    algorithm = der.elements(der.only(kept.tbs, der.SEQUENCE).content)[2].encoded
-    uuid = reading.card_uuid(reading.load(der.sequence(kept.tbs, algorithm, der.bit_string(b""))))
-    if uuid is None:
-        raise Unavailable("plan_not_readable", "The certificate could not be planned. Send the same request again.")
-    return uuid
