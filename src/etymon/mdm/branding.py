@@ -5,9 +5,9 @@ from uuid import UUID
 
 from etymon.kernel.entropy import random_id
 from etymon.kernel.errors import Conflict, NotFound
+from etymon.mdm.branding_profile import BrandingProfile
 from etymon.mdm.dependencies import Dependencies, record
 from etymon.mdm.store import branding as store
-from etymon.mdm.store.branding import BrandingProfile
 from etymon.storage.database import Transaction
 from etymon.web.branding import Branding
 

@@ -11,10 +11,9 @@ from etymon.kernel.entropy import random_id
 from etymon.kernel.errors import Conflict, Malformed, NotFound
 from etymon.mdm import desired_state
 from etymon.mdm.dependencies import Dependencies, record
-from etymon.mdm.model import LONGEST_NAME, is_text
+from etymon.mdm.model import LONGEST_NAME, ReportedResult, is_text
 from etymon.mdm.settings import ConfigurationProfile, ProfileSettings, ProfileType, WiFi, type_of
 from etymon.mdm.store import configuration as store
-from etymon.mdm.store.configuration import ReportedResult
 from etymon.mdm.targets import Assignment, Target
 from etymon.storage.database import Transaction
 

@@ -32,7 +32,8 @@ class Dependencies:
 
     `assertion_key` (P-256, private) signs enrollment assertions and what connectors sign in with; `/mdm/jwks` shows its
     public half. `branding` is what the organisation has before an administrator sets another. `enrollment_client` is
-    the phone's client at the identity provider. `poll_interval` is how often a waiting check-in looks by itself.
+    the phone's client at the identity provider. `poll_interval` is how often a waiting check-in looks by itself
+    while few wait.
     """
 
     database: Database

@@ -33,7 +33,7 @@ KEYS_LIFETIME: Final = timedelta(minutes=10)
 """After this the keys are fetched again, so that a withdrawn key stops counting."""
 
 SHORTEST_REFETCH: Final = timedelta(seconds=10)
-"""Tokens with made-up key ids do not make us ask more often than this."""
+"""Neither tokens with made-up key ids nor a provider that does not answer make us ask more often than this."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -126,6 +126,7 @@ class PublishedKeys:
         self._lock = threading.Lock()
         self._keys: dict[str, ECKey] = {}
         self._fetched_at: datetime | None = None
+        self._failed_at: datetime | None = None
 
     def find(self, key_id: str) -> ECKey | None:
         """Return the key with this id, asking the provider when ours are old or lack it."""
@@ -134,9 +135,19 @@ class PublishedKeys:
             age = now - self._fetched_at if self._fetched_at is not None else None
             unknown = key_id not in self._keys and (age is None or age >= SHORTEST_REFETCH)
             if age is None or age >= KEYS_LIFETIME or unknown:
-                self._keys = self._fetch()
-                self._fetched_at = now
+                self._renew(now)
             return self._keys.get(key_id)
+
+    def _renew(self, now: datetime) -> None:
+        """Fetch the keys; right after a failure, fail without asking: callers wait for each other here."""
+        if self._failed_at is not None and now - self._failed_at < SHORTEST_REFETCH:
+            raise _unavailable()
+        try:
+            self._keys = self._fetch()
+        except Unavailable:
+            self._failed_at = now
+            raise
+        self._fetched_at, self._failed_at = now, None
 
     def _fetch(self) -> dict[str, ECKey]:
         configuration = self._document(f"{self._issuer}/.well-known/openid-configuration")

@@ -201,6 +201,15 @@ class PolicyResult:
 
 
 @dataclass(frozen=True, slots=True)
+class ReportedResult:
+    """What a device reported of a profile, and when."""
+
+    device: UUID
+    result: PolicyResult
+    reported_at: datetime
+
+
+@dataclass(frozen=True, slots=True)
 class CommandResult:
     """How a command went on the device."""
 

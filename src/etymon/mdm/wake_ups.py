@@ -1,7 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0
 """Waking check-ins that wait in this process, so that a change here reaches its phones at once.
 
-Nothing depends on it: a waiting check-in also looks by itself every second or so, and finds what other processes did.
+Nothing depends on it: a waiting check-in also looks by itself now and then, and finds what other processes did.
 """
 
 import asyncio
@@ -39,6 +39,12 @@ class WakeUps:
     def is_closed(self) -> bool:
         """Whether the process is about to end."""
         return self._closed
+
+    @property
+    def sleepers(self) -> int:
+        """How many check-ins wait in this process."""
+        with self._lock:
+            return sum(map(len, self._sleepers.values()))
 
     def is_anybody_asleep(self, device: UUID) -> bool:
         """Say whether a check-in of this device waits in this process."""

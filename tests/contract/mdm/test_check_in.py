@@ -1,6 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0
 """Check-in and desired state: every device gets what reaches it, once, and says how it fares."""
 
+import threading
 from datetime import timedelta
 from uuid import uuid4
 
@@ -270,6 +271,30 @@ def test_a_policy_that_needs_a_credential_is_told_by_phone_and_mail_exactly_once
     site.later(timedelta(hours=1))
     site.check_in(phone)
     assert site.mail() == []
+
+
+def test_of_many_check_ins_at_once_one_tells(site: MDMSite) -> None:
+    phone = site.phone(site.directory.person())
+    site.set_issuer()
+    site.configure(for_apps(), everybody())
+    together = threading.Barrier(4)
+    versions: list[int] = []
+
+    def attempt() -> None:
+        together.wait()
+        standing, _ = check_in.check_in(site.deps, phone.thumbprint, Report(0))
+        versions.append(standing.version)
+
+    threads = [threading.Thread(target=attempt) for _ in range(4)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    assert len(versions) == 4
+    assert len(site.mail()) == 1
+    told = site.check_in(phone)
+    assert told is not None
+    assert len(told.notifications) == 1
 
 
 def test_every_device_of_a_person_is_told(site: MDMSite) -> None:

@@ -212,6 +212,22 @@ def test_a_provider_that_answers_nonsense_is_not_believed(
     assert refusal.value.code == "identity_provider_unavailable"
 
 
+def test_a_provider_that_does_not_answer_is_not_asked_by_every_request(
+    fresh: StandInProvider, clock: TurnedClock
+) -> None:
+    reader = Reader(fresh, clock)
+    fresh.documents["/idp/jwks"] = {}
+    for _ in range(3):
+        with pytest.raises(Unavailable):
+            reader.read(reader.token())
+    assert fresh.asked.count("/idp/jwks") == 1
+    del fresh.documents["/idp/jwks"]
+    with pytest.raises(Unavailable):
+        reader.read(reader.token())
+    clock.advance(timedelta(seconds=10))
+    reader.read(reader.token())
+
+
 def test_keys_are_never_fetched_in_the_clear(fresh: StandInProvider, clock: TurnedClock) -> None:
     reader = Reader(fresh, clock)
     fresh.documents["/idp/.well-known/openid-configuration"] = {

@@ -42,6 +42,7 @@ def test_a_user_is_created_changed_found_and_ended(running: RunningSite, admin: 
     gone(admin.delete(path))
     assert code(admin.get(path)) == (404, "user_not_found")
     assert code(admin.delete(path)) == (404, "user_not_found")
+    assert code(admin.delete("/beta/users/admin@example.test")) == (403, "own_account")
     (ended,) = running.site.events("directory:person:ended")
     assert ended.event.actor.startswith("person:")
 

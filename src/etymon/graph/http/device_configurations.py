@@ -20,8 +20,8 @@ from etymon.graph.representations.body import required
 from etymon.graph.representations.configurations import ConfigurationBody, content, kind_of, parse
 from etymon.kernel.errors import Malformed, NotFound
 from etymon.mdm import configuration_profiles, devices
+from etymon.mdm.model import ReportedResult
 from etymon.mdm.settings import ConfigurationProfile, type_of
-from etymon.mdm.store.configuration import ReportedResult
 from etymon.storage.database import Transaction
 
 PATH: Final = "/deviceManagement/deviceConfigurations"

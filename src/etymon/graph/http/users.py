@@ -16,7 +16,7 @@ from etymon.graph.representations import devices as shown_devices
 from etymon.graph.representations import users as shown
 from etymon.graph.representations.body import required
 from etymon.graph.representations.users import CardBody, UserBody
-from etymon.kernel.errors import NotFound
+from etymon.kernel.errors import NotFound, NotPermitted
 from etymon.mdm import desired_state, devices
 from etymon.storage.database import Transaction
 from etymon.wire import odata
@@ -85,7 +85,10 @@ def update_user(request: Request, deps: Services, caller: Administrator, user: s
 def end_user(deps: Services, caller: Administrator, user: str) -> Response:
     """End an account with everything that hangs on it, for good."""
     with deps.database.transaction() as tx:
-        people.end_account(tx, deps, find(tx, user).id, reason="deleted by an administrator", actor=caller.actor)
+        person = find(tx, user)
+        if person.id == caller.person:
+            raise NotPermitted("own_account", "Nobody ends their own account. Ask another administrator.")
+        people.end_account(tx, deps, person.id, reason="deleted by an administrator", actor=caller.actor)
     return answers.nothing()
 
 

@@ -7,7 +7,7 @@ from pydantic import Field
 
 from etymon.graph.representations.body import Base64, Body, Text, octets, required
 from etymon.kernel.errors import Malformed
-from etymon.mdm.store.branding import BrandingProfile
+from etymon.mdm.branding_profile import BrandingProfile
 from etymon.web.branding import Branding, Logo
 
 TYPE: Final = "#microsoft.graph.intuneBrandingProfile"

@@ -4,8 +4,16 @@
 from typing import Any, Final
 
 from etymon.directory.model import Person
-from etymon.mdm.model import Command, CommandState, CommandType, Device, DeviceState, HeldCredential, ResultState
-from etymon.mdm.store.configuration import ReportedResult
+from etymon.mdm.model import (
+    Command,
+    CommandState,
+    CommandType,
+    Device,
+    DeviceState,
+    HeldCredential,
+    ReportedResult,
+    ResultState,
+)
 
 TYPE: Final = "#microsoft.graph.managedDevice"
 

@@ -26,6 +26,10 @@ log = structlog.get_logger("etymon.mdm")
 
 NOTHING_NEWER: Final = 204
 
+LOOKS_PER_SECOND: Final = 200
+"""What all waiting check-ins of a process together ask of the database: the more there are, the rarer each looks by
+itself. Those that this process has news for are woken at once in any case."""
+
 
 @dataclass(frozen=True, slots=True)
 class _Wait:
@@ -81,7 +85,8 @@ def routes(deps: Dependencies) -> list[BaseRoute]:
 async def _until_news(deps: Dependencies, request: ASGIRequest, wait: _Wait) -> Response:
     """Sleep and look by turns until there is something to tell, or the time is over."""
     while (left := wait.until - time.monotonic()) > 0 and not deps.wake_ups.is_closed:
-        await deps.wake_ups.sleep(wait.device, min(left, deps.poll_interval.total_seconds()))
+        pause = max(deps.poll_interval.total_seconds(), deps.wake_ups.sleepers / LOOKS_PER_SECOND)
+        await deps.wake_ups.sleep(wait.device, min(left, pause))
         if await request.is_disconnected():
             break
         _, told = await run_in_threadpool(check_in.look, deps, wait.thumbprint, wait.known)

@@ -1,27 +1,15 @@
 # SPDX-License-Identifier: Apache-2.0
 """The organisation's branding."""
 
-from dataclasses import dataclass
-from datetime import datetime
 from typing import Any
 from uuid import UUID
 
 import sqlalchemy as sa
 
+from etymon.mdm.branding_profile import BrandingProfile
 from etymon.mdm.tables import branding_profiles as profiles
 from etymon.storage.database import Transaction
 from etymon.web.branding import Branding, Logo
-
-
-@dataclass(frozen=True, slots=True)
-class BrandingProfile:
-    """Branding under a name."""
-
-    id: UUID
-    profile_name: str
-    branding: Branding
-    created_at: datetime
-    modified_at: datetime
 
 
 def insert(tx: Transaction, profile: BrandingProfile) -> None:

@@ -3,7 +3,6 @@
 
 from collections.abc import Collection, Sequence
 from collections.abc import Set as AbstractSet
-from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
 from uuid import UUID
@@ -11,7 +10,7 @@ from uuid import UUID
 import sqlalchemy as sa
 from sqlalchemy.dialects import postgresql, sqlite
 
-from etymon.mdm.model import PolicyResult, ResultState
+from etymon.mdm.model import PolicyResult, ReportedResult, ResultState
 from etymon.mdm.settings import ConfigurationProfile, ProfileType, WiFi, from_document, to_document, type_of
 from etymon.mdm.tables import configuration_assignments as assignments
 from etymon.mdm.tables import configuration_profiles as profiles
@@ -19,15 +18,6 @@ from etymon.mdm.tables import configuration_results as results
 from etymon.mdm.tables import configuration_roots as roots
 from etymon.mdm.targets import Assignment, Target, TargetKind
 from etymon.storage.database import Transaction
-
-
-@dataclass(frozen=True, slots=True)
-class ReportedResult:
-    """What a device reported of a profile, and when."""
-
-    device: UUID
-    result: PolicyResult
-    reported_at: datetime
 
 
 def insert(tx: Transaction, profile: ConfigurationProfile) -> None:
