@@ -5,7 +5,8 @@ import sys
 import tempfile
 from pathlib import Path
 
-from bench import issuance, limits, services
+from bench import machine, services
+from bench.authorities import measure_authorities
 from bench.measure import Bench
 from etymon.server import logs
 from etymon.storage.database import Database
@@ -17,12 +18,12 @@ def main() -> None:
     """Measure limits first, then what is compared with them."""
     logs.configure("error")
     bench = Bench()
-    keys = limits.signing_keys()
-    limits.measure_signing(bench, keys)
-    limits.measure_http(bench)
+    keys = machine.signing_keys()
+    machine.measure_signing(bench, keys)
+    machine.measure_http(bench)
     with tempfile.TemporaryDirectory() as directory:
-        limits.measure_commit(bench, Database(f"sqlite:///{Path(directory) / 'bench.db'}"))
-    issuance.measure(bench)
+        machine.measure_commit(bench, Database(f"sqlite:///{Path(directory) / 'bench.db'}"))
+        measure_authorities(bench, Path(directory))
     services.measure(bench, "sqlite")
     _measure_postgresql(bench)
 
@@ -33,7 +34,7 @@ def _measure_postgresql(bench: Bench) -> None:
         return
     with running_postgresql() as databases:
         empty = databases.empty()
-        limits.measure_commit(bench, empty)
+        machine.measure_commit(bench, empty)
         services.measure(bench, "postgresql", empty.engine.url.render_as_string(hide_password=False))
 
 

@@ -10,9 +10,6 @@ from cryptography import x509
 from cryptography.hazmat.primitives import hashes, serialization
 from cryptography.x509 import ocsp as client
 
-import etymon.audit.tables
-import etymon.ca.tables
-import etymon.storage.jobs
 from bench.measure import Bench
 from etymon.audit import sealer
 from etymon.ca import ceremony, issuance, ocsp
@@ -30,22 +27,20 @@ from etymon.pki.keys import KeyDirectory
 from etymon.pki.path_validation import validate
 from etymon.pki.signer import SoftwareSigner
 from etymon.pki.trust_entry import IdentifierKind, TrustEntry, TrustKind
+from etymon.storage import migrations
 from etymon.storage.database import Database
-from etymon.storage.schema import metadata
 
 KEYS: Final = {"p256": KeyType.P256, "p384": KeyType.P384, "rsa3072": KeyType.RSA3072}
 ORGANIZATION: Final = SubjectNames(organization="Example Agency", country="US")
 WAITING: Final = 5000
 """Requests made beforehand; more than a measurement uses up."""
 
-TABLES: Final = (etymon.audit.tables, etymon.ca.tables, etymon.storage.jobs)
-
 
 class Bureau:
     """One hierarchy for derived credentials in a database of its own."""
 
     def __init__(self, database: Database, directory: Path, kind: KeyType) -> None:
-        metadata.create_all(database.engine)
+        migrations.upgrade(database)
         key_directory = KeyDirectory(directory, Secret(b"measured passphrase"))
         self.deps = Dependencies(
             database, SystemClock(), SystemEntropy(), key_directory, EXAMPLE_POLICY_OIDS, "http://status.agency.example"
