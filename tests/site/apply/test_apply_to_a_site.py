@@ -1,73 +1,19 @@
 # SPDX-License-Identifier: Apache-2.0
 """One file after another applied to a running administration API, by people who may and people who may not."""
 
-import contextlib
-from copy import deepcopy
-from typing import Any
-
-import httpx
 import pytest
 
 from etymon.directory import bindings, groups, people, roles, trust
 from etymon.directory.model import Role
-from etymon.kernel.errors import Conflict, Malformed, NotAuthenticated, NotPermitted, Unavailable
+from etymon.kernel.errors import Conflict
 from etymon.mdm import configuration_profiles, enrollment_profiles
 from etymon.pki.trust_entry import IdentifierKind, TrustKind
 from etymon.server.apply.applying import Outcome
 from etymon.server.apply.planning import Passwords
 from etymon.server.apply.resource import Role as Writer
-from support.identity_provider import DERIVED
+from support.agency import AGENCY, CARD, agency, without
 from support.mdm_listeners import RunningSite
-from support.operator import Interrupted, Operator
-
-CARD = "00000000-0000-4000-8000-000000000001"
-AGENCY: dict[str, Any] = {
-    "organization": "Test Agency",
-    "trustEntries": [
-        {
-            "name": "agency-cards",
-            "kind": "card",
-            "anchors": ["north.pem"],
-            "policies": ["2.999.7.13"],
-            "identifier": "uuid",
-        }
-    ],
-    "users": [
-        {
-            "userPrincipalName": "ana@agency.test",
-            "displayName": "Ana",
-            "mail": "ana@agency.test",
-            "cards": [{"trustEntry": "agency-cards", "identifier": CARD.upper()}],
-        },
-        {"userPrincipalName": "ben@agency.test", "displayName": "Ben", "roles": ["auditor"]},
-    ],
-    "groups": [{"name": "Staff", "members": ["ana@agency.test", "Ben@Agency.test"]}],
-    "branding": {"logo": "logo.png"},
-    "derivedCredential": {"displayName": "Issuer", "url": "https://issuer.agency.test/issuer"},
-    "enrollmentProfiles": [
-        {"name": "Phones", "tokenDays": 30, "wifi": {"ssid": "SETUP", "passwordFile": "wifi.txt"}},
-    ],
-    "configurations": [
-        {"type": "trustedRoot", "name": "Root", "certificate": "north.pem", "assignedTo": ["all devices"]},
-        {
-            "type": "wifi",
-            "name": "Office",
-            "ssid": "OFFICE",
-            "serverNames": ["radius.agency.test"],
-            "trustedRoots": ["Root"],
-            "assignedTo": ["Staff"],
-        },
-    ],
-    "issuanceRules": [{"name": "staff", "groups": ["Staff"], "purposes": ["authentication"], "lifetimeDays": 365}],
-}
-
-
-def agency(**changes: Any) -> dict[str, Any]:
-    return deepcopy(AGENCY) | changes
-
-
-def without(*sections: str) -> dict[str, Any]:
-    return {name: value for name, value in agency().items() if name not in sections}
+from support.operator import Operator
 
 
 def test_each_role_does_its_part_and_is_told_what_remains(administrator: Operator, officer: Operator) -> None:
@@ -225,106 +171,3 @@ def test_a_card_that_changes_hands(administrator: Operator, running: RunningSite
         holder = bindings.person_for(tx, "agency-cards", CARD)
     assert holder is not None
     assert holder.user_principal_name == "ben@agency.test"
-
-
-def test_a_card_of_somebody_the_file_does_not_name_is_refused_by_the_api(
-    administrator: Operator, running: RunningSite
-) -> None:
-    administrator.apply(without("users", "groups", "configurations", "issuanceRules"))
-    stranger = running.site.directory.person("stranger")
-    with running.site.database.transaction() as tx:
-        bindings.bind(
-            tx,
-            running.site.directory.deps,
-            trust_entry="agency-cards",
-            identifier=CARD,
-            person_id=stranger.id,
-            actor="person:x",
-        )
-    with pytest.raises(Conflict) as caught:
-        administrator.apply(agency())
-    assert caught.value.code == "identifier_bound"
-    assert "not done: user ana@agency.test: cards + agency-cards" in administrator.shown
-
-
-def test_a_member_whom_nobody_knows_is_refused_before_anything_is_done(administrator: Operator) -> None:
-    organization = agency()
-    organization["groups"][0]["members"].append("nobody@agency.test")
-    with pytest.raises(Malformed, match=r"no user is called nobody@agency\.test"):
-        administrator.apply(organization)
-    with pytest.raises(Malformed, match="no configuration is called Elsewhere"):
-        administrator.apply(agency(configurations=[{**AGENCY["configurations"][1], "trustedRoots": ["Elsewhere"]}]))
-    assert administrator.plan(without("groups", "configurations", "issuanceRules", "branding")).changes
-
-
-def test_the_operators_own_account_and_roles_stay(administrator: Operator) -> None:
-    organization = agency()
-    organization["users"].append(
-        {"userPrincipalName": "adam@example.test", "displayName": "Adam", "mail": "adam@example.test", "roles": []}
-    )
-    administrator.apply(organization, prune=True)
-    assert "user adam@example.test stays: nobody changes their own roles" in administrator.shown
-
-
-def test_an_auditor_looks_and_does_not_write(running: RunningSite, administrator: Operator) -> None:
-    auditor = Operator(running, running.somebody("aud", Role.AUDITOR), administrator.folder)
-    assert auditor.apply(agency(), check=True) is Outcome.DIFFERENT
-    with pytest.raises(NotPermitted) as caught:
-        auditor.apply(agency())
-    assert caught.value.code == "no_writing_role"
-
-
-def test_a_role_that_the_token_does_not_have_is_refused_with_what_to_do(
-    running: RunningSite, administrator: Operator
-) -> None:
-    person = administrator.person
-    stale = Operator(running, person, administrator.folder, roles=["operator"])
-    with pytest.raises(NotPermitted, match="An Administrator writes everything but issuance rules") as caught:
-        stale.apply(agency())
-    assert caught.value.code == "role_missing"
-
-
-def test_a_sign_in_without_the_card_is_refused(running: RunningSite, administrator: Operator) -> None:
-    derived = Operator(running, administrator.person, administrator.folder, acr=DERIVED)
-    with pytest.raises(NotPermitted, match="card"):
-        derived.apply(agency(), check=True)
-    foreign = Operator(running, administrator.person, administrator.folder, audience="https://elsewhere.test/graph")
-    with pytest.raises(NotAuthenticated, match="Sign in again"):
-        foreign.apply(agency(), check=True)
-
-
-@pytest.mark.parametrize("loses_the_answer", [False, True])
-def test_after_any_interruption_the_same_command_does_the_rest(
-    administrator: Operator, officer: Operator, *, loses_the_answer: bool
-) -> None:
-    times = 0
-
-    def through(inner: httpx.BaseTransport) -> httpx.BaseTransport:
-        return Interrupted(inner, 2, after_answer=loses_the_answer)
-
-    while administrator.plan(agency()).remaining_for(Writer.ADMINISTRATOR):
-        times += 1
-        assert times < 40
-        with contextlib.suppress(Unavailable):
-            administrator.apply(agency(), through=through)
-            continue
-        assert "are done and stay done" in administrator.shown
-    assert times > 3
-    officer.apply(agency())
-    assert officer.plan(agency()).changes == ()
-
-
-def test_an_api_that_does_not_answer_is_told_with_what_to_do(administrator: Operator) -> None:
-    with pytest.raises(Unavailable, match="run the same command again") as caught:
-        administrator.apply(agency(), through=lambda inner: Interrupted(inner, 0))
-    assert caught.value.code == "api_unreachable"
-    assert "not done: make trust entry agency-cards\n0 of 1" in administrator.shown
-
-
-def test_what_the_api_refuses_is_told_in_its_words_and_ends_the_run(administrator: Operator) -> None:
-    organization = agency()
-    organization["configurations"][0]["name"] = "R" * 200
-    organization["configurations"][1] |= {"trustedRoots": ["R" * 200], "serverNames": ["not a name"]}
-    with pytest.raises(Malformed, match="A server name is a DNS name or suffix"):
-        administrator.apply(organization)
-    assert "not done: make configuration Office" in administrator.shown

@@ -1,9 +1,8 @@
 # SPDX-License-Identifier: Apache-2.0
 """A browser without a screen: follows redirects, keeps cookies for a host over all its ports, fills in forms.
 
-It has two ways out: `site` for every address that never asks for a certificate, and `certauth` for the listener that
-does; each is an httpx transport, so that the certificate may come from a file, a token or a card. Without `certauth`
-everything goes by `site`.
+It has two ways out, httpx transports both: `site` for every address that never asks for a certificate, and `certauth`
+for the listener that does. A certificate may come from a file, a token or a card. Without `certauth` all goes by `site`.
 """
 
 from collections.abc import Mapping
