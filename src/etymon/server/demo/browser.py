@@ -2,7 +2,7 @@
 """A browser without a screen: follows redirects, keeps cookies for a host over all its ports, fills in forms.
 
 It has two ways out, httpx transports both: `site` for every address that never asks for a certificate, and `certauth`
-for the listener that does. A certificate may come from a file, a token or a card. Without `certauth` all goes by `site`.
+for the listener that does. A certificate may come from a file, a token or a card. Without the second, `site` is all.
 """
 
 from collections.abc import Mapping
