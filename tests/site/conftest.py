@@ -19,6 +19,13 @@ def site(tmp_path_factory: pytest.TempPathFactory) -> Iterator[WholeSite]:
 
 
 @pytest.fixture(scope="session")
+def other_site(tmp_path_factory: pytest.TempPathFactory) -> Iterator[WholeSite]:
+    """Another organisation of the same name on the same host, at the same time."""
+    with founded(tmp_path_factory.mktemp("other")) as site:
+        yield site
+
+
+@pytest.fixture(scope="session")
 def postgresql_site(
     tmp_path_factory: pytest.TempPathFactory, postgresql_databases: PostgreSQLDatabases
 ) -> Iterator[WholeSite]:

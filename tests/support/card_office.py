@@ -4,7 +4,7 @@
 import asyncio
 import threading
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Final
@@ -61,6 +61,7 @@ class CardOffice:
         )
         (directory / "cards").mkdir()
         self._open: list[StoredCard] = []
+        self._silence = ExitStack()
 
     @property
     def status_url(self) -> str:
@@ -95,9 +96,28 @@ class CardOffice:
     @contextmanager
     def answering(self) -> Iterator[None]:
         """Answer for the status of cards until the block ends."""
-        app = Starlette(routes=status.routes(self.issuer.authority))
-        with serving(Listeners([Listener("cards", app, "127.0.0.1", self.port)])):
+        self._answer("/")
+        try:
             yield
+        finally:
+            self._silence.close()
+
+    @contextmanager
+    def answering_only(self, beginning: str = "") -> Iterator[None]:
+        """Answer nothing but addresses that begin so, while the block runs; without one, do not even listen."""
+        self._silence.close()
+        if beginning:
+            self._answer(beginning)
+        try:
+            yield
+        finally:
+            self._silence.close()
+            self._answer("/")
+
+    def _answer(self, beginning: str) -> None:
+        routes = [one for one in status.routes(self.issuer.authority) if getattr(one, "path", "").startswith(beginning)]
+        app = Starlette(routes=routes)
+        self._silence.enter_context(serving(Listeners([Listener("cards", app, "127.0.0.1", self.port)])))
 
     def close(self) -> None:
         """Take every card out and let the database go."""

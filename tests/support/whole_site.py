@@ -10,6 +10,7 @@ Nothing in it stands for something else: the card issuer answers for its cards o
 goes by SMTP. One clock, which a test turns, is everybody's. Tests may share a site: each uses people of its own.
 """
 
+import contextlib
 import itertools
 from collections.abc import Mapping, Sequence
 from contextlib import ExitStack
@@ -24,7 +25,7 @@ from cryptography import x509
 
 from etymon.audit import sealer, trail
 from etymon.audit.model import RecordedEvent
-from etymon.card.server_trust import ServerTrust
+from etymon.card.server_trust import ServerNotTrusted, ServerTrust
 from etymon.card.tls import CardTLSTransport, TLSIdentity
 from etymon.directory import bindings, groups, people
 from etymon.directory.model import Person
@@ -208,6 +209,12 @@ class WholeSite:
         self.seal()
         self.clock.advance(timedelta(**by))
         self.seal()
+        patience.until(self._is_well, "the site shows a certificate that is good at the new time")
+
+    def _is_well(self) -> bool:
+        with contextlib.suppress(httpx.TransportError, ServerNotTrusted):
+            return self.client().get("/healthz").is_success
+        return False
 
     def seal(self) -> None:
         """Seal both audit trails now, as their workers do every few seconds."""

@@ -72,6 +72,29 @@ class PeerCertificateProtocol(H11Protocol):
         self.app = app
 
 
+class TellingHandshake(ssl.SSLObject):
+    """A handshake whose refusal reaches the peer.
+
+    asyncio closes a connection whose handshake failed without sending the alert that OpenSSL wrote for it, and the
+    browser has nothing to show but a broken connection. The first failure is told as "needs to read": asyncio then
+    sends what is waiting, and closes when the peer says anything more, hangs up, or the handshake's time is over.
+    """
+
+    _told = False
+
+    def do_handshake(self) -> None:
+        """Go on with the handshake."""
+        try:
+            super().do_handshake()
+        except (ssl.SSLWantReadError, ssl.SSLWantWriteError, ssl.SSLSyscallError):
+            raise
+        except ssl.SSLError as refusal:
+            if self._told:
+                raise
+            self._told = True
+            raise ssl.SSLWantReadError from refusal
+
+
 def server_context(listener: Listener) -> ssl.SSLContext:
     """Return the TLS context of `listener`."""
     if listener.identity is None:
@@ -79,6 +102,7 @@ def server_context(listener: Listener) -> ssl.SSLContext:
         raise ValueError(message)
     context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
     context.minimum_version = ssl.TLSVersion.TLSv1_3 if listener.tls13_only else ssl.TLSVersion.TLSv1_2
+    context.sslobject_class = TellingHandshake
     present(context, listener.identity)
     context.num_tickets = 0  # a resumed session would outlive the card or key that made it
     context.options |= ssl.OP_NO_TICKET

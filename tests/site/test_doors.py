@@ -1,0 +1,265 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Which certificate opens which door. Whatever one door takes, every other refuses, says why, and changes nothing."""
+
+from collections.abc import Callable, Mapping
+from dataclasses import replace
+from pathlib import Path
+from urllib.parse import urlencode
+
+import httpx
+import pytest
+from cryptography import x509
+from cryptography.hazmat.primitives.asymmetric import ec
+from cryptography.hazmat.primitives.serialization import Encoding
+
+from etymon.ca import issuance
+from etymon.ca.model import AlternativeNames, IssuanceRequest, SubjectNames
+from etymon.card.external_key import SoftwareKey
+from etymon.card.tls import TLSIdentity
+from etymon.directory import trust
+from etymon.issuer.model import Purpose
+from etymon.kernel.entropy import random_id
+from etymon.phone.state import Purpose as PhonePurpose
+from etymon.pki.csr import hold
+from etymon.server.demo.browser import Browser, Page
+from etymon.server.demo.peers import curl
+from etymon.server.wiring import ADMINISTRATION_CLIENT
+from etymon.wire.piv import KeyReference
+from support import patience, phone_messages, site_pages
+from support.peer_pki import CLIENT, MAIL, PeerPKI
+from support.phone_messages import Enrolling, Linking, told
+from support.whole_site import ALL_PURPOSES, TEST, WholeSite
+
+Answer = tuple[int, str]
+LET_IN: Answer = (200, "")
+ALERT: Answer = (0, "TLS alert")
+"""What TLS itself refuses: a CA that nobody here trusts, a certificate whose purposes leave TLS clients out."""
+
+WRONG_KIND: Answer = (403, "wrong_certificate_kind")
+
+Door = Callable[[TLSIdentity | None], Answer]
+Visit = Callable[[Browser], Page]
+"""Goes as far as what certauth says, or the page after it."""
+
+
+def knocking(door: Door, identity: TLSIdentity | None) -> Answer:
+    try:
+        return door(identity)
+    except httpx.TransportError:
+        return ALERT
+
+
+def server_identity(site: WholeSite) -> TLSIdentity:
+    """Return a certificate of the TLS CA, as this site's own listeners show."""
+    key = ec.generate_private_key(ec.SECP256R1())
+    request = IssuanceRequest(
+        ca="tls",
+        profile="tls-server",
+        request_key=f"test:{random_id(site.entropy)}",
+        key=hold(key.public_key()),
+        subject=SubjectNames(common_name="localhost"),
+        alternative=AlternativeNames(dns=("localhost",)),
+        authorized_by="test",
+    )
+    with site.deployment.database.transaction() as tx:
+        planned = issuance.plan(tx, site.deployment.ca, request)
+    return TLSIdentity(issuance.complete(site.deployment.ca, planned.id).certificate, SoftwareKey(key))
+
+
+@pytest.fixture(scope="module")
+def holders(site: WholeSite, other_site: WholeSite) -> Mapping[str, TLSIdentity]:
+    """Everybody who holds a key and a certificate, here and at another organisation of the same name."""
+    found: dict[str, TLSIdentity] = {}
+    for at, prefix in ((site, ""), (other_site, "other ")):
+        held = at.phone_of("doors-alice", group=ALL_PURPOSES)
+        held.unlock()
+        card = at.card_for("doors-alice")
+        found |= {
+            f"{prefix}card": card.identity(),
+            f"{prefix}card signature": card.identity(KeyReference.SIGNATURE),
+            f"{prefix}card authentication": card.identity(KeyReference.CARD_AUTHENTICATION),
+            f"{prefix}derived": held.credential(),
+            f"{prefix}derived signature": held.credential(PhonePurpose.SIGNATURE),
+            f"{prefix}device": held.identity,
+            f"{prefix}server": server_identity(at),
+        }
+    return found
+
+
+def at_card_doors(name: str) -> Answer:
+    return {"card": LET_IN, "derived": WRONG_KIND, "device": WRONG_KIND}.get(name, ALERT)
+
+
+def at_sign_in(name: str) -> Answer:
+    return {"card": LET_IN, "derived": LET_IN, "device": WRONG_KIND}.get(name, ALERT)
+
+
+def at_device_doors(name: str) -> Answer:
+    return {"card": WRONG_KIND, "derived": WRONG_KIND, "device": LET_IN}.get(name, ALERT)
+
+
+def page_door(site: WholeSite, visit: Visit) -> Door:
+
+    def door(identity: TLSIdentity | None) -> Answer:
+        page = visit(site.browser(identity))
+        return (page.status, page.code) if page.status >= 400 else LET_IN
+
+    return door
+
+
+def card_only_sign_in(site: WholeSite) -> Visit:
+    asked = {
+        "response_type": "code",
+        "client_id": ADMINISTRATION_CLIENT,
+        "redirect_uri": "http://127.0.0.1/",
+        "scope": "openid",
+        "acr_values": "urn:etymon:acr:card",
+        "state": "s",
+        "code_challenge": "c" * 43,
+        "code_challenge_method": "S256",
+    }
+
+    def visit(browser: Browser) -> Page:
+        page = browser.get(f"{site.url}/idp/authorize?{urlencode(asked)}")
+        page = browser.submit(page.form(action="/idp/sign-in"))
+        assert page.status != 303 or "code=" in page.url
+        return page
+
+    return visit
+
+
+def approval(site: WholeSite) -> Visit:
+    waiting = Enrolling(site)
+    assert waiting.begin().is_success
+    assert waiting.start().is_success
+
+    def visit(browser: Browser) -> Page:
+        return site_pages.prove_for_approval(browser, site_pages.enter_code(browser, waiting.user_code))
+
+    return visit
+
+
+def binding(site: WholeSite) -> Visit:
+    def visit(browser: Browser) -> Page:
+        page = browser.get(f"{site.url}/idp/binding")
+        return browser.submit(page.form(action="/idp/binding/proof"))
+
+    return visit
+
+
+def the_issuer(site: WholeSite) -> Visit:
+    return lambda browser: site_pages.present_card(browser, site.url)
+
+
+CARD_DOORS = {
+    "sign-in with the card alone": card_only_sign_in,
+    "approval of a device": approval,
+    "binding": binding,
+    "the issuer": the_issuer,
+}
+
+
+def judge_all(
+    site: WholeSite, holders: Mapping[str, TLSIdentity], door: Door, expected: Callable[[str], Answer]
+) -> None:
+    """Have everybody knock, those who are let in last; whoever is refused has changed nothing."""
+    asked = sorted(holders, key=lambda name: expected(name) == LET_IN)
+    found, changed = {}, {}
+    for name in asked:
+        site.settle()
+        before = state(site)
+        found[name] = knocking(door, holders[name])
+        changed[name] = [table for table, rows in state(site).items() if rows != before[table]]
+    assert found == {name: expected(name) for name in asked}
+    assert not any(changed[name] for name in asked if expected(name) != LET_IN), changed
+
+
+def state(site: WholeSite) -> Mapping[str, frozenset[str]]:
+    """Return what is kept, without what a browser on its way to certauth begins: a question for a proof."""
+    return {
+        table: rows
+        for table, rows in site.state().items()
+        if table not in {"idp_certificate_proofs", "issuer_proof_requests", "idp_device_authorizations"}
+    }
+
+
+@pytest.mark.parametrize("name", CARD_DOORS)
+def test_where_a_card_is_asked_for_nothing_else_opens(
+    site: WholeSite, holders: Mapping[str, TLSIdentity], name: str
+) -> None:
+    judge_all(site, holders, page_door(site, CARD_DOORS[name](site)), at_card_doors)
+
+
+def test_a_card_or_a_derived_credential_signs_in(site: WholeSite, holders: Mapping[str, TLSIdentity]) -> None:
+    door = page_door(site, lambda browser: site_pages.sign_in(browser, site.url))
+    judge_all(site, holders, door, at_sign_in)
+
+
+def test_check_in_is_for_device_identities(site: WholeSite, holders: Mapping[str, TLSIdentity]) -> None:
+    def door(identity: TLSIdentity | None) -> Answer:
+        return told(phone_messages.check_in(site.client(identity, base_url=site.device_url)))
+
+    judge_all(site, holders, door, at_device_doors)
+    assert door(None) == (401, "device_identity_required")
+
+
+@pytest.fixture(scope="module")
+def linking(site: WholeSite) -> tuple[Browser, Linking]:
+    """A browser at which Alice, whose phone has no credential any more, shows a code; and who scans it."""
+    browser = site.browser(site.card_for("doors-linker"))
+    site_pages.expect(site_pages.present_card(browser, site.url), "home")
+    return browser, Linking(site, site_pages.show_code(browser, site.url))
+
+
+def test_links_and_certificates_are_for_device_identities(
+    site: WholeSite, holders: Mapping[str, TLSIdentity], linking: tuple[Browser, Linking]
+) -> None:
+    browser, link = linking
+
+    def redeeming(identity: TLSIdentity | None) -> Answer:
+        return told(link.redeem(link.client(identity)))
+
+    judge_all(site, holders, redeeming, at_device_doors)
+    assert redeeming(None) == (401, "device_identity_required")
+
+    def asking(identity: TLSIdentity | None) -> Answer:
+        return told(link.ask(link.client(identity)))
+
+    judge_all(site, holders, asking, at_device_doors)
+    assert asking(None) == (403, "other_device")
+
+    device = link.client(holders["device"])
+    site_pages.confirm(browser, link.shown.page, link.redeem(device).json()["digits"])
+    authorization = link.ask(device).json()["authorization"]
+
+    def enrolling(identity: TLSIdentity | None) -> Answer:
+        return told(link.enroll(link.client(identity), authorization, Purpose.AUTHENTICATION))
+
+    judge_all(site, holders, enrolling, at_device_doors)
+    assert enrolling(None) == (403, "other_device")
+
+
+@pytest.mark.needs("curl")
+@pytest.mark.parametrize(
+    ("purposes", "known", "alert"), [(CLIENT, False, "unknown CA"), (MAIL, True, "unsupported certificate")]
+)
+def test_what_tls_refuses_by_itself_ends_in_an_alert_that_says_so(
+    own_site: WholeSite, tmp_path: Path, purposes: tuple[x509.ObjectIdentifier, ...], alert: str, *, known: bool
+) -> None:
+    outside = PeerPKI(tmp_path / "outside")
+    if known:
+        entry = replace(own_site.cards.entry(), name="outside", anchors=(outside.root.certificate,))
+        with own_site.deployment.database.transaction() as tx:
+            trust.save(tx, own_site.wiring.directory, entry, actor=TEST)
+    anchors = tmp_path / "tls.pem"
+    anchors.write_bytes(b"".join(one.public_bytes(Encoding.PEM) for one in own_site.server_anchors))
+    leaf = outside.client("alice@agency.example", purposes=purposes)
+    settings = own_site.deployment.settings
+    for url in (f"{settings.certauth_url}/idp/certauth", f"{settings.device_url}{phone_messages.CHECK_IN}"):
+
+        def told_by(url: str = url) -> str | None:
+            return curl.get(url, server_anchors=anchors, directory=tmp_path, credential=leaf.files).alert
+
+        if known:  # the listeners learn of a new trust entry within seconds
+            patience.until(lambda: told_by() != "unknown CA", "TLS knows the new entry's CA")
+        assert told_by() == alert
