@@ -6,9 +6,9 @@ from uuid import UUID
 
 from etymon.directory import bindings, groups, people
 from etymon.directory.model import Person
-from etymon.issuer.errors import card_not_bound, no_rule, not_eligible, rule_withdrawn
-from etymon.issuer.model import COUNTED, CardProof, Derivation, DerivationState, IssuanceRule
-from etymon.issuer.store import credentials, derivations, rules
+from etymon.issuer.errors import card_not_bound, card_required, no_rule, not_eligible, rule_withdrawn
+from etymon.issuer.model import COUNTED, Derivation, DerivationState, IssuanceRule
+from etymon.issuer.store import card_sessions, credentials, derivations, rules
 from etymon.kernel.clock import Clock
 from etymon.storage.database import Transaction
 
@@ -32,8 +32,9 @@ def applicant(tx: Transaction, person_id: UUID) -> Applicant:
 
 
 def still_applicant(tx: Transaction, derivation: Derivation) -> Applicant:
-    """Return person and rule of a derivation under way; `NotPermitted` when either does not hold any more."""
+    """Return person and rule of a derivation under way; `NotPermitted` when either, or the card, holds no more."""
     person = _eligible(tx, derivation.person)
+    require_bound(tx, derivation.proof, person.id)
     found = rules.find(tx, derivation.rule)
     if found is None or found[1] is not None:
         raise rule_withdrawn()
@@ -43,10 +44,13 @@ def still_applicant(tx: Transaction, derivation: Derivation) -> Applicant:
     return Applicant(person, rule)
 
 
-def require_bound(tx: Transaction, proof: CardProof) -> None:
-    """Refuse a card that is no longer bound to the person it was proved for."""
-    person = bindings.person_for(tx, proof.trust_entry, proof.identifier)
-    if person is None or person.id != proof.person:
+def require_bound(tx: Transaction, proof: UUID, person_id: UUID) -> None:
+    """Refuse a card that is no longer bound to the person it was proved for: it was lost, or its issuer is."""
+    card = card_sessions.proved_card(tx, proof)
+    if card is None:
+        raise card_required()
+    bound = bindings.person_for(tx, card.trust_entry, card.identifier)
+    if bound is None or bound.id != person_id:
         raise card_not_bound()
 
 

@@ -30,7 +30,7 @@ from etymon.issuer.model import (
     Purpose,
 )
 from etymon.issuer.planning import EnrollmentRequest
-from etymon.issuer.store import card_sessions, derivations
+from etymon.issuer.store import derivations
 from etymon.kernel.entropy import random_id
 from etymon.kernel.errors import Malformed, NotPermitted
 from etymon.kernel.secret import Secret
@@ -74,10 +74,7 @@ def begin(deps: Dependencies, session: CardSession, *, duties_version: str, sour
         derivations.lock_all_of(tx, session.person)
         in_use = eligibility.devices_in_use(tx, deps.clock, session.person)
         applicant = eligibility.applicant(tx, session.person)
-        proof = card_sessions.find_proof(tx, session.proof)
-        if proof is None:
-            raise errors.card_required()
-        eligibility.require_bound(tx, proof)
+        eligibility.require_bound(tx, session.proof, session.person)
         if in_use >= applicant.rule.most_derivations:
             raise errors.too_many_derivations(applicant.rule.most_derivations)
         derivation = Derivation(
@@ -85,7 +82,7 @@ def begin(deps: Dependencies, session: CardSession, *, duties_version: str, sour
             state=DerivationState.BEGUN,
             person=session.person,
             rule=applicant.rule.id,
-            proof=proof.id,
+            proof=session.proof,
             session=session.id,
             purposes=applicant.rule.purposes,
             duties_version=duties_version,
@@ -105,7 +102,7 @@ def begin(deps: Dependencies, session: CardSession, *, duties_version: str, sour
             source=source,
             rule=str(applicant.rule.id),
             officer=str(applicant.rule.created_by),
-            card_proof=str(proof.id),
+            card_proof=str(session.proof),
             duties=duties_version,
         )
     qr = LinkQR(deps.issuer_url, derivation.id, secret, link_qr.pin_octets(deps.tls_pin))

@@ -4,7 +4,7 @@
 import base64
 from dataclasses import dataclass
 from datetime import datetime
-from typing import Any
+from typing import Any, NamedTuple
 from uuid import UUID
 
 import sqlalchemy as sa
@@ -14,6 +14,13 @@ from etymon.issuer.tables import card_proofs, derivations, proof_requests, sessi
 from etymon.storage.database import Transaction
 from etymon.web.certificate_proof import ProofRequest, Redeemed
 from etymon.web.sessions import Session
+
+
+class ProvedCard(NamedTuple):
+    """Which card was proved: what a binding is of."""
+
+    trust_entry: str
+    identifier: str
 
 
 @dataclass(frozen=True, slots=True)
@@ -162,6 +169,14 @@ def find_proof(tx: Transaction, proof: UUID) -> CardProof | None:
         evidence=tuple(Evidence(item.kind, item.url, item.this_update, item.octets) for item in kept),
         proved_at=row.proved_at,
     )
+
+
+def proved_card(tx: Transaction, proof: UUID) -> ProvedCard | None:
+    """Return which card a proof is of, without the evidence."""
+    row = tx.execute(
+        sa.select(card_proofs.c.trust_entry, card_proofs.c.identifier).where(card_proofs.c.id == proof)
+    ).one_or_none()
+    return None if row is None else ProvedCard(*row)
 
 
 def remove_what_is_over(tx: Transaction, now: datetime, *, proofs_before: datetime) -> int:
