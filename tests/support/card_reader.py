@@ -98,11 +98,11 @@ class Reader:
             raise AssertionError(message)
         return subprocess.CompletedProcess(words, done.returncode, out, err)
 
-    def wrapper(self, program: str) -> Path:
-        """Return a script that runs `program` inside with whatever arguments it is given."""
+    def wrapper(self, program: str, *before: str) -> Path:
+        """Return a script that runs `program` inside with whatever arguments it is given; `before` runs it there."""
         path = self.directory / f"inside-{Path(program).name}"
         found = str(programs.required(program))
-        path.write_text(f'#!/bin/sh\nexec {shlex.join(self.command(found))} "$@"\n')
+        path.write_text(f'#!/bin/sh\nexec {shlex.join(self.command(*before, found))} "$@"\n')
         path.chmod(0o700)
         return path
 

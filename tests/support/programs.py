@@ -26,6 +26,7 @@ PACKAGES: Final = {
     "pkcs15-tool": "opensc",
     "piv-tool": "opensc",
     "postgres": "postgresql",
+    "prlimit": "util-linux",
     "setpriv": "util-linux",
     "softhsm2-util": "softhsm2",
     "unshare": "util-linux",
