@@ -194,8 +194,8 @@ def test_a_phone_does_not_believe_the_other_organisations_servers(site: WholeSit
     stray.phone.provision(site.enrollment_image())
     invitation = stray.phone.device.state.invitation
     assert invitation is not None
-    with pytest.raises(EtymonError) as refused:  # the code of here, led to the servers of there
-        stray.phone.device.change(invitation=replace(invitation, server=code.server))
+    stray.phone.device.change(invitation=replace(invitation, server=code.server))  # led to the servers of there
+    with pytest.raises(EtymonError) as refused:
         stray.phone.enroll(stray.show)
     assert refused.value.code == "server_pin"
     assert not [said for said in other_site.traffic.since() if invitation.token.reveal().encode() in said.octets()]
