@@ -23,7 +23,7 @@ AGENCY: dict[str, Any] = {
             "mail": "ana@agency.test",
             "cards": [{"trustEntry": "agency-cards", "identifier": CARD.upper()}],
         },
-        {"userPrincipalName": "ben@agency.test", "displayName": "Ben", "roles": ["auditor"]},
+        {"userPrincipalName": "ben@agency.test", "displayName": "Ben", "roles": ["operator"]},
     ],
     "groups": [{"name": "Staff", "members": ["ana@agency.test", "Ben@Agency.test"]}],
     "branding": {"logo": "logo.png"},

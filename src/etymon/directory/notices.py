@@ -13,9 +13,7 @@ MAIL_JOB: Final = "mail.send"
 """Payload: `to` (list of addresses), `subject`, `text`."""
 
 
-def notify(
-    tx: Transaction, clock: Clock, entropy: Entropy, to: Sequence[str], subject: str, text: str
-) -> None:
+def notify(tx: Transaction, clock: Clock, entropy: Entropy, to: Sequence[str], subject: str, text: str) -> None:
     """Send `text` to every address of a person (SP 800-63B §4.6: all but postal ones); nothing when there is none.
 
     A notice never carries a one-time secret; an undo link in it can end something and start nothing.

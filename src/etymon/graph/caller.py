@@ -14,7 +14,7 @@ from etymon.mdm.identity_provider import require_card
 READERS: Final = frozenset(Role)
 ADMINISTRATORS: Final = frozenset({Role.ADMINISTRATOR})
 OFFICERS: Final = frozenset({Role.OFFICER})
-DEVICE_KEEPERS: Final = ADMINISTRATORS | OFFICERS
+BOTH: Final = ADMINISTRATORS | OFFICERS
 
 
 @dataclass(frozen=True, slots=True)

@@ -42,6 +42,8 @@ class Site:
     def __init__(self, wiring: Wiring, *, with_worker: bool) -> None:
         self._wiring = wiring
         self.metrics = Metrics()
+        if with_worker:  # what the run before left unsealed would stop the issuing of the site's own certificate
+            follow_ups.seal(wiring.deployment)
         self._identity = tls_identity.identity(wiring.deployment)
         self.listeners = Listeners(_listeners(wiring, self.metrics, self._identity))
         self._worker = worker(wiring, self.metrics) if with_worker else None
@@ -67,7 +69,7 @@ class Site:
 
     def stop(self) -> None:
         """Finish what is being answered, then end."""
-        self._wiring.mdm.wake_ups.wake()  # waiting check-ins answer now
+        self._wiring.mdm.wake_ups.close()  # waiting check-ins answer now
         self.listeners.stop()
 
     def _watch(self) -> None:

@@ -43,7 +43,7 @@ def test_what_was_applied_is_what_the_services_have(administrator: Operator, run
         assert ben is not None
         assert ana.mail_addresses == ("ana@agency.test",)
         assert bindings.person_for(tx, "agency-cards", CARD) == ana
-        assert roles.roles_of(tx, ben.id) == {Role.AUDITOR}
+        assert roles.roles_of(tx, ben.id) == {Role.OPERATOR}
         staff = groups.by_name(tx, "Staff")
         assert staff is not None
         assert {person.id for person in groups.members(tx, staff.id)} == {ana.id, ben.id}
@@ -113,12 +113,12 @@ def test_nothing_ends_without_prune_and_everything_surplus_with_it(
     assert "user ben@agency.test stays: is not in the file" in administrator.shown
     assert "configuration Office stays: is not in the file" in administrator.shown
     administrator.apply(less, prune=True)
-    assert "user ben@agency.test stays: holds the role auditor" in administrator.shown
+    assert "user ben@agency.test stays: holds the role operator" in administrator.shown
     officer.apply(less, prune=True)
     assert administrator.plan(less, prune=True).changes == ()
     with running.site.database.snapshot() as tx:
         assert bindings.person_for(tx, "agency-cards", CARD) is None
-        assert people.by_user_principal_name(tx, "ben@agency.test") is not None  # an auditor is withdrawn first
+        assert people.by_user_principal_name(tx, "ben@agency.test") is not None  # an operator is withdrawn first
         assert configuration_profiles.page(tx, after=None, limit=10) == []
 
 

@@ -31,3 +31,8 @@ def running(database: Database, clock: TurnedClock, tmp_path: Path, provider: St
 @pytest.fixture
 def admin(running: RunningSite) -> httpx.Client:
     return running.administration(running.somebody("admin", Role.ADMINISTRATOR))
+
+
+@pytest.fixture
+def officer(running: RunningSite) -> httpx.Client:
+    return running.administration(running.somebody("officer", Role.OFFICER))

@@ -12,7 +12,6 @@ from cryptography.hazmat.primitives.serialization import Encoding
 from PIL import Image
 
 from etymon.directory import people
-from etymon.directory.model import Role
 from support import declared_pki
 from support.graph_answers import (
     BRANDING,
@@ -143,8 +142,7 @@ def test_trust_entries_are_put_by_name(running: RunningSite, admin: httpx.Client
     assert admin.get(path).status_code == 404
 
 
-def test_issuance_rules_are_an_officers(running: RunningSite, admin: httpx.Client) -> None:
-    officer = running.administration(running.somebody("olga", Role.OFFICER))
+def test_issuance_rules_are_an_officers(running: RunningSite, admin: httpx.Client, officer: httpx.Client) -> None:
     group = running.site.group("Staff")
     body = {"groupIds": [str(group)], "purposes": ["authentication", "signature"], "lifetimeDays": 365}
     path = "/beta/etymon/issuanceRules/Staff%20phones"
@@ -176,21 +174,40 @@ def test_issuance_rules_are_an_officers(running: RunningSite, admin: httpx.Clien
     assert admin.get(path).status_code == 404
 
 
-def test_roles_are_given_by_administrators_and_never_to_themselves(running: RunningSite, admin: httpx.Client) -> None:
+def test_roles_are_given_by_those_who_hold_their_kind_and_never_to_themselves(
+    running: RunningSite, admin: httpx.Client, officer: httpx.Client
+) -> None:
     alice = running.site.directory.person()
     path = f"/beta/etymon/roles/{alice.id}"
     assert ok(admin.get(path))["roles"] == []
-    assert ok(admin.put(path, json={"roles": ["officer", "operator"]}))["roles"] == ["officer", "operator"]
-    assert ok(admin.put(path, json={"roles": ["auditor"]}))["roles"] == ["auditor"]
-    assert admin.put(path, json={"roles": ["auditor", "officer"]}).status_code == 409
-    assert ok(admin.get(path))["roles"] == ["auditor"]
+    assert ok(admin.put(path, json={"roles": ["operator"]}))["roles"] == ["operator"]
+    assert code(admin.put(path, json={"roles": ["officer", "operator"]})) == (403, "separated_roles")
+    assert code(officer.put(path, json={"roles": ["auditor"]})) == (403, "separated_roles")
+    assert ok(officer.put(path, json={"roles": ["auditor", "operator"]}))["roles"] == ["auditor", "operator"]
+    assert code(admin.put(path, json={"roles": ["administrator", "operator"]})) == (403, "separated_roles")
+    assert officer.put(path, json={"roles": ["auditor", "officer", "operator"]}).status_code == 409
+    assert ok(admin.get(path))["roles"] == ["auditor", "operator"]
     everybody = {
         one["userPrincipalName"].split("@")[0]: one["roles"] for one in ok(admin.get("/beta/etymon/roles"))["value"]
     }
-    assert everybody == {"admin": ["administrator"], "alice": ["auditor"]}
+    assert everybody["admin"] == ["administrator"]
+    assert everybody["alice"] == ["auditor", "operator"]
     assert code(admin.put("/beta/etymon/roles/admin@example.test", json={"roles": []})) == (403, "own_roles")
     assert admin.put(path, json={"roles": ["king"]}).status_code == 400
     assert admin.put(f"/beta/etymon/roles/{uuid4()}", json={"roles": []}).status_code == 404
+
+
+def test_neither_administrator_nor_officer_opens_an_account_of_the_other(
+    admin: httpx.Client, officer: httpx.Client
+) -> None:
+    card = {"trustEntry": "agency-cards", "identifier": "11112222-3333-4444-8555-666677778888"}
+    for caller, other in ((admin, "officer"), (officer, "admin")):
+        account = f"/beta/users/{other}@example.test"
+        assert code(caller.post(f"{account}/cards", json=card)) == (403, "separated_roles")
+        assert code(caller.post(f"{account}/issueBindingCode")) == (403, "separated_roles")
+        assert code(caller.patch(account, json={"mail": "elsewhere@example.test"})) == (403, "separated_roles")
+        assert ok(caller.get(f"{account}/cards"))["value"] == []
+    assert officer.post("/beta/users/officer@example.test/issueBindingCode").status_code == 200
 
 
 def test_every_write_leaves_its_event(running: RunningSite, admin: httpx.Client) -> None:

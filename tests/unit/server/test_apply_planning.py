@@ -198,6 +198,17 @@ def test_a_role_is_lost_before_another_is_given() -> None:
     assert [bool(change.removed) for change in changes] == [True, True, False, False]
 
 
+def test_roles_and_accounts_of_officers_are_the_officers_to_change() -> None:
+    there = present(user("ana"), user("ola", roles=["officer"]), ENTRY)
+    wanted = organization(user("ana", roles=["operator", "auditor"]), user("ola", "7", roles=["officer"]), ENTRY)
+    changes = [change for change in plan(wanted, there).changes if isinstance(change, Join)]
+    assert {(change.subject.name, change.link, change.keeper) for change in changes} == {
+        ("ana@agency.test", Link.ROLES, Role.ADMINISTRATOR),
+        ("ana@agency.test", Link.ROLES, Role.OFFICER),
+        ("ola@agency.test", Link.CARDS, Role.OFFICER),
+    }
+
+
 def test_a_card_goes_to_another_person_only_with_pruning_and_is_free_first() -> None:
     there = present(user("ana", "7"), user("ben"), ENTRY)
     wanted = organization(user("ana"), user("ben", "7"))

@@ -40,11 +40,11 @@ def officer(caller: Reader) -> Caller:
     return callers.require(caller, callers.OFFICERS)
 
 
-def device_keeper(caller: Reader) -> Caller:
+def administrator_or_officer(caller: Reader) -> Caller:
     """Return who calls, an officer or administrator."""
-    return callers.require(caller, callers.DEVICE_KEEPERS)
+    return callers.require(caller, callers.BOTH)
 
 
 Administrator = Annotated[Caller, Depends(administrator)]
 Officer = Annotated[Caller, Depends(officer)]
-DeviceKeeper = Annotated[Caller, Depends(device_keeper)]
+AdministratorOrOfficer = Annotated[Caller, Depends(administrator_or_officer)]

@@ -11,7 +11,7 @@ from starlette.responses import Response
 from etymon.directory import people
 from etymon.graph.http import answers
 from etymon.graph.http.answers import Entity, ItemOptions, ListOptions
-from etymon.graph.http.gate import DeviceKeeper, Reader, Services
+from etymon.graph.http.gate import AdministratorOrOfficer, Reader, Services
 from etymon.graph.http.users import people_by_id
 from etymon.graph.representations import devices as shown
 from etymon.mdm import devices, lifecycle
@@ -51,7 +51,7 @@ def get_device(request: Request, deps: Services, _: Reader, device: UUID, option
 
 
 @router.post(PATH + "/{device}/retire", status_code=204)
-def retire(deps: Services, caller: DeviceKeeper, device: UUID) -> Response:
+def retire(deps: Services, caller: AdministratorOrOfficer, device: UUID) -> Response:
     """Have a device give back what management brought."""
     with deps.database.transaction() as tx:
         lifecycle.retire(tx, deps.mdm, device, actor=caller.actor)
@@ -60,7 +60,7 @@ def retire(deps: Services, caller: DeviceKeeper, device: UUID) -> Response:
 
 
 @router.post(PATH + "/{device}/wipe", status_code=204)
-def wipe(deps: Services, caller: DeviceKeeper, device: UUID) -> Response:
+def wipe(deps: Services, caller: AdministratorOrOfficer, device: UUID) -> Response:
     """Have a device go back to the factory; its credentials count as compromised."""
     with deps.database.transaction() as tx:
         lifecycle.wipe(tx, deps.mdm, device, actor=caller.actor)

@@ -7,11 +7,11 @@ from uuid import UUID
 from fastapi import APIRouter, Request
 from starlette.responses import Response
 
-from etymon.directory import roles, trust
+from etymon.directory import roles, separation, trust
 from etymon.directory.model import Person, Role
 from etymon.graph.http import answers
 from etymon.graph.http.answers import ItemOptions, ListOptions
-from etymon.graph.http.gate import Administrator, Officer, Reader, Services
+from etymon.graph.http.gate import Administrator, AdministratorOrOfficer, Officer, Reader, Services
 from etymon.graph.http.users import find
 from etymon.graph.representations import trust as shown
 from etymon.graph.representations.trust import IssuanceRuleBody, RolesBody, TrustEntryBody
@@ -121,14 +121,15 @@ def get_roles(request: Request, deps: Services, _: Reader, user: str, options: I
 
 
 @router.put(ROLES + "/{user}")
-def put_roles(request: Request, deps: Services, caller: Administrator, user: str, body: RolesBody) -> Response:
-    """Give a person exactly these roles. Nobody changes their own."""
+def put_roles(request: Request, deps: Services, caller: AdministratorOrOfficer, user: str, body: RolesBody) -> Response:
+    """Give a person exactly these roles. Nobody changes their own, and each role has those who give it."""
     wanted = frozenset(map(Role, body.roles))
     with deps.database.transaction() as tx:
         person = find(tx, user)
         if person.id == caller.person:
             raise NotPermitted("own_roles", "Nobody changes their own roles. Ask another administrator.")
         present = roles.roles_of(tx, person.id)
+        separation.require_may_give(caller.roles, present ^ wanted)
         for role in sorted(present - wanted, key=lambda role: role.value):
             roles.withdraw(tx, deps, person.id, role, actor=caller.actor)
         for role in sorted(wanted - present, key=lambda role: role.value):

@@ -6,12 +6,13 @@ from uuid import UUID
 from fastapi import APIRouter, Request
 from starlette.responses import Response
 
-from etymon.directory import bindings, groups, people
+from etymon.directory import bindings, groups, people, roles, separation
 from etymon.directory.bindings import CODE_LIFETIME
 from etymon.directory.model import Person
+from etymon.graph.caller import Caller
 from etymon.graph.http import answers
 from etymon.graph.http.answers import ItemOptions, ListOptions
-from etymon.graph.http.gate import Administrator, Reader, Services
+from etymon.graph.http.gate import Administrator, AdministratorOrOfficer, Reader, Services
 from etymon.graph.representations import devices as shown_devices
 from etymon.graph.representations import users as shown
 from etymon.graph.representations.body import required
@@ -63,10 +64,12 @@ def get_user(request: Request, deps: Services, _: Reader, user: str, options: It
 
 
 @router.patch("/users/{user}")
-def update_user(request: Request, deps: Services, caller: Administrator, user: str, body: UserBody) -> Response:
+def update_user(
+    request: Request, deps: Services, caller: AdministratorOrOfficer, user: str, body: UserBody
+) -> Response:
     """Change a person."""
     with deps.database.transaction() as tx:
-        before = find(tx, user)
+        before = _openable(tx, caller, user)
         person = people.update(
             tx,
             deps,
@@ -120,7 +123,7 @@ def list_cards(request: Request, deps: Services, _: Reader, user: str, options: 
 
 
 @router.post("/users/{user}/cards", status_code=201)
-def bind_card(request: Request, deps: Services, caller: Administrator, user: str, body: CardBody) -> Response:
+def bind_card(request: Request, deps: Services, caller: AdministratorOrOfficer, user: str, body: CardBody) -> Response:
     """Let a card stand for a person."""
     with deps.database.transaction() as tx:
         binding = bindings.bind(
@@ -128,17 +131,17 @@ def bind_card(request: Request, deps: Services, caller: Administrator, user: str
             deps,
             trust_entry=body.trust_entry,
             identifier=body.identifier,
-            person_id=find(tx, user).id,
+            person_id=_openable(tx, caller, user).id,
             actor=caller.actor,
         )
     return answers.entity(request, deps, "etymon/cards", shown.card(binding), status=201)
 
 
 @router.delete("/users/{user}/cards/{card}", status_code=204)
-def end_card(deps: Services, caller: Administrator, user: str, card: UUID) -> Response:
+def end_card(deps: Services, caller: AdministratorOrOfficer, user: str, card: UUID) -> Response:
     """End a binding."""
     with deps.database.transaction() as tx:
-        person = find(tx, user)
+        person = _openable(tx, caller, user)
         if card not in {binding.id for binding in bindings.bindings_of(tx, person.id)}:
             raise NotFound("card_not_found", "This person has no such card.")
         bindings.end(tx, deps, card, reason="removed by an administrator", actor=caller.actor)
@@ -146,12 +149,19 @@ def end_card(deps: Services, caller: Administrator, user: str, card: UUID) -> Re
 
 
 @router.post("/users/{user}/issueBindingCode")
-def issue_binding_code(deps: Services, caller: Administrator, user: str) -> Response:
+def issue_binding_code(deps: Services, caller: AdministratorOrOfficer, user: str) -> Response:
     """Give a one-time code with which the person binds a card."""
     with deps.database.transaction() as tx:
-        code = bindings.issue_code(tx, deps, person_id=find(tx, user).id, actor=caller.actor)
+        code = bindings.issue_code(tx, deps, person_id=_openable(tx, caller, user).id, actor=caller.actor)
         expires_at = deps.clock.now() + CODE_LIFETIME
     return answers.answer({"code": code.reveal(), "expiresDateTime": expires_at})
+
+
+def _openable(tx: Transaction, caller: Caller, user: str) -> Person:
+    """Return a person whose cards and names are the caller's to change."""
+    person = find(tx, user)
+    separation.require_may_open(caller.roles, roles.roles_of(tx, person.id))
+    return person
 
 
 def find(tx: Transaction, user: str) -> Person:

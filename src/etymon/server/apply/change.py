@@ -5,7 +5,19 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import TypeAlias
 
-from etymon.server.apply.resource import Joined, Link, Reference, Resource, Role, Value, writer
+from etymon.server.apply.resource import (
+    GIVEN_BY,
+    SEPARATED,
+    HeldRole,
+    Joined,
+    Kind,
+    Link,
+    Reference,
+    Resource,
+    Role,
+    Value,
+    writer,
+)
 
 
 @dataclass(frozen=True, slots=True)
@@ -78,6 +90,8 @@ class Join:
     added: frozenset[Joined] = frozenset()
     removed: frozenset[Joined] = frozenset()
     after: frozenset[Joined] = frozenset()
+    keeper: Role | None = None
+    """Who does it, where that depends on more than the kind of the thing."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -108,8 +122,24 @@ class Plan:
 
     def part_of(self, roles: Sequence[Role]) -> "Plan":
         """Return what people who hold these roles do."""
-        return Plan(tuple(change for change in self.changes if writer(change.subject.kind) in roles), self.kept)
+        return Plan(tuple(change for change in self.changes if done_by(change) in roles), self.kept)
 
     def remaining_for(self, role: Role) -> int:
         """Return how many changes are this role's."""
-        return sum(1 for change in self.changes if writer(change.subject.kind) is role)
+        return sum(1 for change in self.changes if done_by(change) is role)
+
+
+def done_by(change: Change) -> Role:
+    """Return the role that may do a change."""
+    if isinstance(change, Join) and change.keeper is not None:
+        return change.keeper
+    if isinstance(change, Update) and change.subject.kind is Kind.USER:
+        return keeper_of(change.present)
+    return writer(change.subject.kind)
+
+
+def keeper_of(user: Resource | None) -> Role:
+    """Return who changes the cards and names of a user: whoever gives the separated role the user holds."""
+    held = user.links.get(Link.ROLES, frozenset()) if user else frozenset()
+    givers = [GIVEN_BY[item.name] for item in held if isinstance(item, HeldRole) and item.name in SEPARATED]
+    return givers[0] if givers else Role.ADMINISTRATOR

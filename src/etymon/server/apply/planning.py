@@ -8,12 +8,26 @@ from dataclasses import dataclass
 from typing import Final
 
 from etymon.kernel.errors import Conflict, Malformed
-from etymon.server.apply.change import Change, Create, Delete, Difference, IssueToken, Join, Kept, Plan, Replace, Update
+from etymon.server.apply.change import (
+    Change,
+    Create,
+    Delete,
+    Difference,
+    IssueToken,
+    Join,
+    Kept,
+    Plan,
+    Replace,
+    Update,
+    keeper_of,
+)
 from etymon.server.apply.document import ALL_DEVICES, ALL_USERS
 from etymon.server.apply.resource import (
+    GIVEN_BY,
     ORDER,
     SINGLE,
     Card,
+    HeldRole,
     Joined,
     Kind,
     LeftOut,
@@ -21,6 +35,7 @@ from etymon.server.apply.resource import (
     Organization,
     Reference,
     Resource,
+    Role,
     Sections,
     Value,
 )
@@ -141,12 +156,16 @@ class _Comparison:
             removed = surplus if self.pruning is Pruning.END else frozenset()
             if surplus - removed:
                 kept.append(Kept(wanted.reference, f"{link.value}: {_listed(surplus)}, not in the file"))
+            if link is Link.ROLES:
+                yield from _given(wanted.reference, before, added, removed)
+                continue
+            keeper = keeper_of(present) if link is Link.CARDS else None
             after = (before | added) - removed
             if link in FREED_FIRST and removed:
-                yield Join(wanted.reference, link, removed=removed, after=before - removed)
+                yield Join(wanted.reference, link, removed=removed, after=before - removed, keeper=keeper)
                 removed = frozenset()
             if added or removed:
-                yield Join(wanted.reference, link, added, removed, after)
+                yield Join(wanted.reference, link, added, removed, after, keeper)
 
     def _require_known(self) -> None:
         names = {resource.reference.key for resources in self.wanted.values() for resource in resources}
@@ -186,6 +205,19 @@ class _Comparison:
     def _parts(self, user: Resource, card: Joined) -> bool:
         named = Link.CARDS in user.links and card not in _cards(user)
         return self.pruning is Pruning.END and named
+
+
+def _given(
+    user: Reference, before: frozenset[Joined], added: frozenset[Joined], removed: frozenset[Joined]
+) -> Iterator[Join]:
+    """Yield the roles that Administrators give and take, and those that Officers do, apart from each other."""
+    for giver in Role:
+        theirs = frozenset(HeldRole(name) for name, by in GIVEN_BY.items() if by is giver)
+        given, taken = added & theirs, removed & theirs
+        if taken:  # a role is lost before another is given: nobody holds two that are separated
+            yield Join(user, Link.ROLES, removed=taken, after=before - taken, keeper=giver)
+        if given:
+            yield Join(user, Link.ROLES, given, after=(before | given) - taken, keeper=giver)
 
 
 def _key(resource: Resource) -> tuple[Kind, str]:

@@ -38,6 +38,18 @@ class Role(enum.Enum):
     OFFICER = "officer"
 
 
+GIVEN_BY: Final = {
+    "administrator": Role.ADMINISTRATOR,
+    "operator": Role.ADMINISTRATOR,
+    "officer": Role.OFFICER,
+    "auditor": Role.OFFICER,
+}
+"""Role to who gives and takes it."""
+
+SEPARATED: Final = frozenset({"administrator", "officer", "auditor"})
+"""Accounts that hold one of these are changed by whoever gives it."""
+
+
 def writer(kind: Kind) -> Role:
     """Return the role that may write things of this kind."""
     return Role.OFFICER if kind is Kind.ISSUANCE_RULE else Role.ADMINISTRATOR

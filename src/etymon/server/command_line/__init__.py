@@ -36,5 +36,6 @@ def main(arguments: Sequence[str] | None = None) -> None:
     try:
         app(args=list(arguments) if arguments is not None else None, standalone_mode=True)
     except EtymonError as error:
-        Console(stderr=True).print(f"[bold red]etymon:[/] {escape(error.detail or error.code)} [dim]({error.code})[/]")
+        told = f"[bold red]etymon:[/] {escape(error.detail or error.code)} [dim]({error.code})[/]"
+        Console(stderr=True).print(told, soft_wrap=True, highlight=False)
         sys.exit(2)

@@ -1,0 +1,41 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Who may give a role, and who may touch an account that holds one (CP 5.2.1, 5.2.4).
+
+Administrators and Officers keep each other in check, so neither may make, open or take over the other's account: who
+could bind a card of their own to an Officer's account would be both.
+"""
+
+from collections.abc import Mapping
+from collections.abc import Set as AbstractSet
+from typing import Final
+
+from etymon.directory.model import SEPARATED_ROLES, Role
+from etymon.kernel.errors import NotPermitted
+
+GIVEN_BY: Final[Mapping[Role, Role]] = {
+    Role.ADMINISTRATOR: Role.ADMINISTRATOR,
+    Role.OPERATOR: Role.ADMINISTRATOR,
+    Role.OFFICER: Role.OFFICER,
+    Role.AUDITOR: Role.OFFICER,
+}
+"""Role to the role whose holders give and take it."""
+
+
+def require_may_give(caller: AbstractSet[Role], changed: AbstractSet[Role]) -> None:
+    """Refuse the giving or taking of roles that are not the caller's to give: NotPermitted `separated_roles`."""
+    for role in sorted(changed, key=lambda role: role.value):
+        if GIVEN_BY[role] not in caller:
+            raise NotPermitted(
+                "separated_roles", f"Only an {GIVEN_BY[role].value} gives or takes the role {role.value}."
+            )
+
+
+def require_may_open(caller: AbstractSet[Role], held: AbstractSet[Role]) -> None:
+    """Refuse cards, codes and new names for an account that holds roles the caller may not give.
+
+    An account without a separated role is the Administrators'. Raises NotPermitted `separated_roles`.
+    """
+    for role in sorted(held & SEPARATED_ROLES or {Role.ADMINISTRATOR}, key=lambda role: role.value):
+        if GIVEN_BY[role] not in caller:
+            keeper = GIVEN_BY[role].value
+            raise NotPermitted("separated_roles", f"This account's cards and names are changed by an {keeper} only.")
