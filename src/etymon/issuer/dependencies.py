@@ -28,6 +28,7 @@ class Dependencies:
 
     `status_of` gives the status source of a trust entry: the database for our own authorities, OCSP and CRLs for
     others. `authority` issues derived credentials; `trust_entry` is the entry that accepts them at doors.
+    `organization` is the name in certificates, where it is not the branding's.
     `oidc_issuer` is under which name other services know the people of this deployment. `poll_interval` is how often
     a phone's waiting request looks whether the PC has confirmed.
     """
@@ -47,9 +48,15 @@ class Dependencies:
     oidc_issuer: str
     authority: str = "derived"
     trust_entry: str = "derived"
+    organization: str = ""
     proxies: Collection[str] = ()
     poll_interval: timedelta = timedelta(seconds=1)
     translations: Mapping[str, gettext.NullTranslations] = field(default_factory=dict)
+
+    @property
+    def subject_organization(self) -> str:
+        """The organisation's name in certificates; branding may change, this does not."""
+        return self.organization or self.branding.organization
 
     @property
     def issuer_url(self) -> str:

@@ -146,7 +146,7 @@ def _plan(
             # the person's random id keeps two people of one name apart (RFC 5280 §4.1.2.6)
             subject=SubjectNames(
                 common_name=person.display_name[:LONGEST_COMMON_NAME],
-                organization=deps.branding.organization,
+                organization=deps.subject_organization,
                 serial_number=str(person.id),
             ),
             alternative=AlternativeNames(

@@ -4,7 +4,8 @@
 import asyncio
 import contextlib
 import threading
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
 from functools import partial
 from typing import Final
 
@@ -14,6 +15,7 @@ from cryptography.hazmat.primitives.serialization import Encoding
 from starlette.applications import Starlette
 from starlette.responses import RedirectResponse, Response
 from starlette.routing import BaseRoute, Mount, Route
+from starlette.types import ASGIApp, Receive, Scope, Send
 
 from etymon.audit import sealer
 from etymon.ca.http import status
@@ -22,12 +24,14 @@ from etymon.graph import http as graph_http
 from etymon.idp import http as idp_http
 from etymon.issuer import http as issuer_http
 from etymon.kernel.errors import NotPermitted, Unavailable
+from etymon.mdm import branding as mdm_branding
 from etymon.mdm import http as mdm_http
 from etymon.pki.trust_entry import TrustEntry
 from etymon.server import follow_ups, tls_identity
 from etymon.server.metrics import Measured, Metrics
 from etymon.server.wiring import Wiring
 from etymon.server.worker import Worker
+from etymon.web.branding import Branding
 from etymon.web.exchange import Request, endpoint, json_response
 from etymon.web.listeners import ClientCertificate, Listener, Listeners, ServerIdentity
 
@@ -45,7 +49,9 @@ class Site:
         if with_worker:  # what the run before left unsealed would stop the issuing of the site's own certificate
             follow_ups.seal(wiring.deployment)
         self._identity = tls_identity.identity(wiring.deployment)
-        self.listeners = Listeners(_listeners(wiring, self.metrics, self._identity))
+        self._branding = _branding(wiring)
+        self._doors = {name: Door(Starlette(routes=routes)) for name, routes in self._routes().items()}
+        self.listeners = Listeners(_listeners(wiring, self._doors, self.metrics, self._identity))
         self._worker = worker(wiring, self.metrics) if with_worker else None
         self._stopping = threading.Event()
 
@@ -72,8 +78,37 @@ class Site:
         self._wiring.mdm.wake_ups.close()  # waiting check-ins answer now
         self.listeners.stop()
 
+    def _routes(self) -> Mapping[str, list[BaseRoute]]:
+        """Return what each door leads to, in the organisation's present branding."""
+        wiring, branding = self._wiring, self._branding
+        idp, issuer = replace(wiring.idp, branding=branding), replace(wiring.issuer, branding=branding)
+        return {
+            "site": [
+                Route("/", _to("/issuer/")),
+                Route("/devicelogin", _to("/idp/device")),
+                endpoint("/healthz", partial(health, wiring), methods=("GET",)),
+                endpoint("/metrics", partial(_metrics, wiring, self.metrics), methods=("GET",)),
+                *idp_http.site_routes(idp),
+                *mdm_http.site_routes(wiring.mdm),
+                *issuer_http.site_routes(issuer),
+                Mount("/graph", graph_http.create_app(wiring.graph)),
+            ],
+            "certauth": [*idp_http.certauth_routes(idp), *issuer_http.certauth_routes(issuer)],
+            "device": [*mdm_http.device_routes(wiring.mdm), *issuer_http.device_routes(wiring.issuer)],
+            "status": status.routes(wiring.deployment.ca),
+        }
+
+    def _rebrand(self) -> None:
+        """Show pages in the branding an administrator has set since."""
+        branding = _branding(self._wiring)
+        if branding != self._branding:
+            self._branding = branding
+            for name, routes in self._routes().items():
+                self._doors[name].leads_to = Starlette(routes=routes)
+            log.info("branding_changed")
+
     def _watch(self) -> None:
-        """Keep the listeners' TLS up to date: the CAs of new trust entries, and their own certificate in time.
+        """Keep pages and TLS up to date: branding, the CAs of new trust entries, the server's own certificate.
 
         What comes through TLS is judged in `pki`; a CA that is trusted no more is refused there at once.
         """
@@ -82,6 +117,7 @@ class Site:
         renew_at = clock.now() + tls_identity.RENEWED_AFTER
         while not self._stopping.wait(LOOKED_AT_EVERY_SECONDS):
             with contextlib.suppress(Unavailable):
+                self._rebrand()
                 if clock.now() >= renew_at and self.listeners.started:
                     old, self._identity = self._identity, tls_identity.identity(self._wiring.deployment)
                     self.listeners.present(self._identity)
@@ -103,37 +139,43 @@ def worker(wiring: Wiring, metrics: Metrics) -> Worker:
     )
 
 
-def _listeners(wiring: Wiring, metrics: Metrics, identity: ServerIdentity) -> list[Listener]:
+@dataclass
+class Door:
+    """What a listener leads to; it may be exchanged while the listener runs."""
+
+    leads_to: ASGIApp
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """Go through."""
+        await self.leads_to(scope, receive, send)
+
+
+def _listeners(wiring: Wiring, doors: Mapping[str, Door], metrics: Metrics, identity: ServerIdentity) -> list[Listener]:
     read = wiring.deployment.settings
     cas = _known_cas(wiring)
-
-    def app(name: str, routes: Sequence[BaseRoute]) -> Measured:
-        return Measured(Starlette(routes=list(routes)), name, metrics)
-
+    apps = {name: Measured(door, name, metrics) for name, door in doors.items()}
+    optional = ClientCertificate.OPTIONAL
     return [
-        Listener("site", app("site", site_routes(wiring, metrics)), read.bind, read.site_port, identity),
+        Listener("site", apps["site"], read.bind, read.site_port, identity),
         Listener(
             "certauth",
-            app("certauth", [*idp_http.certauth_routes(wiring.idp), *issuer_http.certauth_routes(wiring.issuer)]),
+            apps["certauth"],
             read.bind,
             read.certauth_port,
             identity,
-            ClientCertificate.OPTIONAL,
+            optional,
             cas,
             keep_alive=False,
             tls13_only=True,
         ),
-        Listener(
-            "device",
-            app("device", [*mdm_http.device_routes(wiring.mdm), *issuer_http.device_routes(wiring.issuer)]),
-            read.bind,
-            read.device_port,
-            identity,
-            ClientCertificate.OPTIONAL,
-            cas,
-        ),
-        Listener("status", app("status", status.routes(wiring.deployment.ca)), read.bind, read.status_port),
+        Listener("device", apps["device"], read.bind, read.device_port, identity, optional, cas),
+        Listener("status", apps["status"], read.bind, read.status_port),
     ]
+
+
+def _branding(wiring: Wiring) -> Branding:
+    with wiring.deployment.database.snapshot() as tx:
+        return mdm_branding.current(tx, wiring.mdm)
 
 
 def _known_cas(wiring: Wiring) -> str:
@@ -152,20 +194,6 @@ def client_cas(entries: Sequence[TrustEntry]) -> str:
         for certificate in (*entry.anchors, *entry.intermediates):
             known[certificate.public_bytes(Encoding.DER)] = certificate
     return "".join(certificate.public_bytes(Encoding.PEM).decode("ascii") for certificate in known.values())
-
-
-def site_routes(wiring: Wiring, metrics: Metrics) -> list[BaseRoute]:
-    """Return what the site listener serves."""
-    return [
-        Route("/", _to("/issuer/")),
-        Route("/devicelogin", _to("/idp/device")),
-        endpoint("/healthz", partial(health, wiring), methods=("GET",)),
-        endpoint("/metrics", partial(_metrics, wiring, metrics), methods=("GET",)),
-        *idp_http.site_routes(wiring.idp),
-        *mdm_http.site_routes(wiring.mdm),
-        *issuer_http.site_routes(wiring.issuer),
-        Mount("/graph", graph_http.create_app(wiring.graph)),
-    ]
 
 
 def health(wiring: Wiring, _request: Request) -> Response:

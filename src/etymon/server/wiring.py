@@ -194,6 +194,7 @@ def issuer(deployment: Deployment, status_of: StatusOf) -> IssuerDependencies:
         status_of=status_of,
         oidc_issuer=f"{read.site_url}/idp",
         proxies=read.proxies,
+        organization=read.organization,
     )
 
 
