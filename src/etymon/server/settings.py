@@ -57,7 +57,7 @@ class Settings(BaseSettings):
     )
     tls_key_file: str = Field(default="", description="PEM key of the TLS server; goes with `tls_chain_file`.")
     proxies: tuple[str, ...] = Field(
-        default=(), description="Addresses of reverse proxies whose Client-Cert header is believed."
+        default=(), description="Addresses of reverse proxies, which set Client-Cert and X-Forwarded-For anew."
     )
     metrics_readers: tuple[str, ...] = Field(
         default=("127.0.0.1", "::1"), description="Addresses that may read /metrics; a proxy's never counts."

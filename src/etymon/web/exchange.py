@@ -127,7 +127,7 @@ async def _read(request: ASGIRequest, limit: int, proxies: Collection[str]) -> R
         headers=headers,
         cookies=request.cookies,
         body=bytes(body),
-        peer=_peer(request) or from_proxy(headers, neighbour, proxies),
+        peer=_peer(request) or from_proxy(request.headers.getlist("client-cert"), neighbour, proxies),
         client_address=_client_address(headers, neighbour, proxies),
         query_string=request.url.query,
     )

@@ -1,14 +1,16 @@
 # SPDX-License-Identifier: Apache-2.0
 """The certificate the other side of TLS showed: from our own listener, or from a configured proxy.
 
-A proxy in front of a listener tells the certificate by header: `Client-Cert` (RFC 9440 §2.2, a byte sequence in
-colons) or nginx's escaped PEM in `X-SSL-Client-Cert`. A header counts only when the TCP peer is a configured proxy.
+A proxy in front of a listener tells the certificate in the header `Client-Cert`: as a byte sequence in colons (RFC 9440
+§2.2), or as nginx escapes a PEM file (`proxy_set_header Client-Cert $ssl_client_escaped_cert`). It counts only when the
+TCP peer is a configured proxy. There is one header and no other: a proxy that sets it replaces what its client sent
+under this name, and would hand on what its client sent under a second one.
 """
 
 import base64
 import binascii
 import urllib.parse
-from collections.abc import Collection, Mapping
+from collections.abc import Collection, Sequence
 from dataclasses import dataclass
 from typing import Final
 
@@ -24,19 +26,23 @@ class PeerCertificate:
     der: bytes
 
 
-def from_proxy(headers: Mapping[str, str], peer_address: str, proxies: Collection[str]) -> PeerCertificate | None:
-    """Return the certificate a configured proxy hands on; None where there is none or the peer is no proxy."""
-    if peer_address not in proxies:
+def from_proxy(values: Sequence[str], peer_address: str, proxies: Collection[str]) -> PeerCertificate | None:
+    """Return the certificate a configured proxy hands on in `values` of `Client-Cert`; None where there is none.
+
+    None too where the peer is no proxy. Raises DecodeError `client_cert_header`, also for a header that came twice:
+    one of the two would be the proxy's client's own.
+    """
+    if peer_address not in proxies or not any(values):
         return None
-    if value := headers.get("client-cert"):
-        if not (value.startswith(":") and value.endswith(":")):
-            raise DecodeError("client_cert_header", "Client-Cert is not a byte sequence (RFC 9440 §2.2).")
-        return PeerCertificate(_decode(value.strip(":")))
-    if value := headers.get("x-ssl-client-cert"):
+    if len(values) != 1:
+        raise DecodeError("client_cert_header", "Client-Cert came twice.")
+    (value,) = values
+    if value.startswith(":") and value.endswith(":"):
+        return PeerCertificate(_decode(value[1:-1]))
+    if value.startswith("-----BEGIN"):
         pem = urllib.parse.unquote(value)
-        body = "".join(line for line in pem.splitlines() if not line.startswith("-----"))
-        return PeerCertificate(_decode(body))
-    return None
+        return PeerCertificate(_decode("".join(line for line in pem.splitlines() if not line.startswith("-----"))))
+    raise DecodeError("client_cert_header", "Client-Cert is neither a byte sequence (RFC 9440 §2.2) nor escaped PEM.")
 
 
 def _decode(text: str) -> bytes:

@@ -2,7 +2,7 @@
 """Requests as values: bodies bounded, parameters once, proxies believed only where they are configured."""
 
 import asyncio
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import pytest
@@ -21,6 +21,7 @@ def ask(
     headers: Mapping[str, str] | None = None,
     chunks: tuple[bytes, ...] = (b"",),
     address: str = PROXY,
+    further: Sequence[tuple[str, str]] = (),
 ) -> tuple[int, Request | None]:
     """Send a request through a route; return the status and what the handler saw."""
     seen: list[Request] = []
@@ -39,7 +40,7 @@ def ask(
         "raw_path": b"/",
         "query_string": query.encode(),
         "root_path": "",
-        "headers": [(name.encode(), value.encode()) for name, value in (headers or {}).items()],
+        "headers": [(name.encode(), value.encode()) for name, value in [*(headers or {}).items(), *further]],
         "client": (address, 1),
         "server": ("site.test", 443),
     }
@@ -115,3 +116,34 @@ def test_a_certificate_header_counts_from_a_configured_proxy_only() -> None:
     assert through.peer.der == b"\x00\x01\x02"
     assert direct is not None
     assert direct.peer is None
+
+
+@pytest.mark.parametrize(
+    "escaped",
+    [
+        "-----BEGIN%20CERTIFICATE-----%0AAAEC%0A-----END%20CERTIFICATE-----%0A",
+        "-----BEGIN CERTIFICATE-----%0AAAEC%0A-----END CERTIFICATE-----%0A",
+    ],
+)
+def test_nginx_hands_a_certificate_on_as_escaped_pem(escaped: str) -> None:
+    _, seen = ask(headers={"client-cert": escaped})
+
+    assert seen is not None
+    assert seen.peer is not None
+    assert seen.peer.der == b"\x00\x01\x02"
+
+
+@pytest.mark.parametrize("name", ["x-ssl-client-cert", "ssl-client-cert", "x-client-cert", "client_cert"])
+def test_a_certificate_under_another_name_is_the_word_of_the_proxys_own_client(name: str) -> None:
+    """Certificates are no secret: whoever asks through a proxy may name anybody's."""
+    _, seen = ask(headers={name: ":AAEC:"})
+
+    assert seen is not None
+    assert seen.peer is None
+
+
+@pytest.mark.parametrize("values", [(":AAEC:", ":AwQF:"), ("AAEC",), (":AAEC",), (":A:",), (":" + "A" * 40_000 + ":",)])
+def test_a_certificate_header_that_comes_twice_or_cannot_be_read_is_refused(values: tuple[str, ...]) -> None:
+    status, seen = ask(further=[("client-cert", value) for value in values])
+
+    assert (status, seen) == (400, None)
