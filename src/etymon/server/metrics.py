@@ -2,10 +2,14 @@
 """Metrics for operators (Prometheus text format); labels never carry a person, device or card."""
 
 import time
+from typing import Final
 
 from prometheus_client import CollectorRegistry, Counter, Histogram, generate_latest
 from starlette.responses import Response
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
+
+METHODS: Final = frozenset({"GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "OPTIONS"})
+"""Counted each for itself. A client may send any word as a method, and each label is kept for ever."""
 
 
 class Metrics:
@@ -44,7 +48,8 @@ class Measured:
 
         async def counted(message: Message) -> None:
             if message["type"] == "http.response.start":
-                self._metrics.requests.labels(self._listener, scope["method"], str(message["status"])).inc()
+                method = scope["method"] if scope["method"] in METHODS else "other"
+                self._metrics.requests.labels(self._listener, method, str(message["status"])).inc()
             await send(message)
 
         await self._app(scope, receive, counted)
