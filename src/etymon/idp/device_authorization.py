@@ -8,7 +8,7 @@ from uuid import UUID
 
 from etymon.audit import trail
 from etymon.audit.model import AuditEvent, Outcome
-from etymon.directory import notices, people
+from etymon.directory import bindings, notices
 from etymon.directory.model import Person
 from etymon.idp import clients, grants, tokens
 from etymon.idp.dependencies import Dependencies
@@ -150,8 +150,8 @@ def approver(
         purpose=proof_purpose(authorization),
         since=deps.clock.now() - PROOF_HELD,
     )
-    person = people.find(tx, proof.person) if proof is not None and proof.person is not None else None
-    if proof is None or person is None or not person.active:
+    person = bindings.person_for(tx, proof.trust_entry, proof.identifier) if proof is not None else None
+    if proof is None or person is None or person.id != proof.person:  # unbound since, or the account has ended
         raise NotPermitted("proof_not_valid", "Show your card for this device first.")
     return person, SignIn(person.id, proof.acr, proof.validated_at, proof.trust_entry, proof.identifier, proof_id)
 

@@ -12,6 +12,7 @@ from etymon.idp.errors import invalid_grant, invalid_scope, unauthorized_client
 from etymon.idp.model import GRANT_LIFETIME, Client, Grant, GrantType, SignIn
 from etymon.idp.store import grants as store
 from etymon.kernel.entropy import random_id
+from etymon.kernel.errors import NotPermitted
 from etymon.kernel.secret import Secret
 from etymon.storage.database import Transaction
 
@@ -28,8 +29,9 @@ def begin(
     device_authorization: UUID | None = None,
     enrollment_session: str | None = None,
 ) -> tokens.Tokens:
-    """Keep a new grant and return its first tokens."""
+    """Keep a new grant and return its first tokens; NotPermitted `invalid_grant` where the credential has ended."""
     now = deps.clock.now()
+    _require_bound(tx, sign_in)
     grant = Grant(
         id=grant_id or random_id(deps.entropy),
         client_id=client.id,
@@ -80,9 +82,16 @@ def _require_refreshable(
         raise invalid_grant("The refresh token's time is over.")
     if not scopes <= grant.scopes:
         raise invalid_scope("A refresh asks for no more than was granted.")
-    bound = bindings.person_for(tx, grant.sign_in.trust_entry, grant.sign_in.identifier)
-    if bound is None or bound.id != grant.sign_in.person:
+    try:
+        _require_bound(tx, grant.sign_in)
+    except NotPermitted:
         end(tx, deps, grant.id, actor=f"client:{grant.client_id}", reason="binding_ended")
+        raise
+
+
+def _require_bound(tx: Transaction, sign_in: SignIn) -> None:
+    bound = bindings.person_for(tx, sign_in.trust_entry, sign_in.identifier)
+    if bound is None or bound.id != sign_in.person:
         raise invalid_grant("The account, or the credential it signed in with, has ended.")
 
 

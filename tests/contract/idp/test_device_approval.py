@@ -3,7 +3,7 @@
 
 from etymon.directory.model import Role
 from support.idp_application import error_of
-from support.idp_site import IdPSite, claims_of
+from support.idp_site import PHONE, IdPSite, claims_of
 
 
 def test_an_earlier_sign_in_does_not_replace_the_card(site: IdPSite) -> None:
@@ -129,3 +129,24 @@ def test_a_form_from_elsewhere_decides_nothing(site: IdPSite) -> None:
     form.fields["csrf"] = "0" * 64
 
     assert browser.submit(form, button="approve").code == "cross_site_request"
+
+
+def test_a_card_that_was_unbound_after_its_proof_approves_nothing(site: IdPSite) -> None:
+    alice = site.cardholder()
+    started = site.start_device(PHONE)
+    browser, page = site.reach_decision(alice, started)
+    site.unbind(alice.person, "cards")
+
+    refused = browser.submit(page.form(), button="approve")
+
+    assert (refused.status, refused.code) == (403, "proof_not_valid")
+    assert error_of(site.poll(started, PHONE)) == "authorization_pending"
+
+
+def test_a_card_that_was_unbound_after_the_approval_gets_no_token(site: IdPSite) -> None:
+    alice = site.cardholder()
+    started = site.start_device(PHONE)
+    site.decide(alice, started)
+    site.unbind(alice.person, "cards")
+
+    assert error_of(site.poll(started, PHONE)) == "invalid_grant"

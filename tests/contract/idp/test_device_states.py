@@ -10,6 +10,7 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
+from etymon.directory import bindings
 from etymon.directory.model import Person
 from etymon.idp import accounts, clients, device_authorization, tokens, undo
 from etymon.idp.dependencies import Dependencies
@@ -35,7 +36,7 @@ from etymon.web.certificate_proof import ProofRequest
 from support.clock import TurnedClock
 from support.databases import SQLiteDatabases
 from support.declared_pki import AllGood
-from support.directory_site import DirectorySite
+from support.directory_site import ADMINISTRATOR, DirectorySite
 from support.idp_site import signing_pem
 
 CLIENT: Final = Client("tool", "Tool", device_authorization=DeviceAuthorizationKind.OPEN)
@@ -143,6 +144,7 @@ class Real:
         self.directory = DirectorySite(self.database, self.clock, self.entropy)
         self.active = True
         self.alice: Person = self.directory.person()
+        self.directory.trust("cards")
         self.deps = Dependencies(
             database=self.database,
             clock=self.clock,
@@ -155,7 +157,15 @@ class Real:
             status_of=lambda _: AllGood(),
         )
         with self.database.transaction() as tx:
-            clients.register(tx, self.deps, CLIENT, actor="person:administrator")
+            clients.register(tx, self.deps, CLIENT, actor=ADMINISTRATOR)
+            bindings.bind(
+                tx,
+                self.deps,
+                trust_entry="cards",
+                identifier="alice",
+                person_id=self.alice.id,
+                actor=ADMINISTRATOR,
+            )
             self.started = device_authorization.begin(tx, self.deps, CLIENT, "openid", device=None)
 
     def wait(self, time: timedelta) -> None:
