@@ -242,7 +242,10 @@ def _abandon(tx: Transaction, deps: Dependencies, device: Device, reason: Invali
 
 
 def _let_go(tx: Transaction, deps: Dependencies, device: Device, *, actor: str) -> None:
-    """Move a device on its way out to its end and revoke its identity."""
+    """Move a device on its way out to its end and revoke its identity.
+
+    That was good at issuers until now, so that its user may have linked it once more: they are asked again.
+    """
     following = ENDS[device.state][1]
     if not devices.move(tx, device.id, device.state, following, deps.clock.now()):
         return
@@ -250,6 +253,7 @@ def _let_go(tx: Transaction, deps: Dependencies, device: Device, *, actor: str) 
     if device.identity is not None:
         reason = RevocationReason.CESSATION_OF_OPERATION
         revocation.revoke(tx, deps.ca, device.identity.certificate, reason, actor=actor)
+        _invalidate(tx, deps, device, InvalidationReason.CESSATION_OF_OPERATION)
     record(tx, deps, f"device:{following.value}", actor=actor, subject=f"device:{device.id}")
 
 

@@ -335,3 +335,33 @@ def test_another_device_identity_of_the_authority_is_no_managed_device(site: MDM
         check_in.check_in(site.deps, thumbprint, Report(0))
     assert refusal.value.code == "device_not_managed"
     assert issuance.complete(site.deps.ca, other.id).certificate == other.certificate
+
+
+def test_what_was_issued_to_a_device_on_its_way_out_ends_when_it_is_gone(site: MDMSite) -> None:
+    """Until it has reported, its identity is good at the issuer: its user may link it once more."""
+    phone = site.phone(site.directory.person())
+    site.set_issuer()
+    site.run_jobs()
+    end(site, phone, CommandType.RETIRE)
+    site.run_jobs()
+    assert len(site.issuer.orders) == 1
+    site.check_in(phone, commands=succeeded(only_command(site, phone)))
+
+    assert site.run_jobs() == ["mdm.invalidate"]
+    assert [order.device_thumbprint for order in site.issuer.orders] == [phone.thumbprint] * 2
+
+
+def test_what_was_issued_to_a_device_that_never_reports_ends_with_it(site: MDMSite) -> None:
+    phone = site.phone(site.directory.person())
+    site.set_issuer()
+    site.run_jobs()
+    end(site, phone, CommandType.WIPE)
+    site.run_jobs()
+    site.later(timedelta(days=30))
+    site.run_jobs()
+    site.run_jobs()
+
+    assert [order.reason for order in site.issuer.orders] == [
+        InvalidationReason.KEY_COMPROMISE,
+        InvalidationReason.CESSATION_OF_OPERATION,
+    ]
