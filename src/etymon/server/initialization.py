@@ -69,6 +69,7 @@ def initialize(
     if directory.exists() and any(directory.iterdir()):
         raise Conflict("directory_not_empty", f"{directory} is not empty. Choose a new directory.")
     directory.mkdir(mode=0o700, parents=True, exist_ok=True)
+    directory.chmod(0o700)  # one that was there has the mode of whoever made it, and so would the database in it
     progress("keys")
     ring = keyring.create(directory / "keys", passphrase, entropy)
     deployments.fill(ring, entropy)

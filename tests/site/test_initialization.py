@@ -1,0 +1,35 @@
+# SPDX-License-Identifier: Apache-2.0
+"""What `init` leaves on the disk."""
+
+import stat
+from pathlib import Path
+
+from etymon.kernel.entropy import SystemEntropy
+from etymon.server import initialization
+from etymon.server.initialization import RootKeys
+from support.card_office import PASSPHRASE
+from support.running_clock import RunningClock
+
+
+def test_nobody_else_reads_a_directory_that_was_made_beforehand(tmp_path: Path) -> None:
+    """An operator makes it first, as one does under /var/lib; the database in it is of the process's own mode."""
+    data = tmp_path / "data"
+    data.mkdir(mode=0o755)
+    data.chmod(0o755)
+
+    initialization.initialize(
+        data,
+        {"organization": "Example Agency", "loopback_demo": True, "status_url": "http://127.0.0.1:1"},
+        passphrase=PASSPHRASE,
+        root_keys=RootKeys(tmp_path / "roots", PASSPHRASE),
+        founders=[],
+        trust_entries=[],
+        clock=RunningClock(),
+        entropy=SystemEntropy(),
+        progress=lambda _: None,
+    )
+
+    assert stat.S_IMODE(data.stat().st_mode) == 0o700
+    keys = [file for folder in (data / "keys", tmp_path / "roots") for file in folder.rglob("*") if file.is_file()]
+    assert keys
+    assert {stat.S_IMODE(file.stat().st_mode) for file in keys} == {0o600}
