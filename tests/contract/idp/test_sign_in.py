@@ -7,15 +7,18 @@ from typing import Any
 
 import httpx
 import pytest
+import sqlalchemy as sa
 from cryptography.x509.oid import ExtendedKeyUsageOID
 
 from etymon.directory import bindings
 from etymon.directory.model import Person
 from etymon.idp import accounts, duties
+from etymon.idp.tables import proofs
 from etymon.idp.undo import APPROVAL_UNDONE
 from etymon.storage.jobs import claim
 from support.browser import Browser, Page
 from support.declared_pki import Certified
+from support.idp_application import request_for
 from support.idp_site import ADMIN_TOOL, PHONE, Holder, IdPSite
 
 
@@ -196,6 +199,17 @@ def test_signing_in_leads_to_nowhere_but_our_own_pages(site: IdPSite, wanted: st
 
 
 # ---- first binding
+
+
+def test_what_anybody_may_have_kept_is_small(site: IdPSite) -> None:
+    browser = site.browser()
+    form = browser.get(f"{site.deps.issuer}/account").form()
+
+    refused = browser.submit(form, {"continue": request_for(padding="x" * 30_000)})
+
+    assert (refused.status, refused.code) == (400, "request_too_long")
+    with site.database.snapshot() as tx:
+        assert tx.scalar(sa.select(sa.func.count()).select_from(proofs)) == 0
 
 
 def code_of(site: IdPSite, person: Person) -> str:

@@ -3,6 +3,7 @@
 
 from collections.abc import Mapping
 from dataclasses import dataclass
+from typing import Final
 from urllib.parse import parse_qsl, urlencode
 
 from starlette.responses import RedirectResponse, Response
@@ -18,6 +19,9 @@ from etymon.web.exchange import Request
 
 PATH = "/idp/authorize"
 ACCOUNT_PATH = "/idp/account"
+
+LONGEST_REQUEST: Final = 8000
+"""Characters of an authorization request that are kept until its sign-in is over; anybody may begin one."""
 
 
 def routes(site: Site) -> list[BaseRoute]:
@@ -61,6 +65,8 @@ class _Face:
         """Send the browser to certauth, and from there to where it wanted to go."""
         with self.site.submitted(request) as (visiting, form):
             wanted = form.get("continue", "")
+            if len(wanted) > LONGEST_REQUEST:
+                raise Malformed("request_too_long", "The application asked for more than it may. Start again there.")
             if not wanted.startswith(f"{PATH}?"):
                 return self.site.prove(
                     visiting, purpose=Purpose.SIGN_IN.value, continue_at=ACCOUNT_PATH, back_at=ACCOUNT_PATH

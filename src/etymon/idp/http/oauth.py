@@ -168,7 +168,7 @@ class _Face:
         """RFC 8628 §3.1, §3.2."""
         deps = self.site.deps
         form = request.form()
-        throttling.starts(deps).count(request.client_address)
+        throttling.starts(deps).count(throttling.household(request.client_address))
         with deps.database.transaction() as tx:
             address = deps.site_url + DEVICE_AUTHORIZATION_PATH
             client = clients.authenticate(tx, deps, form, endpoint=address)
