@@ -1,7 +1,6 @@
 # SPDX-License-Identifier: Apache-2.0
 """What every face of the identity provider works with: pages, sessions, the certificate hand-off."""
 
-import ipaddress
 from collections.abc import Callable, Collection, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -10,7 +9,7 @@ from uuid import UUID
 from starlette.responses import RedirectResponse, Response
 from starlette.routing import BaseRoute, Route
 
-from etymon.idp import card_authentication, sign_in
+from etymon.idp import card_authentication, sign_in, throttling
 from etymon.idp.dependencies import Dependencies
 from etymon.idp.model import ProvenCertificate
 from etymon.idp.store.proofs import ProofTable
@@ -105,7 +104,7 @@ class Site:
 
     def limited(self, limit: RateLimit, visiting: Visiting) -> "Tries":
         """Return the tries of this browser and this address under a limit."""
-        return Tries(limit, (f"browser {visiting.browser}", f"address {_network(visiting.request.client_address)}"))
+        return Tries(limit, (f"browser {visiting.browser}", f"address {throttling.household(visiting.request.client_address)}"))
 
     def route(
         self,
@@ -162,14 +161,3 @@ def uuid_of(text: str, error: EtymonError) -> UUID:
 def not_found() -> NotFound:
     """There is nothing at this address."""
     return NotFound("page_unknown", "There is nothing here: the address is wrong, or its time is over.")
-
-
-def _network(address: str) -> str:
-    """Return the address, of IPv6 its /64: that is what one household has."""
-    try:
-        parsed = ipaddress.ip_address(address)
-    except ValueError:
-        return address
-    if isinstance(parsed, ipaddress.IPv6Address) and parsed.ipv4_mapped is None:
-        return str(ipaddress.ip_network((parsed, 64), strict=False))
-    return str(parsed)
