@@ -104,7 +104,9 @@ class Site:
 
     def limited(self, limit: RateLimit, visiting: Visiting) -> "Tries":
         """Return the tries of this browser and this address under a limit."""
-        return Tries(limit, (f"browser {visiting.browser}", f"address {throttling.household(visiting.request.client_address)}"))
+        return Tries(
+            limit, (f"browser {visiting.browser}", f"address {throttling.household(visiting.request.client_address)}")
+        )
 
     def route(
         self,
