@@ -51,7 +51,7 @@ def duties(wiring: Wiring) -> Sequence[Duty]:
     """Return what is done again and again."""
     deployment = wiring.deployment
     return (
-        Duty("seal", SEAL_EVERY, partial(_seal, deployment)),
+        Duty("seal", SEAL_EVERY, partial(seal, deployment)),
         Duty("issuance", SWEEP_EVERY, partial(issuance.sweep, deployment.ca)),
         Duty("issuer", issuer_follow_ups.SWEEP_EVERY, partial(issuer_follow_ups.sweep, wiring.issuer)),
         Duty("identity_provider", idp_duties.REMOVE_EVERY, partial(idp_duties.remove_over, wiring.idp)),
@@ -69,7 +69,8 @@ def mail_server(deployment: Deployment) -> MailServer:
     )
 
 
-def _seal(deployment: Deployment) -> int:
+def seal(deployment: Deployment) -> int:
+    """Chain and sign what waits in the audit trail; return how many events that were."""
     return sealer.seal(deployment.database, deployment.clock, deployment.entropy, deployment.signer("audit-seal"))
 
 
