@@ -1,8 +1,9 @@
 # SPDX-License-Identifier: Apache-2.0
 """Which certificate opens which door. Whatever one door takes, every other refuses, says why, and changes nothing."""
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
+from datetime import timedelta
 from pathlib import Path
 from urllib.parse import urlencode
 
@@ -239,27 +240,44 @@ def test_links_and_certificates_are_for_device_identities(
     assert enrolling(None) == (403, "other_device")
 
 
+class Knocker:
+    """A curl with a certificate of an outside PKI."""
+
+    def __init__(self, site: WholeSite, directory: Path) -> None:
+        self.site, self.directory = site, directory
+        self.outside = PeerPKI(directory / "outside")
+        self._anchors = directory / "tls.pem"
+        self._anchors.write_bytes(b"".join(one.public_bytes(Encoding.PEM) for one in site.server_anchors))
+
+    def trust_outside(self) -> None:
+        """Make an entry for the outside PKI; the listeners learn of it within seconds."""
+        entry = replace(self.site.cards.entry(), name="outside", anchors=(self.outside.root.certificate,))
+        with self.site.deployment.database.transaction() as tx:
+            trust.save(tx, self.site.wiring.directory, entry, actor=TEST)
+
+    def alerts(self, purposes: Sequence[x509.ObjectIdentifier]) -> set[str | None]:
+        """Return the alerts of certauth and of the device listener; None where there was none."""
+        leaf = self.outside.client("alice@agency.example", purposes=purposes)
+        settings = self.site.deployment.settings
+        urls = (f"{settings.certauth_url}/idp/certauth", f"{settings.device_url}{phone_messages.CHECK_IN}")
+        return {
+            curl.get(url, server_anchors=self._anchors, directory=self.directory, credential=leaf.files).alert
+            for url in urls
+        }
+
+
 @pytest.mark.needs("curl")
-@pytest.mark.parametrize(
-    ("purposes", "known", "alert"), [(CLIENT, False, "unknown CA"), (MAIL, True, "unsupported certificate")]
-)
-def test_what_tls_refuses_by_itself_ends_in_an_alert_that_says_so(
-    own_site: WholeSite, tmp_path: Path, purposes: tuple[x509.ObjectIdentifier, ...], alert: str, *, known: bool
-) -> None:
-    outside = PeerPKI(tmp_path / "outside")
-    if known:
-        entry = replace(own_site.cards.entry(), name="outside", anchors=(outside.root.certificate,))
-        with own_site.deployment.database.transaction() as tx:
-            trust.save(tx, own_site.wiring.directory, entry, actor=TEST)
-    anchors = tmp_path / "tls.pem"
-    anchors.write_bytes(b"".join(one.public_bytes(Encoding.PEM) for one in own_site.server_anchors))
-    leaf = outside.client("alice@agency.example", purposes=purposes)
-    settings = own_site.deployment.settings
-    for url in (f"{settings.certauth_url}/idp/certauth", f"{settings.device_url}{phone_messages.CHECK_IN}"):
+def test_what_tls_refuses_by_itself_ends_in_an_alert_that_says_so(own_site: WholeSite, tmp_path: Path) -> None:
+    knocker = Knocker(own_site, tmp_path)
+    assert knocker.alerts(CLIENT) == knocker.alerts(MAIL) == {"unknown CA"}
+    knocker.trust_outside()
+    patience.until(lambda: knocker.alerts(CLIENT) == {None}, "TLS knows the new entry's CA")
+    assert knocker.alerts(MAIL) == {"unsupported certificate"}
 
-        def told_by(url: str = url) -> str | None:
-            return curl.get(url, server_anchors=anchors, directory=tmp_path, credential=leaf.files).alert
 
-        if known:  # the listeners learn of a new trust entry within seconds
-            patience.until(lambda: told_by() != "unknown CA", "TLS knows the new entry's CA")
-        assert told_by() == alert
+@pytest.mark.needs("curl")
+def test_a_server_certificate_that_cannot_be_renewed_keeps_nobody_new_out(own_site: WholeSite, tmp_path: Path) -> None:
+    knocker = Knocker(own_site, tmp_path)
+    own_site.clock.advance(timedelta(days=3655))  # the TLS CA's own end
+    knocker.trust_outside()
+    patience.until(lambda: knocker.alerts(CLIENT) == {None}, "TLS knows the new entry's CA")

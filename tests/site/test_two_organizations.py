@@ -12,13 +12,11 @@ from joserfc import jwt
 from etymon.directory import bindings
 from etymon.issuer.model import Purpose
 from etymon.kernel.errors import EtymonError
-from etymon.phone import qr_image
 from etymon.phone.screen import UserCode
 from etymon.server import wiring
 from etymon.server.demo.browser import Browser, read_page
-from etymon.wire import enrollment_qr
 from support import site_pages
-from support.phone_messages import Enrolling, Linking, told
+from support.phone_messages import Enrolling, Linking, invitation, told
 from support.whole_site import WholeSite
 
 MANAGEMENT = "/issuer/management/v1/issuer"
@@ -82,8 +80,7 @@ def test_a_browser_that_is_signed_in_here_is_nobody_there(site: WholeSite, other
 
 def test_enrollment_does_not_cross(site: WholeSite, other_site: WholeSite) -> None:
     here, there = Enrolling(site), Enrolling(other_site)
-    token = enrollment_qr.decode(qr_image.read(site.enrollment_image()).reveal()).invitation.token.reveal()
-    assert told(there.begin(token)) == (403, "enrollment_token_unknown")
+    assert told(there.begin(invitation(site).token.reveal())) == (403, "enrollment_token_unknown")
     assert here.begin().status_code == 201
     assert there.begin().status_code == 201
     assert told(there.start(here.assertion)) == (400, "invalid_request")
@@ -188,14 +185,14 @@ def test_a_binding_code_binds_where_it_was_issued(site: WholeSite, other_site: W
 
 
 def test_a_phone_does_not_believe_the_other_organisations_servers(site: WholeSite, other_site: WholeSite) -> None:
-    code = enrollment_qr.decode(qr_image.read(other_site.enrollment_image()).reveal()).invitation
+    code = invitation(other_site)
     assert urlsplit(code.server).hostname == urlsplit(site.url).hostname
     stray = site.new_phone()
     stray.phone.provision(site.enrollment_image())
-    invitation = stray.phone.device.state.invitation
-    assert invitation is not None
-    stray.phone.device.change(invitation=replace(invitation, server=code.server))  # led to the servers of there
+    taken = stray.phone.device.state.invitation
+    assert taken is not None
+    stray.phone.device.change(invitation=replace(taken, server=code.server))  # led to the servers of there
     with pytest.raises(EtymonError) as refused:
         stray.phone.enroll(stray.show)
     assert refused.value.code == "server_pin"
-    assert not [said for said in other_site.traffic.since() if invitation.token.reveal().encode() in said.octets()]
+    assert not [said for said in other_site.traffic.since() if taken.token.reveal().encode() in said.octets()]

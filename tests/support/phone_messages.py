@@ -52,6 +52,11 @@ def told(answer: httpx.Response) -> tuple[int, str]:
     return answer.status_code, answer.headers["error-code"]
 
 
+def invitation(site: WholeSite) -> enrollment_qr.Invitation:
+    """Return what the site's enrollment code says."""
+    return enrollment_qr.decode(qr_image.read(site.enrollment_image()).reveal()).invitation
+
+
 class Enrolling:
     """A phone that enrolls by hand."""
 
@@ -63,8 +68,7 @@ class Enrolling:
 
     def begin(self, token: str | None = None, **changes: Any) -> httpx.Response:
         """Open an enrollment session with the token of the site's code."""
-        code = enrollment_qr.decode(qr_image.read(self.site.enrollment_image()).reveal())
-        body = {"protocol": 1, "token": token or code.invitation.token.reveal(), "device": DEVICE, **changes}
+        body = {"protocol": 1, "token": token or invitation(self.site).token.reveal(), "device": DEVICE, **changes}
         answer = self.http.post("/mdm/enrollment/v1/sessions", json=body)
         if answer.is_success:
             self.session = answer.json()

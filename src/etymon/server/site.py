@@ -2,7 +2,6 @@
 """A running organisation: its listeners and its worker in one process, started together and stopped cleanly."""
 
 import asyncio
-import contextlib
 import threading
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
@@ -23,7 +22,7 @@ from etymon.directory import trust
 from etymon.graph import http as graph_http
 from etymon.idp import http as idp_http
 from etymon.issuer import http as issuer_http
-from etymon.kernel.errors import NotPermitted, Unavailable
+from etymon.kernel.errors import EtymonError, NotPermitted
 from etymon.mdm import branding as mdm_branding
 from etymon.mdm import http as mdm_http
 from etymon.pki.trust_entry import TrustEntry
@@ -51,7 +50,9 @@ class Site:
         self._identity = tls_identity.identity(wiring.deployment)
         self._branding = _branding(wiring)
         self._doors = {name: Door(Starlette(routes=routes)) for name, routes in self._routes().items()}
-        self.listeners = Listeners(_listeners(wiring, self._doors, self.metrics, self._identity))
+        self._renew_at = wiring.deployment.clock.now() + tls_identity.RENEWED_AFTER
+        self._known_cas = _known_cas(wiring)
+        self.listeners = Listeners(_listeners(wiring, self._doors, self.metrics, self._identity, self._known_cas))
         self._worker = worker(wiring, self.metrics) if with_worker else None
         self._stopping = threading.Event()
 
@@ -108,27 +109,32 @@ class Site:
             log.info("branding_changed")
 
     def _watch(self) -> None:
-        """Keep pages and TLS up to date: branding, the CAs of new trust entries, the server's own certificate.
+        """Keep pages and TLS up to date: branding, the server's own certificate, the CAs of new trust entries.
 
         What comes through TLS is judged in `pki`; a CA that is trusted no more is refused there at once.
         """
-        known = _known_cas(self._wiring)
-        clock = self._wiring.deployment.clock
-        renew_at = clock.now() + tls_identity.RENEWED_AFTER
         while not self._stopping.wait(LOOKED_AT_EVERY_SECONDS):
-            with contextlib.suppress(Unavailable):
-                self._rebrand()
-                if clock.now() >= renew_at and self.listeners.started:
-                    old, self._identity = self._identity, tls_identity.identity(self._wiring.deployment)
-                    self.listeners.present(self._identity)
-                    tls_identity.remove(self._wiring.deployment, old)
-                    renew_at = clock.now() + tls_identity.RENEWED_AFTER
-                present = _known_cas(self._wiring)
-                if present != known and self.listeners.started:
-                    for name in ("certauth", "device"):
-                        self.listeners.accept(name, present)
-                    log.info("client_cas_changed")
-                    known = present
+            for keep_up in (self._rebrand, self._renew_identity, self._accept_cas):
+                try:
+                    keep_up()
+                except EtymonError as error:  # whatever keeps one from being done must not end the watch
+                    log.warning("not_kept_up", what=keep_up.__name__, error_code=error.code)
+
+    def _renew_identity(self) -> None:
+        deployment = self._wiring.deployment
+        if deployment.clock.now() >= self._renew_at and self.listeners.started:
+            old, self._identity = self._identity, tls_identity.identity(deployment)
+            self.listeners.present(self._identity)
+            tls_identity.remove(deployment, old)
+            self._renew_at = deployment.clock.now() + tls_identity.RENEWED_AFTER
+
+    def _accept_cas(self) -> None:
+        present = _known_cas(self._wiring)
+        if present != self._known_cas and self.listeners.started:
+            for name in ("certauth", "device"):
+                self.listeners.accept(name, present)
+            log.info("client_cas_changed")
+            self._known_cas = present
 
 
 def worker(wiring: Wiring, metrics: Metrics) -> Worker:
@@ -150,9 +156,10 @@ class Door:
         await self.leads_to(scope, receive, send)
 
 
-def _listeners(wiring: Wiring, doors: Mapping[str, Door], metrics: Metrics, identity: ServerIdentity) -> list[Listener]:
+def _listeners(
+    wiring: Wiring, doors: Mapping[str, Door], metrics: Metrics, identity: ServerIdentity, cas: str
+) -> list[Listener]:
     read = wiring.deployment.settings
-    cas = _known_cas(wiring)
     apps = {name: Measured(door, name, metrics) for name, door in doors.items()}
     optional = ClientCertificate.OPTIONAL
     return [
