@@ -9,7 +9,7 @@ import threading
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
-from typing import Any, Final, Protocol
+from typing import Any, Final, NamedTuple, Protocol
 from uuid import UUID
 
 import httpx
@@ -34,6 +34,10 @@ KEYS_LIFETIME: Final = timedelta(minutes=10)
 
 SHORTEST_REFETCH: Final = timedelta(seconds=10)
 """Neither tokens with made-up key ids nor a provider that does not answer make us ask more often than this."""
+
+MOST_WAITING: Final = 8
+"""Callers that wait for the provider at a time; the others are refused. Whoever sends tokens with made-up key ids would
+otherwise hold every thread of the process, also those with which a provider in the same process answers."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -115,6 +119,13 @@ def require_card(token: AccessToken) -> None:
         raise NotPermitted("card_required", "Sign in with the smart card itself; another sign-in is not enough here.")
 
 
+class _Kept(NamedTuple):
+    """Keys as they were published, and when; replaced as a whole, so that it is read without a lock."""
+
+    keys: Mapping[str, ECKey]
+    fetched_at: datetime | None
+
+
 class PublishedKeys:
     """The keys a provider publishes, found through its discovery document (OpenID Connect Discovery §4) and kept."""
 
@@ -123,31 +134,42 @@ class PublishedKeys:
         self._issuer = issuer
         self._http = http
         self._clock = clock
-        self._lock = threading.Lock()
-        self._keys: dict[str, ECKey] = {}
-        self._fetched_at: datetime | None = None
+        self._asking = threading.Lock()
+        self._callers = threading.BoundedSemaphore(MOST_WAITING)
+        self._kept = _Kept({}, None)
         self._failed_at: datetime | None = None
 
     def find(self, key_id: str) -> ECKey | None:
         """Return the key with this id, asking the provider when ours are old or lack it."""
-        with self._lock:
-            now = self._clock.now()
-            age = now - self._fetched_at if self._fetched_at is not None else None
-            unknown = key_id not in self._keys and (age is None or age >= SHORTEST_REFETCH)
-            if age is None or age >= KEYS_LIFETIME or unknown:
-                self._renew(now)
-            return self._keys.get(key_id)
+        if not self._must_ask(key_id):
+            return self._kept.keys.get(key_id)
+        if not self._callers.acquire(blocking=False):
+            raise _unavailable()
+        try:
+            with self._asking:
+                if self._must_ask(key_id):  # whoever was here before may have asked
+                    self._renew(self._clock.now())
+        finally:
+            self._callers.release()
+        return self._kept.keys.get(key_id)
+
+    def _must_ask(self, key_id: str) -> bool:
+        kept = self._kept
+        if kept.fetched_at is None:
+            return True
+        age = self._clock.now() - kept.fetched_at
+        return age >= KEYS_LIFETIME or (key_id not in kept.keys and age >= SHORTEST_REFETCH)
 
     def _renew(self, now: datetime) -> None:
-        """Fetch the keys; right after a failure, fail without asking: callers wait for each other here."""
+        """Fetch the keys; right after a failure, fail without asking."""
         if self._failed_at is not None and now - self._failed_at < SHORTEST_REFETCH:
             raise _unavailable()
         try:
-            self._keys = self._fetch()
+            self._kept = _Kept(self._fetch(), now)
         except Unavailable:
             self._failed_at = now
             raise
-        self._fetched_at, self._failed_at = now, None
+        self._failed_at = None
 
     def _fetch(self) -> dict[str, ECKey]:
         configuration = self._document(f"{self._issuer}/.well-known/openid-configuration")

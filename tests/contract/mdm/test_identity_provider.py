@@ -1,7 +1,9 @@
 # SPDX-License-Identifier: Apache-2.0
 """Access tokens of an outside provider: only its own, for us, alive, of the right make; its keys come over TLS."""
 
+import threading
 from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
 from datetime import timedelta
 from pathlib import Path
 from typing import Any
@@ -13,7 +15,13 @@ from joserfc import jwt
 from joserfc.jwk import ECKey, OctKey, RSAKey
 
 from etymon.kernel.errors import EtymonError, NotAuthenticated, NotPermitted, Unavailable
-from etymon.mdm.identity_provider import AccessToken, IdentityProvider, PublishedKeys, require_card
+from etymon.mdm.identity_provider import (
+    MOST_WAITING,
+    AccessToken,
+    IdentityProvider,
+    PublishedKeys,
+    require_card,
+)
 from support.card_issuer import authority
 from support.clock import TurnedClock
 from support.identity_provider import DERIVED, StandInProvider
@@ -226,6 +234,29 @@ def test_a_provider_that_does_not_answer_is_not_asked_by_every_request(
         reader.read(reader.token())
     clock.advance(timedelta(seconds=10))
     reader.read(reader.token())
+
+
+def test_a_slow_provider_holds_few_callers(clock: TurnedClock) -> None:
+    """The others are refused at once: threads that wait answer nobody, and the provider may need some of them."""
+    others = threading.Semaphore(0)
+
+    def answer(_: httpx.Request) -> httpx.Response:
+        for _number in range(20 - MOST_WAITING):  # nobody is answered before these were refused
+            assert others.acquire(timeout=30)
+        return httpx.Response(503)
+
+    with httpx.Client(transport=httpx.MockTransport(answer)) as http, ThreadPoolExecutor(20) as pool:
+        keys = PublishedKeys("https://idp.agency.example/idp", http, clock)
+
+        def find(number: int) -> str:
+            try:
+                keys.find(f"key-{number}")
+            except Unavailable as refusal:
+                others.release()
+                return refusal.code
+            return "answered"
+
+        assert set(pool.map(find, range(20))) == {"identity_provider_unavailable"}
 
 
 def test_keys_are_never_fetched_in_the_clear(fresh: StandInProvider, clock: TurnedClock) -> None:
