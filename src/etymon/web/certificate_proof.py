@@ -181,7 +181,8 @@ class CertificateProof:
                     raise Expired("proof_request_expired", "This took longer than five minutes. Start again.")
                 if request.peer is None:
                     raise NotAuthenticated(
-                        "no_certificate", "The browser showed no certificate, or none of a CA that is accepted here."
+                        "no_certificate",
+                        "The browser showed no certificate of a card or credential that is accepted here.",
                     )
                 proof = judge(request.peer.der, asked.purpose)  # may ask for revocation status: no transaction is open
                 code = Secret(random_token(self.entropy, bits=SECRET_BITS))

@@ -75,8 +75,9 @@ class Site:
     def page(
         self, visiting: Visiting, template: str, values: Mapping[str, object] | None = None, *, status: int = 200
     ) -> Response:
-        """Return a page for this browser."""
-        return self.pages.page(template, values, status=status, visit=visiting.visit, request=visiting.request)
+        """Return a page for this browser; `came_back` tells it that a proof was begun and not brought back."""
+        told = {"came_back": self.proof.cookie_name in visiting.request.cookies, **(values or {})}
+        return self.pages.page(template, told, status=status, visit=visiting.visit, request=visiting.request)
 
     def go(self, visit: Visit, path: str) -> Response:
         """Send the browser on to a path of this site."""
