@@ -1,8 +1,11 @@
 # SPDX-License-Identifier: Apache-2.0
 """What every suite has: a clock to turn, chance, a database of either engine, and judges that may be missing."""
 
+import fcntl
 import os
-from collections.abc import Iterator
+import tempfile
+from collections.abc import Generator, Iterator
+from pathlib import Path
 
 import pytest
 
@@ -25,6 +28,27 @@ def pytest_runtest_setup(item: pytest.Item) -> None:
     if os.environ.get("CI"):
         pytest.fail(reason, pytrace=False)
     pytest.skip(reason)
+
+
+@pytest.hookimpl(tryfirst=True)
+def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
+    """Give all serial tests to one process: `--dist loadgroup` runs the tests of a group one after another."""
+    for item in items if config.pluginmanager.hasplugin("xdist") else ():
+        if item.get_closest_marker("serial"):
+            item.add_marker(pytest.mark.xdist_group("serial"))
+
+
+@pytest.hookimpl(wrapper=True)
+def pytest_runtest_protocol(item: pytest.Item) -> Generator[None, object, object]:
+    """Run no serial test beside another one of this user's on this machine, whichever processes they are in.
+
+    pytest-xdist 3.8 forgets groups under pytest 9.2 (its issue 1386), and it knows nothing of a second run.
+    """
+    if item.get_closest_marker("serial") is None:
+        return (yield)
+    with (Path(tempfile.gettempdir()) / f"etymon-serial-tests-{os.getuid()}.lock").open("w") as lock:
+        fcntl.flock(lock, fcntl.LOCK_EX)
+        return (yield)
 
 
 @pytest.fixture

@@ -160,6 +160,7 @@ class Reader:
         finally:
             stop.set()
             thread.join(_STOP_SECONDS)
+        self._wait_until("No")
 
     def _wait_until(self, state: str, *, steady_seconds: float = 0.0) -> None:
         """Wait until OpenSC has said for some time that there is a card (Yes) or none (No).
