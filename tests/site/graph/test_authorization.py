@@ -8,6 +8,7 @@ from uuid import uuid4
 
 import httpx
 import pytest
+from structlog.testing import capture_logs
 
 from etymon.directory import roles
 from etymon.directory.model import Role
@@ -45,6 +46,13 @@ def test_without_a_token_nothing_is_shown(running: RunningSite) -> None:
         assert answer.headers["www-authenticate"] == "Bearer"
     broken = client.get("/beta/users", headers={"Authorization": "Bearer x.y.z"})
     assert refusal(broken) == (401, "InvalidAuthenticationToken", "token_not_valid")
+
+
+def test_the_log_names_nobody_who_was_asked_for(running: RunningSite) -> None:
+    with capture_logs() as logged:
+        running.administration().get("/beta/users/alice@agency.example")
+    assert [line["path"] for line in logged if line["event"] == "request_refused"] == ["/users/{user}"]
+    assert "alice" not in str(logged)
 
 
 def test_a_token_must_be_of_a_card_and_for_this_api(running: RunningSite) -> None:

@@ -77,7 +77,7 @@ def add_handlers(app: FastAPI, deps: Dependencies) -> None:
             return unexpected(request, error)
         status = status_of(error)
         log_as = log.warning if status >= 500 else log.info
-        log_as("request_refused", path=request.url.path, code=error.code, **error.facts)
+        log_as("request_refused", path=_pattern(request), code=error.code, **error.facts)
         headers: dict[str, str] = {}
         if isinstance(error, Throttled):
             headers["Retry-After"] = str(error.retry_after_seconds)
@@ -98,7 +98,7 @@ def add_handlers(app: FastAPI, deps: Dependencies) -> None:
         answer = _answer(
             deps, request, 500, "internal", "Something failed on our side. Give the operator the request-id."
         )
-        log.error("request_crashed", path=request.url.path, request_id=answer.headers["request-id"], exc_info=error)
+        log.error("request_crashed", path=_pattern(request), request_id=answer.headers["request-id"], exc_info=error)
         return answer
 
     app.add_exception_handler(EtymonError, expected)
@@ -124,6 +124,11 @@ def _answer(
         }
     }
     return JSONResponse(body, status, {"Cache-Control": "no-store", "request-id": request_id, **(headers or {})})
+
+
+def _pattern(request: Request) -> str:
+    """Return the address as it is routed: the one that was asked for may name a person, which no log does."""
+    return str(getattr(request.scope.get("route"), "path", "unknown"))
 
 
 def _echo(request: Request) -> str:
