@@ -10,23 +10,17 @@ from urllib.parse import urlencode
 import httpx
 import pytest
 from cryptography import x509
-from cryptography.hazmat.primitives.asymmetric import ec
 from cryptography.hazmat.primitives.serialization import Encoding
 
-from etymon.ca import issuance
-from etymon.ca.model import AlternativeNames, IssuanceRequest, SubjectNames
-from etymon.card.external_key import SoftwareKey
 from etymon.card.tls import TLSIdentity
 from etymon.directory import trust
 from etymon.issuer.model import Purpose
-from etymon.kernel.entropy import random_id
 from etymon.phone.state import Purpose as PhonePurpose
-from etymon.pki.csr import hold
 from etymon.server.demo.browser import Browser, Page
 from etymon.server.demo.peers import curl
 from etymon.server.wiring import ADMINISTRATION_CLIENT
 from etymon.wire.piv import KeyReference
-from support import patience, phone_messages, site_pages
+from support import issued_identities, patience, phone_messages, site_pages
 from support.peer_pki import CLIENT, MAIL, PeerPKI
 from support.phone_messages import Enrolling, Linking, told
 from support.whole_site import ALL_PURPOSES, TEST, WholeSite
@@ -50,23 +44,6 @@ def knocking(door: Door, identity: TLSIdentity | None) -> Answer:
         return ALERT
 
 
-def server_identity(site: WholeSite) -> TLSIdentity:
-    """Return a certificate of the TLS CA, as this site's own listeners show."""
-    key = ec.generate_private_key(ec.SECP256R1())
-    request = IssuanceRequest(
-        ca="tls",
-        profile="tls-server",
-        request_key=f"test:{random_id(site.entropy)}",
-        key=hold(key.public_key()),
-        subject=SubjectNames(common_name="localhost"),
-        alternative=AlternativeNames(dns=("localhost",)),
-        authorized_by="test",
-    )
-    with site.deployment.database.transaction() as tx:
-        planned = issuance.plan(tx, site.deployment.ca, request)
-    return TLSIdentity(issuance.complete(site.deployment.ca, planned.id).certificate, SoftwareKey(key))
-
-
 @pytest.fixture(scope="module")
 def holders(site: WholeSite, other_site: WholeSite) -> Mapping[str, TLSIdentity]:
     """Everybody who holds a key and a certificate, here and at another organisation of the same name."""
@@ -82,7 +59,7 @@ def holders(site: WholeSite, other_site: WholeSite) -> Mapping[str, TLSIdentity]
             f"{prefix}derived": held.credential(),
             f"{prefix}derived signature": held.credential(PhonePurpose.SIGNATURE),
             f"{prefix}device": held.identity,
-            f"{prefix}server": server_identity(at),
+            f"{prefix}server": issued_identities.server(at),
         }
     return found
 
