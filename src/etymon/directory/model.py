@@ -11,8 +11,7 @@ from uuid import UUID
 from etymon.kernel.errors import Malformed
 
 NAME_LIMIT: Final = 200
-PRINCIPAL_LIMIT: Final = 320
-"""Longest display name and user principal name, in characters."""
+"""Longest display name, in characters."""
 ADDRESS_LIMIT: Final = 254
 """Longest mail address (RFC 5321 §4.5.3.1.3 less its angle brackets), in characters."""
 ADDRESSES_LIMIT: Final = 10

@@ -12,16 +12,6 @@ from etymon.kernel.clock import Clock
 from etymon.kernel.entropy import Entropy, random_id
 
 ALGORITHM: Final = "ES256"
-CURVE: Final = "P-256"
-
-
-def key_from_pem(pem: bytes) -> ECKey:
-    """Read the private key, unencrypted PEM; ValueError for all but P-256."""
-    key = ECKey.import_key(pem)
-    if not key.is_private or key.curve_name != CURVE:
-        message = "the endpoint manager signs with a private key on P-256"
-        raise ValueError(message)
-    return key
 
 
 def sign(key: ECKey, clock: Clock, entropy: Entropy, claims: Mapping[str, Any], *, lifetime: timedelta) -> str:

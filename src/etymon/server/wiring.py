@@ -33,7 +33,7 @@ from etymon.mdm.dependencies import Dependencies as EndpointManagerDependencies
 from etymon.mdm.device_door import DeviceDoor
 from etymon.mdm.identity_provider import IdentityProvider, PublishedKeys
 from etymon.pki.csr import hold
-from etymon.pki.status import CRLCache, HTTPStatusSource, StatusSource
+from etymon.pki.status import CRLCache, HTTPStatusSource, StatusSource, http_client
 from etymon.pki.trust_entry import TrustEntry
 from etymon.server import tls_identity
 from etymon.server.deployment import Deployment
@@ -45,7 +45,6 @@ PHONE_CLIENT: Final = "etymon-phone"
 ADMINISTRATION_CLIENT: Final = "etymon-administration"
 ENDPOINT_MANAGER_CLIENT: Final = "endpoint-manager"
 OWN_ENTRIES: Final = frozenset({"derived", "device"})
-STATUS_TIMEOUT_SECONDS: Final = 5.0
 PEER_TIMEOUT_SECONDS: Final = 10.0
 
 
@@ -132,7 +131,7 @@ class Wiring:
 
     @cached_property
     def _status_client(self) -> httpx.Client:
-        return httpx.Client(timeout=STATUS_TIMEOUT_SECONDS, follow_redirects=False, trust_env=False)
+        return http_client()
 
     def status_of(self, entry: TrustEntry) -> StatusSource:
         """Return who says whether an entry's certificates are revoked: the database for our own authorities."""

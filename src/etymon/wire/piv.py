@@ -10,7 +10,6 @@ APPLICATION_ID: Final = bytes.fromhex("A000000308000010000100")
 
 REGISTERED_PROVIDER_ID: Final = APPLICATION_ID[:5]
 CONTENT: Final = 0x53
-END_OF_OBJECT: Final = 0xFE
 
 
 class KeyReference(IntEnum):

@@ -35,9 +35,6 @@ from etymon.web.sessions import Sessions, Visit
 HOME: Final = "/issuer/"
 NEW: Final = "/issuer/derivations/new"
 SHOWN: Final = frozenset({DerivationState.CONFIRMED, DerivationState.ISSUING, DerivationState.COMPLETED})
-WAITS: Final = frozenset(
-    {DerivationState.BEGUN, DerivationState.REDEEMED, DerivationState.CONFIRMED, DerivationState.ISSUING}
-)
 
 NO_REFERRER: Final[Mapping[str, str]] = {"Referrer-Policy": "no-referrer"}
 """For pages that show a code; they have no form (a form would say `Origin: null`)."""
