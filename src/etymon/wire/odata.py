@@ -170,7 +170,7 @@ def parse_select(text: str) -> frozenset[str]:
 
 def write_skiptoken(key: str) -> str:
     """Return an opaque token that names the last entity of a page."""
-    return base64.urlsafe_b64encode(json.dumps([1, key]).encode()).rstrip(b"=").decode("ascii")
+    return base64.urlsafe_b64encode(json.dumps([1, key], ensure_ascii=False).encode()).rstrip(b"=").decode("ascii")
 
 
 def parse_skiptoken(text: str) -> str:
@@ -180,13 +180,12 @@ def parse_skiptoken(text: str) -> str:
         raise refusal
     try:
         document = json.loads(base64.b64decode(text + "=" * (-len(text) % 4), altchars=b"-_", validate=True))
+        match document:
+            case [1, str(key)] if write_skiptoken(key) == text:
+                return key
     except (binascii.Error, ValueError, RecursionError) as exc:
         raise refusal from exc
-    match document:
-        case [1, str(key)] if write_skiptoken(key) == text:
-            return key
-        case _:
-            raise refusal
+    raise refusal
 
 
 def bound_id(address: str, collection: str) -> str:

@@ -204,7 +204,14 @@ def test_a_made_up_skiptoken_is_a_decode_error(text: str) -> None:
         assert odata.write_skiptoken(odata.parse_skiptoken(text)) == text
 
 
-@pytest.mark.parametrize("text", ["WzIsICJhIl0", "WzEsIDFd", "bnVsbA", "x" * 600, "ä", "WzEsICJhIl0=="])
+HALF_A_CHARACTER = "WzEsICJcdWQ4MDAiXQ"
+HALF_ENCODED = "WzEsICLtoIAiXQ"
+"""A surrogate alone, escaped and as it is: text that no database takes."""
+
+
+@pytest.mark.parametrize(
+    "text", ["WzIsICJhIl0", "WzEsIDFd", "bnVsbA", "x" * 600, "ä", "WzEsICJhIl0==", HALF_A_CHARACTER, HALF_ENCODED]
+)
 def test_a_skiptoken_of_another_make_is_refused(text: str) -> None:
     with pytest.raises(DecodeError):
         odata.parse_skiptoken(text)
