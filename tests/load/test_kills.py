@@ -65,7 +65,7 @@ class Extent:
     from_outside: int
 
 
-EXTENTS: Final = {"sqlite": Extent(200, 2, 12, 30), "postgresql": Extent(30, 1, 4, 10)}
+EXTENTS: Final = {"sqlite": Extent(175, 2, 12, 20), "postgresql": Extent(24, 1, 3, 6)}
 
 
 @pytest.fixture(params=["sqlite", pytest.param("postgresql", marks=pytest.mark.needs("postgres", "initdb"))])

@@ -2,13 +2,33 @@
 """What OpenSSL says of the certificates that were made while the server was killed."""
 
 import subprocess
+import uuid
 from collections.abc import Sequence
 from pathlib import Path
 
 from cryptography import x509
-from cryptography.hazmat.primitives.serialization import Encoding
+from cryptography.hazmat.primitives.asymmetric.types import PublicKeyTypes
+from cryptography.hazmat.primitives.serialization import Encoding, load_der_private_key
 
+from etymon.wire import der
 from support.programs import required
+from support.tls_files import PrivateKey, key_pem
+
+
+def key_opened_by_openssl(enveloped: bytes, transport_key: PrivateKey, directory: Path) -> PublicKeyTypes:
+    """Return the public half of a server-made key after OpenSSL has deciphered its envelope (est.md)."""
+    private = directory / f"{uuid.uuid4().hex}.key"
+    private.write_bytes(key_pem(transport_key))
+    command = [str(required("openssl")), "cms", "-binary", "-inform", "DER"]
+    try:
+        deciphering = [*command, "-decrypt", "-inkey", str(private)]
+        signed = subprocess.run(deciphering, input=enveloped, capture_output=True, check=True).stdout
+    finally:
+        private.unlink()
+    reading = [*command, "-verify", "-noverify"]  # whose signature it is, the tests of the key package judge
+    package = subprocess.run(reading, input=signed, capture_output=True, check=True).stdout
+    (key,) = der.elements(der.only(package, der.SEQUENCE).content)
+    return load_der_private_key(key.encoded, password=None).public_key()
 
 
 def refused_by_openssl(

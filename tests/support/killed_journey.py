@@ -18,6 +18,7 @@ from etymon.wire import link_qr
 from support.ca_site import csr_der
 from support.issuer_phone import Phone
 from support.issuer_story import redemption, waiting
+from support.killed_certificates import key_opened_by_openssl
 from support.killed_organization import Organization
 
 
@@ -96,7 +97,16 @@ class Journey:
         def send(**more: str) -> httpx.Response:
             return http.post(path, content=body, headers={**headers, **more})
 
-        return Operation(purpose.value, send, certificate_of, f"derivation:{self.link}:{purpose.value}")
+        essence = self._certificate_with_key if purpose is Purpose.ENCRYPTION else certificate_of
+        return Operation(purpose.value, send, essence, f"derivation:{self.link}:{purpose.value}")
+
+    def _certificate_with_key(self, answer: httpx.Response) -> x509.Certificate:
+        """Return the certificate whose key lies beside it, sealed anew for this phone in every answer."""
+        certificate, enveloped = certificate_of(answer), base64.b64decode(parts_of(answer)[0])
+        transport_key = self.phone.keys[Purpose.ENCRYPTION]
+        opened = key_opened_by_openssl(enveloped, transport_key, self.organization.directory)
+        assert opened == certificate.public_key()
+        return certificate
 
 
 def invalidation(manager: httpx.Client, order: Mapping[str, str]) -> Operation:
