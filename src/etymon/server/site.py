@@ -111,7 +111,8 @@ class Site:
     def _watch(self) -> None:
         """Keep pages and TLS up to date: branding, the server's own certificate, the CAs of new trust entries.
 
-        What comes through TLS is judged in `pki`; a CA that is trusted no more is refused there at once.
+        What comes through TLS is judged in `pki`; a CA that is trusted no more is refused there at once, at check-in
+        within a minute (`mdm.device_door`).
         """
         while not self._stopping.wait(LOOKED_AT_EVERY_SECONDS):
             for keep_up in (self._rebrand, self._renew_identity, self._accept_cas):
