@@ -10,8 +10,8 @@ from datetime import timedelta
 
 import pytest
 
-from etymon.directory import bindings, trust
-from etymon.directory.model import BindingState, Person
+from etymon.directory import bindings, roles, trust
+from etymon.directory.model import BindingState, Person, Role
 from etymon.directory.notices import MAIL_JOB
 from etymon.kernel.entropy import Entropy
 from etymon.kernel.errors import Conflict, EtymonError, Malformed, NotFound
@@ -95,6 +95,29 @@ def test_an_entry_that_accounts_are_bound_under_keeps_its_meaning(
     bind(site, site.person())
     refusal = refused(site, lambda tx: trust.save(tx, site.deps, other, actor=ADMINISTRATOR))
     assert (type(refusal), refusal.code) == (Conflict, "trust_entry_in_use")
+
+
+@pytest.mark.parametrize("role", [Role.OFFICER, Role.AUDITOR])
+def test_an_entry_that_opens_an_officers_or_auditors_account_takes_no_further_authority(
+    site: DirectorySite, role: Role
+) -> None:
+    entry = site.trust()
+    person = site.person()
+    bind(site, person)
+    with site.database.transaction() as tx:
+        roles.assign(tx, site.deps, person.id, role, actor=ADMINISTRATOR)
+    for wider in (
+        replace(entry, anchors=(*entry.anchors, self_signed("own"))),
+        replace(entry, anchors=(self_signed("own"),)),
+        replace(entry, policies=entry.policies | {"2.999.9"}),
+        replace(entry, upn_suffixes=(*entry.upn_suffixes, "evil.example")),
+    ):
+        refusal = refused(site, lambda tx, wider=wider: trust.save(tx, site.deps, wider, actor=ADMINISTRATOR))  # type: ignore[misc]  # bound now
+        assert refusal.code == "separated_roles"
+    narrower = replace(entry, status_hosts=frozenset({"status.agency.example"}))
+    with site.database.transaction() as tx:
+        trust.save(tx, site.deps, narrower, actor=ADMINISTRATOR)
+        trust.save(tx, site.deps, replace(entry, name="next", anchors=(self_signed("own"),)), actor=ADMINISTRATOR)
 
 
 def test_a_removed_entry_takes_its_bindings_along_and_its_name_starts_anew(site: DirectorySite) -> None:

@@ -78,3 +78,12 @@ def code_refused() -> NotPermitted:
 def not_a_card() -> NotPermitted:
     """Only a card binds an account."""
     return NotPermitted("wrong_certificate_kind", "A binding code is redeemed with a smart card. Present the card.")
+
+
+def trust_entry_opens_accounts() -> NotPermitted:
+    """Return the refusal of authorities or policies that would open an Officer's or Auditor's account."""
+    return NotPermitted(
+        "separated_roles",
+        "Officers or Auditors are bound under this entry, so it takes no further anchors, policies or suffixes. Make a "
+        "new entry; each of them binds a card under it.",
+    )

@@ -5,7 +5,8 @@ from typing import Final
 
 from etymon.audit.model import Fact
 from etymon.directory.dependencies import Recording, record
-from etymon.directory.errors import trust_entry_in_use, trust_entry_unknown
+from etymon.directory.errors import trust_entry_in_use, trust_entry_opens_accounts, trust_entry_unknown
+from etymon.directory.model import Role
 from etymon.directory.store import bindings as store
 from etymon.pki.certificate import thumbprint
 from etymon.pki.trust_entry import TrustEntry, TrustKind
@@ -15,11 +16,16 @@ ANCHORS_NAMED: Final = 8
 """Anchors whose thumbprints go into the audit event."""
 
 
+KEPT_APART: Final = frozenset({Role.OFFICER, Role.AUDITOR})
+"""Roles that whoever saves trust entries, an Administrator, must not be able to take."""
+
+
 def save(tx: Transaction, deps: Recording, entry: TrustEntry, *, actor: str) -> None:
     """Save an entry, new or in place of the one of its name; nothing happens when it is the same.
 
     `Conflict` when accounts are bound under the entry and its kind or identifier would change: the same text would
-    come to name somebody else.
+    come to name somebody else. `NotPermitted` `separated_roles` when more certificates than before would stand for
+    an Officer or Auditor: who could add an authority of their own could become one (CP 5.2.4). A new entry does.
     """
     before = store.locked_entry(tx, entry.name)
     if before == entry:
@@ -27,10 +33,20 @@ def save(tx: Transaction, deps: Recording, entry: TrustEntry, *, actor: str) -> 
     names_others = before is not None and (before.kind, before.identifier) != (entry.kind, entry.identifier)
     if names_others and store.has_bindings(tx, entry.name):
         raise trust_entry_in_use()
+    if before is not None and _widens(before, entry) and store.has_bindings_of(tx, entry.name, KEPT_APART):
+        raise trust_entry_opens_accounts()
     store.save_entry(tx, entry, deps.clock.now())
     anchors = ",".join(thumbprint(anchor).hex() for anchor in entry.anchors[:ANCHORS_NAMED])
     facts: dict[str, Fact] = {"kind": entry.kind.value, "anchor_count": len(entry.anchors), "anchor_sha256": anchors}
     record(tx, deps, "trust_entry:saved", actor=actor, subject=f"trust_entry:{entry.name}", facts=facts)
+
+
+def _widens(before: TrustEntry, after: TrustEntry) -> bool:
+    return not (
+        set(after.anchors) <= set(before.anchors)
+        and after.policies <= before.policies
+        and set(after.upn_suffixes) <= set(before.upn_suffixes)
+    )
 
 
 def remove(tx: Transaction, deps: Recording, name: str, *, actor: str) -> None:

@@ -1,14 +1,15 @@
 # SPDX-License-Identifier: Apache-2.0
 """Trust entries, bindings and binding codes."""
 
+from collections.abc import Collection
 from datetime import datetime
 from typing import Final
 from uuid import UUID
 
 import sqlalchemy as sa
 
-from etymon.directory.model import Binding, PresentedCode
-from etymon.directory.tables import binding_codes, bindings, people, trust_entries
+from etymon.directory.model import Binding, PresentedCode, Role
+from etymon.directory.tables import binding_codes, bindings, people, roles, trust_entries
 from etymon.pki.trust_entry import TrustEntry, TrustKind
 from etymon.storage.database import Transaction
 from etymon.storage.rows import insert_unless_taken
@@ -70,6 +71,14 @@ def has_bindings(tx: Transaction, trust_entry: str) -> bool:
     """Say whether accounts are bound under an entry."""
     live = sa.select(bindings.c.id).where(bindings.c.trust_entry == trust_entry, LIVE).limit(1)
     return tx.scalar(live) is not None
+
+
+def has_bindings_of(tx: Transaction, trust_entry: str, held: Collection[Role]) -> bool:
+    """Say whether a certificate of this entry stands for somebody who holds one of these roles."""
+    query = sa.select(bindings.c.id).join(roles, roles.c.person_id == bindings.c.person_id)
+    named = sa.and_(bindings.c.trust_entry == trust_entry, bindings.c.ended_at.is_(None))
+    query = query.where(named, roles.c.role.in_([role.value for role in held])).limit(1)
+    return tx.scalar(query) is not None
 
 
 def end_bindings_under(tx: Transaction, trust_entry: str, now: datetime) -> int:
