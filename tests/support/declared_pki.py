@@ -69,7 +69,9 @@ class Certified:
             .serial_number(x509.random_serial_number())
             .not_valid_before(now + starts)
             .not_valid_after(now + ends)
-            .add_extension(_usage(digital_signature=digital_signature and not authority, signing=authority), critical=True)
+            .add_extension(
+                _usage(digital_signature=digital_signature and not authority, signing=authority), critical=True
+            )
             .add_extension(x509.SubjectKeyIdentifier.from_public_key(subject_key.public_key()), critical=False)
             .add_extension(x509.AuthorityKeyIdentifier.from_issuer_public_key(self.key.public_key()), critical=False)
         )

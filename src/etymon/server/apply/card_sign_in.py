@@ -86,7 +86,8 @@ def _code(page: Page, state: str, issuer: str) -> str:
         for _, text in page.links:
             told = told.replace(text, "")
         raise NotPermitted(
-            "sign_in_refused", f"The identity provider refuses this card: {' '.join(told.split())[:400]}"
+            "sign_in_refused",
+            f"The identity provider refuses this card ({page.code}): {' '.join(told.split())[:400]}",
         )
     values = {name: given[0] for name, given in parse_qs(urlsplit(page.url).query).items()}
     if values.get("state") != state or values.get("iss") != issuer:  # RFC 9207 §2.4
