@@ -12,6 +12,7 @@ import structlog
 from cryptography import x509
 from cryptography.hazmat.primitives.serialization import Encoding
 from starlette.applications import Starlette
+from starlette.requests import Request as ASGIRequest
 from starlette.responses import RedirectResponse, Response
 from starlette.routing import BaseRoute, Mount, Route
 from starlette.types import ASGIApp, Receive, Scope, Send
@@ -22,7 +23,7 @@ from etymon.directory import trust
 from etymon.graph import http as graph_http
 from etymon.idp import http as idp_http
 from etymon.issuer import http as issuer_http
-from etymon.kernel.errors import EtymonError, NotPermitted
+from etymon.kernel.errors import EtymonError, NotFound, NotPermitted
 from etymon.mdm import branding as mdm_branding
 from etymon.mdm import http as mdm_http
 from etymon.pki.trust_entry import TrustEntry
@@ -33,6 +34,8 @@ from etymon.server.worker import Worker
 from etymon.web.branding import Branding
 from etymon.web.exchange import Request, endpoint, json_response
 from etymon.web.listeners import ClientCertificate, Listener, Listeners, ServerIdentity
+from etymon.web.pages import PageErrors, Pages
+from etymon.web.problem import ErrorFace, ProblemDetails
 
 LOOKED_AT_EVERY_SECONDS: Final = 2.0
 
@@ -49,7 +52,7 @@ class Site:
             follow_ups.seal(wiring.deployment)
         self._identity = tls_identity.identity(wiring.deployment)
         self._branding = _branding(wiring)
-        self._doors = {name: Door(Starlette(routes=routes)) for name, routes in self._routes().items()}
+        self._doors = {name: Door(app) for name, app in self._applications().items()}
         self._renew_at = wiring.deployment.clock.now() + tls_identity.RENEWED_AFTER
         self._known_cas = _known_cas(wiring)
         self.listeners = Listeners(_listeners(wiring, self._doors, self.metrics, self._identity, self._known_cas))
@@ -79,8 +82,19 @@ class Site:
         self._wiring.mdm.wake_ups.close()  # waiting check-ins answer now
         self.listeners.stop()
 
-    def _routes(self) -> Mapping[str, list[BaseRoute]]:
+    def _applications(self) -> Mapping[str, Starlette]:
         """Return what each door leads to, in the organisation's present branding."""
+        pages = Pages("etymon.web", self._branding)
+        applications = {}
+        for name, routes in self._routes().items():
+            for_people = name in {"site", "certauth"}
+            applications[name] = Starlette(
+                routes=[*routes, *(pages.static_routes() if for_people else ())],
+                exception_handlers={404: partial(_nothing_here, pages if for_people else None)},
+            )
+        return applications
+
+    def _routes(self) -> Mapping[str, list[BaseRoute]]:
         wiring, branding = self._wiring, self._branding
         idp, issuer = replace(wiring.idp, branding=branding), replace(wiring.issuer, branding=branding)
         return {
@@ -104,8 +118,8 @@ class Site:
         branding = _branding(self._wiring)
         if branding != self._branding:
             self._branding = branding
-            for name, routes in self._routes().items():
-                self._doors[name].leads_to = Starlette(routes=routes)
+            for name, app in self._applications().items():
+                self._doors[name].leads_to = app
             log.info("branding_changed")
 
     def _watch(self) -> None:
@@ -202,6 +216,14 @@ def client_cas(entries: Sequence[TrustEntry]) -> str:
         for certificate in (*entry.anchors, *entry.intermediates):
             known[certificate.public_bytes(Encoding.DER)] = certificate
     return "".join(certificate.public_bytes(Encoding.PEM).decode("ascii") for certificate in known.values())
+
+
+async def _nothing_here(pages: Pages | None, request: ASGIRequest, _: Exception) -> Response:
+    """Answer for an address that nothing has: with a page where people come and ask for one, or with a problem."""
+    face: ErrorFace = ProblemDetails()
+    if pages is not None and "text/html" in request.headers.get("accept", ""):
+        face = PageErrors(pages)
+    return face.expected(NotFound("nothing_here", "There is nothing at this address. Check how it is spelled."))
 
 
 def health(wiring: Wiring, _request: Request) -> Response:

@@ -8,7 +8,7 @@ and signing work never holds the event loop. Bodies are bounded before they are 
 import uuid
 from collections.abc import Callable, Collection, Mapping
 from dataclasses import dataclass, field
-from typing import Final
+from typing import Any, Final
 from urllib.parse import parse_qsl
 
 import structlog
@@ -16,11 +16,12 @@ from starlette.concurrency import run_in_threadpool
 from starlette.requests import ClientDisconnect
 from starlette.requests import Request as ASGIRequest
 from starlette.responses import JSONResponse, Response
-from starlette.routing import Route
+from starlette.routing import Match, Route
+from starlette.types import Receive, Scope, Send
 
 from etymon.kernel.errors import EtymonError, Malformed, TooLarge
 from etymon.web.peer_certificate import PeerCertificate, from_proxy
-from etymon.web.problem import ErrorFace, ProblemDetails, status_of
+from etymon.web.problem import ErrorFace, ProblemDetails, WrongMethod, status_of
 
 log = structlog.get_logger("etymon.web")
 
@@ -72,6 +73,33 @@ def _decode_pairs(text: str, code: str, detail: str) -> Mapping[str, str]:
     return fields
 
 
+class Endpoint(Route):
+    """A route that answers a wrong method in the form of its face."""
+
+    def __init__(
+        self, path: str, serve: Callable[[ASGIRequest], Any], *, methods: Collection[str], errors: ErrorFace
+    ) -> None:
+        super().__init__(path, serve, methods=list(methods))
+        self._errors = errors
+
+    async def handle(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """Answer a request for this route's path."""
+        if self.methods is None or scope["method"] in self.methods:
+            await super().handle(scope, receive, send)
+            return
+        log.info("request_refused", path=self.path, code=WrongMethod.default_code)
+        response = self._errors.expected(WrongMethod(detail="This address does not take that method."))
+        response.status_code = 405
+        response.headers["Allow"] = ", ".join(sorted(_allowed(scope)))
+        await response(scope, receive, send)
+
+
+def _allowed(scope: Scope) -> set[str]:
+    """Return the methods of every route that has the path (RFC 9110 §10.2.1)."""
+    routes = [route for route in scope["router"].routes if isinstance(route, Route)]
+    return {method for route in routes if route.matches(scope)[0] is not Match.NONE for method in route.methods or ()}
+
+
 Handler = Callable[[Request], Response]
 
 
@@ -105,7 +133,7 @@ def endpoint(
             return face.unexpected(reference)
 
     serve.__name__ = getattr(handler, "__name__", "serve")
-    return Route(path, serve, methods=list(methods))
+    return Endpoint(path, serve, methods=methods, errors=face)
 
 
 async def _read(request: ASGIRequest, limit: int, proxies: Collection[str]) -> Request:

@@ -19,8 +19,16 @@ from etymon.kernel.errors import (
     Unavailable,
 )
 
+
+class WrongMethod(Malformed):
+    """The address does not take this method (RFC 9110 §15.5.6)."""
+
+    default_code = "wrong_method"
+
+
 STATUS: Final[Mapping[type[EtymonError], int]] = {
     TooLarge: 413,
+    WrongMethod: 405,
     Malformed: 400,
     NotAuthenticated: 401,
     NotPermitted: 403,

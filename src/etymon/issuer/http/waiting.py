@@ -10,7 +10,7 @@ import structlog
 from starlette.concurrency import run_in_threadpool
 from starlette.requests import Request as ASGIRequest
 from starlette.responses import Response
-from starlette.routing import BaseRoute, Route
+from starlette.routing import BaseRoute
 
 from etymon.issuer import device_identity, linking
 from etymon.issuer.dependencies import Dependencies
@@ -20,7 +20,7 @@ from etymon.issuer.link_key import LARGEST_SIGNATURE_BYTES
 from etymon.issuer.linking import Authorized
 from etymon.issuer.model import DeviceIdentity
 from etymon.kernel.errors import EtymonError
-from etymon.web.exchange import Request, endpoint, json_response
+from etymon.web.exchange import Endpoint, Request, endpoint, json_response
 
 log = structlog.get_logger("etymon.issuer")
 
@@ -76,7 +76,7 @@ def authorization_route(deps: Dependencies, path: str, longest_wait_seconds: int
             log.exception("request_crashed", path=path, reference=reference)
             return problems.unexpected(reference)
 
-    return Route(path, serve, methods=["POST"])
+    return Endpoint(path, serve, methods=["POST"], errors=problems)
 
 
 async def _until_decided(deps: Dependencies, request: ASGIRequest, asked: _Asked) -> Response:

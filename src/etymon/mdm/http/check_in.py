@@ -10,7 +10,7 @@ import structlog
 from starlette.concurrency import run_in_threadpool
 from starlette.requests import Request as ASGIRequest
 from starlette.responses import Response
-from starlette.routing import BaseRoute, Route
+from starlette.routing import BaseRoute
 
 from etymon.kernel.errors import EtymonError
 from etymon.mdm import check_in
@@ -20,7 +20,7 @@ from etymon.mdm.http import check_in_documents, documents
 from etymon.mdm.http.documents import Problems
 from etymon.mdm.http.enrollment import CHECK_IN
 from etymon.mdm.model import CHECKS_IN
-from etymon.web.exchange import Request, endpoint, json_response
+from etymon.web.exchange import Endpoint, Request, endpoint, json_response
 
 log = structlog.get_logger("etymon.mdm")
 
@@ -79,7 +79,7 @@ def routes(deps: Dependencies) -> list[BaseRoute]:
             log.exception("request_crashed", path=CHECK_IN, reference=reference)
             return problems.unexpected(reference)
 
-    return [Route(CHECK_IN, serve, methods=["POST"])]
+    return [Endpoint(CHECK_IN, serve, methods=["POST"], errors=problems)]
 
 
 async def _until_news(deps: Dependencies, request: ASGIRequest, wait: _Wait) -> Response:
