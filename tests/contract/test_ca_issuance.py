@@ -11,11 +11,10 @@ from pathlib import Path
 from typing import TypeVar
 
 import pytest
-from cryptography import x509
 from cryptography.hazmat.primitives.asymmetric import ec
 
 from etymon.audit import trail
-from etymon.ca import certificates, content, issuance, revocation, store
+from etymon.ca import certificates, issuance, revocation, store
 from etymon.ca.ceremony import card_issuer, deployment
 from etymon.ca.issuance import ABANDONED_AFTER, LEFT_BEHIND_AFTER
 from etymon.ca.model import (
@@ -28,7 +27,7 @@ from etymon.ca.model import (
 )
 from etymon.ca.profiles import profile_named
 from etymon.kernel.entropy import Entropy
-from etymon.kernel.errors import Conflict, EtymonError, NotFound, NotPermitted, Unavailable
+from etymon.kernel.errors import Conflict, EtymonError, NotFound, Unavailable
 from etymon.pki.algorithms import KeyType
 from etymon.pki.certificate import card_uuid, mail, policies, spki_sha256, to_der, upn
 from etymon.pki.csr import HeldKey
@@ -371,37 +370,3 @@ def test_the_trail_tells_who_authorized_what(site: CASite) -> None:
 def _names(site: CASite, subject: object) -> list[str]:
     with site.deps.database.snapshot() as tx:
         return sorted(found.event.name for found in trail.page(tx, subject=str(subject)))
-
-
-def test_serial_numbers_are_long_and_different(site: CASite) -> None:
-    serials = [content.fresh_serial(site.deps.entropy) for _ in range(200)]
-    assert len(set(serials)) == 200
-    assert all(64 <= serial.bit_length() <= 127 for serial in serials)
-
-
-class Scripted:
-    """Chance that a test wrote down."""
-
-    def __init__(self, *values: bytes) -> None:
-        self._values = list(values)
-
-    def octets(self, count: int) -> bytes:
-        value = self._values.pop(0)
-        assert len(value) == count
-        return value
-
-
-def test_a_serial_number_that_would_look_short_is_drawn_again() -> None:
-    entropy = Scripted(bytes(16), bytes(8) + b"\xff" * 8, b"\xff" * 16)
-    assert content.fresh_serial(entropy) == 2**127 - 1
-
-
-def test_a_profile_that_the_authority_may_not_issue_is_refused_before_anything_is_built(site: CASite) -> None:
-    with pytest.raises(NotPermitted), site.deps.database.transaction() as tx:
-        issuance.plan(tx, site.deps, site.request("tls-server", ca="device"))
-
-
-def test_names_in_a_certificate_keep_their_letters(site: CASite) -> None:
-    issued = site.issue(subject=replace(ORGANIZATION, common_name="Zoë Ünal"))
-    found = issued.certificate.subject.get_attributes_for_oid(x509.NameOID.COMMON_NAME)
-    assert [attribute.value for attribute in found] == ["Zoë Ünal"]

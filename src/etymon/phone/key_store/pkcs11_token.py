@@ -210,7 +210,8 @@ class PKCS11Vault:
         read = Document.parse(answer)
         if "error" in read:
             code = read.text("error")
-            raise _error(code)(code, read.text("detail"))
+            kind = Malformed if read.members().get("malformed") is True else _ERRORS.get(code, Unavailable)
+            raise kind(code, read.text("detail"))
         return read
 
     def _log_in(self, protection: Protection, pins: _Pins) -> None:
@@ -250,12 +251,6 @@ class PKCS11Vault:
 def _pin(key: Secret[bytes], role: str) -> Secret[str]:
     octets = derive(key, f"token pin {role}").reveal()[:PIN_BYTES]
     return Secret(base64.urlsafe_b64encode(octets).decode("ascii"))
-
-
-def _error(code: str) -> type[EtymonError]:
-    if code.startswith("key_package_"):
-        return Malformed
-    return _ERRORS.get(code, Unavailable)
 
 
 def _lost() -> Unavailable:

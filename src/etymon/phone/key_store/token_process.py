@@ -70,7 +70,7 @@ class TokenService:
             request = Document.parse(line)
             return self._answers[request.text("act")](request)
         except EtymonError as exc:
-            return {"error": exc.code, "detail": exc.detail}
+            return {"error": exc.code, "detail": exc.detail, "malformed": isinstance(exc, Malformed)}
         except pkcs11.PKCS11Error as exc:
             return {"error": "token_failed", "detail": f"The token answered {type(exc).__name__}."}
 
