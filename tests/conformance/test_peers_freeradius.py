@@ -186,6 +186,7 @@ def test_a_key_in_a_token_opens_the_network_and_its_pin_is_in_no_record(
     assert tried.tls_version == ("TLSv1.3" if tls13 else "TLSv1.2")
     record = str(tried.judgement.to_document())
     assert token.pin.reveal() not in record
+    assert token.pin.reveal().encode()[:8].hex(" ") not in record, "dumped in hexadecimal"
     assert "shared-by-test" not in record
     assert not list(tmp_path.glob("network*"))
 

@@ -27,6 +27,7 @@ from etymon.card.state import manufacture
 from etymon.card.transport import LocalTransport
 from etymon.kernel.clock import Clock
 from etymon.kernel.entropy import Entropy, random_id
+from etymon.kernel.errors import Conflict, NotFound
 from etymon.kernel.secret import Secret
 from etymon.pki import keys
 from etymon.pki.algorithms import KeyType
@@ -100,7 +101,10 @@ class CardIssuer:
         status_url: str,
     ) -> "CardIssuer":
         """Make a card issuer in a new directory: root, intermediate, issuing authority and content signer."""
-        directory.mkdir(mode=0o700, parents=True)
+        try:
+            directory.mkdir(mode=0o700, parents=True)
+        except FileExistsError as exc:
+            raise Conflict("directory_exists", f"{directory} is there already. Choose a new directory.") from exc
         (directory / "status_url").write_text(status_url)
         issuer = cls(directory, passphrase, clock, entropy, status_url)
         migrations.upgrade(issuer.database)
@@ -117,7 +121,12 @@ class CardIssuer:
     @classmethod
     def open(cls, directory: Path, passphrase: Secret[str], *, clock: Clock, entropy: Entropy) -> "CardIssuer":
         """Open the card issuer of a directory."""
-        return cls(directory, passphrase, clock, entropy, (directory / "status_url").read_text())
+        try:
+            status_url = (directory / "status_url").read_text()
+        except FileNotFoundError as exc:
+            detail = f"There is no card issuer in {directory}. Make one with: etymon card-issuer init"
+            raise NotFound("no_card_issuer", detail) from exc
+        return cls(directory, passphrase, clock, entropy, status_url)
 
     def chain(self) -> tuple[x509.Certificate, tuple[x509.Certificate, ...]]:
         """Return the root, and the authorities between it and the cards."""

@@ -12,6 +12,7 @@ from typing import Annotated, Literal, Self
 from urllib.parse import urlsplit
 
 from pydantic import AfterValidator, Field, ValidationError, model_validator
+from pydantic_core import ErrorDetails
 from pydantic_settings import BaseSettings, PydanticBaseSettingsSource, SettingsConfigDict
 
 from etymon.kernel.errors import Malformed
@@ -142,9 +143,15 @@ def checked(values: dict[str, object]) -> Settings:
     try:
         return Settings(**values)  # type: ignore[arg-type]  # pydantic checks each of them
     except ValidationError as exc:
-        faults = [(".".join(map(str, fault["loc"])), fault["msg"]) for fault in exc.errors()]
-        told = "; ".join(f"{name or 'settings'}: {text.removeprefix('Value error, ')}" for name, text in faults)
+        faults = [(".".join(map(str, fault["loc"])), _words(fault)) for fault in exc.errors()]
+        told = "; ".join(f"{name or 'settings'}: {text}" for name, text in faults)
         raise Malformed("unsafe_or_wrong_settings", told) from exc
+
+
+def _words(fault: ErrorDetails) -> str:
+    if fault["type"] == "extra_forbidden":
+        return "there is no such setting; see `etymon settings`"
+    return fault["msg"].removeprefix("Value error, ")
 
 
 def described() -> Iterator[tuple[str, str, str]]:
@@ -160,7 +167,7 @@ def _unsafe(settings: Settings) -> Iterator[str]:
     checks = (
         (
             _is_loopback(urlsplit(settings.status_url).hostname or "") and not settings.loopback_demo,
-            "status_url: names this machine only; relying parties could never learn of a revocation",
+            "status_url: names this machine only, so nobody else learns of a revocation; to try it, loopback_demo=true",
         ),
         (
             settings.loopback_demo and not _is_loopback(settings.bind),

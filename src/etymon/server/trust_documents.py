@@ -66,7 +66,7 @@ def read(file: Path) -> tuple[TrustEntry, ...]:
 
 def faults(errors: Sequence[Mapping[str, object]]) -> str:
     """Return pydantic's findings as one line: where, and what is wrong."""
-    return "; ".join(f"{'.'.join(map(str, _parts(error['loc'])))}: {error['msg']}" for error in errors)
+    return "; ".join(f"{'.'.join(map(str, _parts(error['loc']))) or 'the file'}: {error['msg']}" for error in errors)
 
 
 def _parts(location: object) -> tuple[object, ...]:

@@ -136,6 +136,12 @@ def _document(response: httpx.Response) -> Mapping[str, Any]:
 
 
 def _unreachable(address: str, fault: Exception) -> Unavailable:
+    if "CERTIFICATE_VERIFY_FAILED" in str(fault):
+        return Unavailable(
+            "identity_provider_not_trusted",
+            f"The TLS certificate of {address} is not trusted here. Name its anchors with --ca, or the site's data "
+            f"directory with --data: {fault}.",
+        )
     return Unavailable("identity_provider_unreachable", f"{address} does not answer: {fault}.")
 
 

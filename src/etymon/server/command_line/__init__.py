@@ -32,10 +32,16 @@ app.add_typer(phone.app, name="phone")
 
 
 def main(arguments: Sequence[str] | None = None) -> None:
-    """Run the command; an error of ours becomes one line that says what to do next."""
+    """Run the command; an error of ours, or a file that cannot be used, becomes one line that says what to do next."""
     try:
         app(args=list(arguments) if arguments is not None else None, standalone_mode=True)
     except EtymonError as error:
         told = f"[bold red]etymon:[/] {escape(error.detail or error.code)} [dim]({error.code})[/]"
+        Console(stderr=True).print(told, soft_wrap=True, highlight=False)
+        sys.exit(2)
+    except OSError as error:
+        if error.filename is None:  # not of a file that somebody named
+            raise
+        told = f"[bold red]etymon:[/] {escape(str(error.filename))} cannot be used: {error.strerror}. [dim](file)[/]"
         Console(stderr=True).print(told, soft_wrap=True, highlight=False)
         sys.exit(2)

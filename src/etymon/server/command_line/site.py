@@ -17,6 +17,7 @@ from etymon.server.command_line.signals import on_stop
 from etymon.server.deployment import Deployment
 from etymon.server.initialization import Founder, RootKeys, initialize
 from etymon.server.metrics import Metrics
+from etymon.server.settings import load
 from etymon.server.site import Site, worker
 from etymon.server.wiring import Wiring
 
@@ -36,7 +37,9 @@ def init(
     ],
     root_keys: Annotated[Path, typer.Option(help="Directory that takes the root keys; move it to a safe place.")],
     root_passphrase_file: Annotated[Path, typer.Option(help="Protects the root keys.")],
-    trust: Annotated[Path, typer.Option(help="YAML file of the cards that are trusted (docs/operations).")],
+    trust: Annotated[
+        Path, typer.Option(help="YAML list of whose cards are trusted (docs/operations/first-organization.md).")
+    ],
     administrator: Annotated[str, typer.Option(help=f"First Administrator: {PERSON}.")],
     officer: Annotated[str, typer.Option(help=f"First Officer: {PERSON}.")],
     passphrase_file: Passphrase = None,
@@ -64,7 +67,9 @@ def init(
     console.print("One-time codes, good for a day; hand them over in person:")
     for name, code in codes.items():
         console.print(f"  {name}  [bold]{code.reveal()}[/]")
-    console.print("Run `etymon serve`, then each opens /idp/binding with the code and the card.")
+    site = load(data).site_url
+    console.print(f"Run `etymon serve --data {data}`. Then each opens this address with code and card:", soft_wrap=True)
+    console.print(f"  [bold]{site}/idp/binding[/]")
 
 
 def serve(

@@ -32,8 +32,16 @@ def play(console: Console, *, keep: bool, directory: Path | None, document: Path
     started = time.monotonic()
     story = Story(console)
     try:
-        with _somewhere(directory, keep=keep) as where, world.built(where) as built:
-            _tell(story, built, console, keep=keep)
+        with (
+            _somewhere(directory, keep=keep) as where,
+            world.built(where) as built,
+            founding.told(story, built) as pid,
+        ):
+            _tell(story, built, pid)
+            seconds = time.monotonic() - started
+            if keep:
+                _stay(console, built)
+            story.note("Stopping what was started …")
     except Exception as error:  # noqa: BLE001 - the story has told what was untrue; the demo ends with it
         if not story.told or story.told[-1].outcome != "failed":
             console.print_exception()
@@ -43,44 +51,40 @@ def play(console: Console, *, keep: bool, directory: Path | None, document: Path
         if document is not None:
             story.write(document)
     left_out = f", {story.not_run} not run" if story.not_run else ""
-    console.print(
-        f"[bold green]All of it is true.[/] {len(story.told)} steps{left_out}, {time.monotonic() - started:.0f} s"
-    )
+    console.print(f"[bold green]All of it is true.[/] {len(story.told)} steps{left_out}, {seconds:.0f} s")
     return 0
 
 
-def _tell(story: Story, built: World, console: Console, *, keep: bool) -> None:
-    with founding.told(story, built) as pid:
-        founding.bring_about(story, built)
-        alice, bob = (enrollment.pick_up(built, person) for person in (ALICE, BOB))
-        with contextlib.closing(alice.phone), contextlib.closing(bob.phone):
-            for held in (alice, bob):
-                enrollment.told(story, built, held)
-                credential.told(story, built, held)
-            certificate = built.server_certificate(HOST)
-            identity = ServerIdentity(str(certificate.certificate), str(certificate.key))
-            port = processes.free_ports(5)[-1]
-            with (
-                relying_parties.running(built) as servers,
-                web_application.serving(built, identity, port) as application,
-            ):
-                mail = use.told(story, built, servers, application, alice)
-                use.told(story, built, servers, application, bob)
-                revocation.told(story, built, servers, application, lost=alice, kept=bob, mail=mail)
-        with story.step("The audit trail is whole, and the services stayed small") as step:
-            report = verification.verify(built.deployment.database, built.deployment.signer("audit-seal").public_key)
-            step.show(f"{report.events} events, chained and signed", report.is_intact, "audit verification")
-            used = processes.memory_megabytes(pid)
-            step.show(f"the services used {used:.0f} MB at most", used < MOST_SERVER_MEGABYTES, "the kernel")
-        if keep:
-            _stay(console, built)
+def _tell(story: Story, built: World, pid: int) -> None:
+    founding.bring_about(story, built)
+    alice, bob = (enrollment.pick_up(built, person) for person in (ALICE, BOB))
+    with contextlib.closing(alice.phone), contextlib.closing(bob.phone):
+        for held in (alice, bob):
+            enrollment.told(story, built, held)
+            credential.told(story, built, held)
+        certificate = built.server_certificate(HOST)
+        identity = ServerIdentity(str(certificate.certificate), str(certificate.key))
+        port = processes.free_ports(5)[-1]
+        with (
+            relying_parties.running(built) as servers,
+            web_application.serving(built, identity, port) as application,
+        ):
+            mail = use.told(story, built, servers, application, alice)
+            use.told(story, built, servers, application, bob)
+            revocation.told(story, built, servers, application, lost=alice, kept=bob, mail=mail)
+    with story.step("The audit trail is whole, and the services stayed small") as step:
+        report = verification.verify(built.deployment.database, built.deployment.signer("audit-seal").public_key)
+        step.show(f"{report.events} events, chained and signed", report.is_intact, "audit verification")
+        used = processes.memory_megabytes(pid)
+        step.show(f"the services used {used:.0f} MB at most", used < MOST_SERVER_MEGABYTES, "the kernel")
 
 
 def _stay(console: Console, built: World) -> None:
-    console.print(
-        f"\nThe site goes on: [bold]{built.site}/[/] (cardholders), {built.site}/devicelogin (device login), "
-        f"{built.site}/graph/beta (administration API). Everything is in {built.directory}; Ctrl-C ends it."
-    )
+    console.print("\nThe site goes on until Ctrl-C. Open in a browser:")
+    console.print(f"  [bold]{built.site}/[/]  cardholders")
+    console.print(f"  [bold]{built.site}/devicelogin[/]  signing in a device")
+    console.print("Browsers warn of its certificate: it comes from an authority of the demo's own.", soft_wrap=True)
+    console.print(f"Everything is in {built.directory} and stays there, keys too.", soft_wrap=True)
     ended = threading.Event()
     for number in (signal.SIGINT, signal.SIGTERM):
         signal.signal(number, lambda *_: ended.set())

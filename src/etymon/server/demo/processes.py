@@ -15,6 +15,7 @@ from etymon.server.demo.story import Untruth
 
 START_LIMIT_SECONDS: Final = 30
 STOP_LIMIT_SECONDS: Final = 20
+LOG_LINES: Final = 12
 USUAL_PORTS: Final = (8443, 8444, 8445, 8080)
 COMMAND: Final = (sys.executable, "-m", "etymon.server")
 
@@ -84,6 +85,6 @@ def _wait(process: subprocess.Popen[bytes], log: Path, ready: Callable[[], bool]
     end = time.monotonic() + START_LIMIT_SECONDS
     while not ready():
         if process.poll() is not None or time.monotonic() > end:
-            told = log.read_text("utf-8", errors="replace")[-2000:]
-            raise Untruth(f"`etymon {name}` does not run (log {log}): {told}")
+            told = "\n".join(log.read_text("utf-8", errors="replace").splitlines()[-LOG_LINES:])
+            raise Untruth(f"`etymon {name}` does not run; its log ends with:\n{told}")
         time.sleep(0.1)

@@ -11,6 +11,7 @@ from typing import Literal
 
 from rich.console import Console
 from rich.markup import escape
+from rich.table import Table
 
 from etymon.kernel.errors import EtymonError
 from etymon.server.demo.peers.programs import Judgement, ProgramsMissing
@@ -93,9 +94,19 @@ class Story:
             raise
         else:
             self._tell(step, "run", started, "")
-            self._console.print(f"[green]{number}[/]  [bold]{escape(title)}[/] [dim]{self._told[-1].seconds:.1f} s[/]")
+            seconds = f"{self._told[-1].seconds:.1f} s"
+            self._hanging(f"[green]{number}[/] ", f"[bold]{escape(title)}[/]", f"[dim]{seconds}[/]")
             for line in step.checked:
-                self._console.print(f"      [green]✓[/] {escape(line)}")
+                self._hanging("      [green]✓[/]", escape(line))
+
+    def _hanging(self, lead: str, text: str, end: str = "") -> None:
+        """Print `text` between `lead` and `end`; where it needs more lines they begin below its first word."""
+        line = Table.grid(padding=(0, 1, 0, 0))
+        line.add_column(no_wrap=True)
+        line.add_column()
+        line.add_column(no_wrap=True)
+        line.add_row(lead, text, end)
+        self._console.print(line)
 
     def note(self, text: str) -> None:
         """Say something between steps."""

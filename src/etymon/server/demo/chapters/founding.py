@@ -168,7 +168,7 @@ def _organization_file(world: World) -> Path:
             for person in (ALICE, BOB)
         ],
         "groups": [{"name": GROUP, "members": [ALICE.address, BOB.address]}],
-        "branding": {"displayName": ORGANIZATION, "color": "#1d5c3a", "support": "Help desk: +1 555 0100"},
+        "branding": {"displayName": ORGANIZATION, "color": "#1d5c3a", "support": "+1 555 0100 (service desk)"},
         "derivedCredential": {"displayName": "Example Agency credentials", "url": f"{world.site}/issuer"},
         "enrollmentProfiles": [{"name": "Phones", "tokenDays": 30}],
         "configurations": [

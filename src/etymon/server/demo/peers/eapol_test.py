@@ -7,7 +7,7 @@ It takes the same network blocks as wpa_supplicant, so what the phone writes for
 import re
 import tempfile
 from collections.abc import Iterable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import timedelta
 from pathlib import Path
 from typing import Final
@@ -20,6 +20,13 @@ from etymon.server.demo.peers.programs import Judgement, Verdict
 
 ANSWER_LIMIT: Final = timedelta(seconds=15)
 VERSION: Final = re.compile(r"SSL: Using TLS version (\S+)")
+DUMPED_KEY: Final = re.compile(
+    r"^((?:pin|password|private_key\d?_passwd|EAP-TLS: Derived (?:key|EMSK)|PMK from EAPOL"
+    r"|MS-MPPE-(?:Send|Recv)-Key.*)"
+    r" - hexdump(?:_ascii)?\(len=\d+\):).*(?:\n {5}.*)*",
+    re.MULTILINE,
+)
+"""A PIN, password or session key as eapol_test dumps it: octet by octet, so that no search for the word finds it."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -95,15 +102,21 @@ def authenticate(
     lines = done.output.splitlines()
     succeeded = done.exit_status == 0 and "SUCCESS" in lines
     version = VERSION.search(done.output)
+    judgement = done.judgement(
+        Verdict.ACCEPTED if succeeded else Verdict.REFUSED,
+        reason="" if succeeded else _complaint(lines),
+        secrets=hidden,
+    )
     return Authentication(
         succeeded,
         version.group(1) if version else "",
-        done.judgement(
-            Verdict.ACCEPTED if succeeded else Verdict.REFUSED,
-            reason="" if succeeded else _complaint(lines),
-            secrets=hidden,
-        ),
+        replace(judgement, output=without_dumped_keys(judgement.output)),
     )
+
+
+def without_dumped_keys(output: str) -> str:
+    """Return what eapol_test wrote without the keys and PINs that it dumps in hexadecimal."""
+    return DUMPED_KEY.sub(rf"\1 {programs.REMOVED}", output)
 
 
 def _quoted(value: str) -> str:

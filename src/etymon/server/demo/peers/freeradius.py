@@ -5,6 +5,7 @@ FreeRADIUS alone accepts any identity with any certificate of its CA. The virtua
 User-Name is the user principal name in the certificate and that the certificate is for TLS clients.
 """
 
+import re
 import shutil
 import socket
 from collections.abc import Iterator
@@ -109,6 +110,7 @@ OUTCOME: Final = r"Login (OK|incorrect)(?!.*via TLS tunnel)"
 """The line in which FreeRADIUS tells how a login ended; before it, `check-cert` tells its own part."""
 
 REFUSAL: Final = "Login incorrect"
+SESSION_KEY: Final = re.compile(r"(MS-MPPE-(?:Send|Recv)-Key = )0x[0-9a-f]+")
 
 
 class FreeRADIUS:
@@ -137,7 +139,7 @@ class FreeRADIUS:
             "freeradius",
             self._daemon.program.version(),
             self._daemon.command,
-            programs.without([self.secret.reveal()], self.log.since(since)),
+            SESSION_KEY.sub(rf"\1{programs.REMOVED}", programs.without([self.secret.reveal()], self.log.since(since))),
             Verdict.ACCEPTED if accepted else Verdict.REFUSED,
             reasons[0] if reasons else "",
         )
