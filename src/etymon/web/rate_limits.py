@@ -9,12 +9,12 @@ import threading
 from datetime import datetime, timedelta
 from typing import Final, NamedTuple, Protocol
 
+from limits import RateLimitItem, parse
 from limits.storage import Storage
 from limits.strategies import FixedWindowRateLimiter
 
 from etymon.kernel.clock import Clock
 from etymon.kernel.errors import Throttled
-from limits import RateLimitItem, parse
 
 MOST_COUNTERS_IN_MEMORY: Final = 100_000
 
