@@ -45,6 +45,16 @@ def either_site(request: pytest.FixtureRequest) -> WholeSite:
     return found
 
 
+@pytest.fixture(autouse=True)
+def _forgiven(request: pytest.FixtureRequest) -> None:
+    """Forget what was counted against the address that all tests come from."""
+    for name in ("site", "other_site", "either_site"):
+        if name in request.fixturenames:
+            found = request.getfixturevalue(name)
+            if isinstance(found, WholeSite):
+                found.forgive()
+
+
 @pytest.fixture
 def own_site(tmp_path: Path) -> Iterator[WholeSite]:
     """A site for one test, which may turn its clock and change its rules."""

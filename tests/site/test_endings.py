@@ -1,22 +1,16 @@
 # SPDX-License-Identifier: Apache-2.0
 """How things end: the account, the phone, what was not meant. Everything ends, at once, and everybody can see it."""
 
-import base64
 import re
-import uuid
 from pathlib import Path
 
 import pytest
-from cryptography.hazmat.primitives.asymmetric import ec
 from cryptography.hazmat.primitives.serialization import Encoding
 
 from etymon.ca import authorities
-from etymon.card.external_key import SoftwareKey
-from etymon.card.tls import TLSIdentity
 from etymon.directory import people
 from etymon.mdm import lifecycle
 from etymon.phone.state import Purpose
-from etymon.pki.certificate import load
 from etymon.server.demo.peers import openssl_status
 from etymon.server.wiring import ADMINISTRATION_CLIENT
 from support import phone_messages, site_pages
@@ -226,18 +220,8 @@ def test_a_phone_that_is_lost_takes_its_credentials_along(site: WholeSite, tmp_p
     assert ocsp(site, known, tmp_path) == ALL_REVOKED
 
 
-def by_hand(site: WholeSite, name: str) -> tuple[uuid.UUID, TLSIdentity]:
-    """Enroll a phone whose key a test holds; return the device's id and its identity."""
-    phone, key = Enrolling(site), ec.generate_private_key(ec.SECP256R1())
-    assert phone.begin().is_success
-    assert phone.start().is_success
-    site_pages.approve(site.browser(site.card_for(name)), phone.user_code)
-    done = phone.complete(phone.poll().json()["access_token"], key).json()
-    return uuid.UUID(done["device"]), TLSIdentity(load(base64.b64decode(done["certificate"])), SoftwareKey(key))
-
-
 def test_a_phone_that_was_let_go_gets_nothing_more(site: WholeSite) -> None:
-    device, identity = by_hand(site, "let-go")
+    device, identity = phone_messages.enrolled(site, site.card_for("let-go"))
     client = site.client(identity, base_url=site.device_url)
     known = phone_messages.check_in(client).json()["version"]
     with site.deployment.database.transaction() as tx:
@@ -259,7 +243,7 @@ def test_a_phone_that_was_let_go_gets_nothing_more(site: WholeSite) -> None:
 
 @pytest.mark.needs("openssl")
 def test_a_phone_that_never_answers_is_let_go_after_a_month(own_site: WholeSite) -> None:
-    device, identity = by_hand(own_site, "silent")
+    device, identity = phone_messages.enrolled(own_site, own_site.card_for("silent"))
     client = own_site.client(identity, base_url=own_site.device_url)
     with own_site.deployment.database.transaction() as tx:
         lifecycle.retire(tx, own_site.wiring.mdm, device, actor="test")

@@ -80,6 +80,7 @@ def _running(site: WholeSite) -> Iterator[None]:
     running = Site(site.wiring, with_worker=True)
     spoken = running.listeners._listeners  # noqa: SLF001 - the recorder stands between listener and application
     running.listeners = Listeners([site.traffic.at(listener) for listener in spoken])
+    site.running = running
     thread = threading.Thread(target=running.run, name="site")
     thread.start()
     try:

@@ -1,6 +1,9 @@
 # SPDX-License-Identifier: Apache-2.0
 """Certificates straight from a site's authorities, with keys that a test holds."""
 
+import ssl
+from pathlib import Path
+
 from cryptography import x509
 from cryptography.hazmat.primitives.asymmetric import ec
 
@@ -10,8 +13,17 @@ from etymon.card.external_key import SoftwareKey
 from etymon.card.tls import TLSIdentity
 from etymon.kernel.entropy import random_id
 from etymon.pki.csr import verify_proof_of_possession
+from support import tls_files
 from support.ca_site import csr_der
 from support.whole_site import TEST, WholeSite
+
+
+def context(site: WholeSite, identity: TLSIdentity, directory: Path) -> ssl.SSLContext:
+    """Return TLS of the standard library that shows an identity, for connections that are kept open."""
+    found = tls_files.trusting(site.server_anchors)
+    key = identity.key._private_key  # type: ignore[attr-defined]  # noqa: SLF001 - a test's own key
+    found.load_cert_chain(*tls_files.write_identity(directory, "shown", identity.certificate, key))
+    return found
 
 
 def device(site: WholeSite) -> TLSIdentity:

@@ -7,16 +7,21 @@ Written after docs/protocols; a test changes or leaves out what it wants to see 
 import base64
 from dataclasses import dataclass, field
 from typing import Any, Final
+from uuid import UUID
 
 import httpx
 from cryptography.hazmat.primitives.asymmetric import ec
 
+from etymon.card.external_key import SoftwareKey
 from etymon.card.tls import TLSIdentity
 from etymon.issuer.model import Purpose
 from etymon.phone import qr_image
 from etymon.phone.screen import UserCode
+from etymon.pki.certificate import load
 from etymon.wire import enrollment_qr, link_qr
+from support import site_pages
 from support.ca_site import csr_der
+from support.card_office import Card
 from support.issuer_phone import Phone
 from support.site_pages import ShownCode
 from support.whole_site import WholeSite
@@ -121,6 +126,16 @@ class Enrolling:
         }
         url = f"/mdm/enrollment/v1/sessions/{self.session['session']}/complete"
         return self.http.post(url, json=body, headers={"Authorization": f"Bearer {token}"})
+
+
+def enrolled(site: WholeSite, card: Card) -> tuple[UUID, TLSIdentity]:
+    """Enroll a phone whose key a test holds; return the device's id and its identity."""
+    phone, key = Enrolling(site), ec.generate_private_key(ec.SECP256R1())
+    assert phone.begin().is_success
+    assert phone.start().is_success
+    site_pages.approve(site.browser(card), phone.user_code)
+    done = phone.complete(phone.poll().json()["access_token"], key).json()
+    return UUID(done["device"]), TLSIdentity(load(base64.b64decode(done["certificate"])), SoftwareKey(key))
 
 
 def check_in(client: httpx.Client, **changes: Any) -> httpx.Response:

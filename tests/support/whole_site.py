@@ -41,6 +41,7 @@ from etymon.server import tls_identity
 from etymon.server.demo.browser import Browser
 from etymon.server.demo.peers.mail_server import MailServer
 from etymon.server.deployment import Deployment
+from etymon.server.site import Site
 from etymon.server.wiring import Wiring
 from etymon.storage.jobs import jobs
 from etymon.storage.schema import metadata
@@ -74,6 +75,7 @@ class WholeSite:
         self.entropy: Entropy = wiring.deployment.entropy
         self.traffic = Traffic()
         self.codes: Mapping[str, Secret[str]] = {}
+        self.running: Site | None = None
         self._cards: dict[str, Card] = {}
         self._open = ExitStack()
         self._numbers = itertools.count(1)
@@ -232,6 +234,11 @@ class WholeSite:
         due = sa.select(sa.func.count()).select_from(jobs).where(jobs.c.due_at <= self.clock.now())
         with self.deployment.database.snapshot() as tx:
             return tx.scalar(due) or 0
+
+    def forgive(self) -> None:
+        """Forget guesses and starts that were counted against addresses and browsers."""
+        with self.deployment.database.transaction() as tx:
+            tx.execute(sa.delete(metadata.tables["idp_counters"]))
 
     def events(self, name: str) -> list[RecordedEvent]:
         """Return audit events of a name, newest first."""

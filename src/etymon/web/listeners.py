@@ -15,13 +15,19 @@ from dataclasses import dataclass
 from typing import Any, Final
 
 import uvicorn
+from starlette.responses import Response
 from starlette.types import ASGIApp, Receive, Scope, Send
 from uvicorn.protocols.http.h11_impl import H11Protocol
 
 from etymon.kernel.secret import Secret
+from etymon.web.problem import HeadersTooLarge, ProblemDetails
 
 NO_CHECK_TIME: Final = 0x200000
 """X509_V_FLAG_NO_CHECK_TIME; Python's `ssl` has no name for it."""
+
+
+HEADERS_LIMIT_BYTES: Final = 32 * 1024
+"""Address and headers together, with room for a client certificate that a proxy sends."""
 
 
 class ClientCertificate(enum.Enum):
@@ -67,9 +73,25 @@ class PeerCertificateProtocol(H11Protocol):
 
         async def app(scope: Scope, receive: Receive, send: Send) -> None:
             scope.setdefault("extensions", {})["etymon.peer_certificate"] = der
+            if _header_bytes(scope) > HEADERS_LIMIT_BYTES:
+                await _headers_too_large()(scope, receive, send)
+                return
             await inner(scope, receive, send)
 
         self.app = app
+
+
+def _header_bytes(scope: Scope) -> int:
+    fields = sum(len(name) + len(value) for name, value in scope["headers"])
+    return len(scope["raw_path"]) + len(scope["query_string"]) + fields
+
+
+def _headers_too_large() -> Response:
+    """Refuse in the form of our own protocols: which one is spoken was not looked at."""
+    limit = f"Address and headers of a request may have at most {HEADERS_LIMIT_BYTES} bytes."
+    response = ProblemDetails().expected(HeadersTooLarge(detail=limit))
+    response.headers["Connection"] = "close"
+    return response
 
 
 class TellingHandshake(ssl.SSLObject):
@@ -169,6 +191,8 @@ class Listeners:
             "host": listener.host,
             "port": listener.port,
             "http": PeerCertificateProtocol,
+            # the library's limit holds for what is still arriving; ours, below it, does not depend on how it arrives
+            "h11_max_incomplete_event_size": 2 * HEADERS_LIMIT_BYTES,
             "ws": "none",
             "lifespan": "off",
             "log_config": None,

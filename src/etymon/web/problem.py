@@ -26,7 +26,14 @@ class WrongMethod(Malformed):
     default_code = "wrong_method"
 
 
+class HeadersTooLarge(TooLarge):
+    """The request's headers are over the limit (RFC 6585 §5)."""
+
+    default_code = "headers_too_large"
+
+
 STATUS: Final[Mapping[type[EtymonError], int]] = {
+    HeadersTooLarge: 431,
     TooLarge: 413,
     WrongMethod: 405,
     Malformed: 400,

@@ -1,10 +1,10 @@
 # SPDX-License-Identifier: Apache-2.0
 """`/etymon`: trust entries, issuance rules and roles."""
 
-from typing import Final
+from typing import Annotated, Final
 from uuid import UUID
 
-from fastapi import APIRouter, Request
+from fastapi import APIRouter, Path, Request
 from starlette.responses import Response
 
 from etymon.directory import roles, separation, trust
@@ -26,6 +26,9 @@ TRUST_ENTRIES: Final = "/etymon/trustEntries"
 ISSUANCE_RULES: Final = "/etymon/issuanceRules"
 ROLES: Final = "/etymon/roles"
 
+Name = Annotated[str, Path(pattern=r"^[^\x00-\x1f\x7f]{1,100}$")]
+"""Names in addresses. A database takes no NUL, and no name has another control character."""
+
 
 @router.get(TRUST_ENTRIES)
 def list_trust_entries(request: Request, deps: Services, _: Reader, options: ListOptions) -> Response:
@@ -36,7 +39,7 @@ def list_trust_entries(request: Request, deps: Services, _: Reader, options: Lis
 
 
 @router.get(TRUST_ENTRIES + "/{name}")
-def get_trust_entry(request: Request, deps: Services, _: Reader, name: str, options: ItemOptions) -> Response:
+def get_trust_entry(request: Request, deps: Services, _: Reader, name: Name, options: ItemOptions) -> Response:
     """Get a trust entry."""
     with deps.database.snapshot() as tx:
         entry = trust.entry(tx, name)
@@ -45,7 +48,7 @@ def get_trust_entry(request: Request, deps: Services, _: Reader, name: str, opti
 
 @router.put(TRUST_ENTRIES + "/{name}", responses={201: {"description": "Created"}})
 def put_trust_entry(
-    request: Request, deps: Services, caller: Administrator, name: str, body: TrustEntryBody
+    request: Request, deps: Services, caller: Administrator, name: Name, body: TrustEntryBody
 ) -> Response:
     """Save a trust entry, new or in place of the one of its name."""
     entry = body.entry(name)
@@ -57,7 +60,7 @@ def put_trust_entry(
 
 
 @router.delete(TRUST_ENTRIES + "/{name}", status_code=204)
-def delete_trust_entry(deps: Services, caller: Administrator, name: str) -> Response:
+def delete_trust_entry(deps: Services, caller: Administrator, name: Name) -> Response:
     """Remove a trust entry and end the bindings under it."""
     with deps.database.transaction() as tx:
         trust.remove(tx, deps, name, actor=caller.actor)
@@ -73,7 +76,7 @@ def list_issuance_rules(request: Request, deps: Services, _: Reader, options: Li
 
 
 @router.get(ISSUANCE_RULES + "/{name}")
-def get_issuance_rule(request: Request, deps: Services, _: Reader, name: str, options: ItemOptions) -> Response:
+def get_issuance_rule(request: Request, deps: Services, _: Reader, name: Name, options: ItemOptions) -> Response:
     """Get an issuance rule."""
     with deps.database.snapshot() as tx:
         rule = next((rule for rule in issuance_rules.in_force(tx) if rule.name == name), None)
@@ -83,7 +86,9 @@ def get_issuance_rule(request: Request, deps: Services, _: Reader, name: str, op
 
 
 @router.put(ISSUANCE_RULES + "/{name}", responses={201: {"description": "Created"}})
-def put_issuance_rule(request: Request, deps: Services, caller: Officer, name: str, body: IssuanceRuleBody) -> Response:
+def put_issuance_rule(
+    request: Request, deps: Services, caller: Officer, name: Name, body: IssuanceRuleBody
+) -> Response:
     """Put a rule in force, new or in place of the one of its name."""
     wanted = body.rule(random_id(deps.entropy), name, caller.person, deps.clock.now())
     with deps.database.transaction() as tx:
@@ -94,7 +99,7 @@ def put_issuance_rule(request: Request, deps: Services, caller: Officer, name: s
 
 
 @router.delete(ISSUANCE_RULES + "/{name}", status_code=204)
-def delete_issuance_rule(deps: Services, caller: Officer, name: str) -> Response:
+def delete_issuance_rule(deps: Services, caller: Officer, name: Name) -> Response:
     """Withdraw a rule; nothing begins or goes on under it."""
     with deps.database.transaction() as tx:
         issuance_rules.withdraw(tx, deps.issuer, name, officer=caller.person)

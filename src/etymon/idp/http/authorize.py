@@ -14,10 +14,13 @@ from etymon.idp.authorization_code import AuthorizationRequest
 from etymon.idp.errors import login_required
 from etymon.idp.http.site import Site, Visiting
 from etymon.idp.model import Purpose
-from etymon.kernel.errors import EtymonError, Malformed, NotPermitted
+from etymon.kernel.errors import EtymonError, Malformed, NotPermitted, TooLarge
 from etymon.web.exchange import Request
 
 PATH = "/idp/authorize"
+LONGEST_REQUEST_BYTES = 8192
+"""What was sent as a form becomes an address; browsers and proxies take no longer ones."""
+
 ACCOUNT_PATH = "/idp/account"
 
 LONGEST_REQUEST: Final = 8000
@@ -59,6 +62,8 @@ class _Face:
 
     def authorize_by_form(self, request: Request) -> Response:
         """Take the same request as a form. A page of another site sent it, so that no cookie came with it: go round."""
+        if len(request.body) > LONGEST_REQUEST_BYTES:
+            raise TooLarge("body_too_large", f"The request may have at most {LONGEST_REQUEST_BYTES} bytes.")
         return RedirectResponse(f"{PATH}?{urlencode(request.form())}", 303, {"Cache-Control": "no-store"})
 
     def sign_in(self, request: Request) -> Response:

@@ -23,6 +23,9 @@ UNSUPPORTED_VERSION: Final = "unsupported_version"
 
 RFC3339: Final = re.compile(r"\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d(\.\d{1,6})?(Z|[+-]\d\d:\d\d)", re.ASCII)
 
+UNWRITABLE: Final = re.compile("[\ud800-\udfff]")
+"""Half a surrogate pair: JSON can spell it, and no encoding has it."""
+
 Document = Mapping[str, object]
 
 
@@ -72,9 +75,9 @@ def read_versioned(request: Request) -> Document:
 
 
 def text(document: Document, name: str, *, limit: int, default: str | None = None) -> str:
-    """Return a text of at most `limit` characters."""
+    """Return a text of at most `limit` characters, each of which can be written."""
     value = document.get(name, default)
-    if not isinstance(value, str) or len(value) > limit:
+    if not isinstance(value, str) or len(value) > limit or UNWRITABLE.search(value):
         raise Malformed("malformed", f"{name} is a text of at most {limit} characters.")
     return value
 
