@@ -18,6 +18,8 @@ from support.held_phone import HeldPhone
 from support.phone_messages import told
 from support.whole_site import TEST, WholeSite
 
+pytestmark = pytest.mark.xdist_group("organizations")
+
 DOORS = {"idp": site_pages.sign_in, "issuer": site_pages.present_card}
 HOMES = {"idp": "/idp/account", "issuer": "/issuer/"}
 IN = {"idp": "signed_in", "issuer": "home"}

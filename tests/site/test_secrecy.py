@@ -29,6 +29,8 @@ from support.phone_messages import Enrolling, Linking, told
 from support.site_pages import expect
 from support.whole_site import ALL_PURPOSES, TEST, WholeSite
 
+pytestmark = pytest.mark.xdist_group("secrecy")
+
 
 @dataclass(frozen=True, slots=True)
 class Told:

@@ -19,6 +19,8 @@ from support import site_pages
 from support.phone_messages import Enrolling, Linking, invitation, told
 from support.whole_site import WholeSite
 
+pytestmark = pytest.mark.xdist_group("organizations")
+
 MANAGEMENT = "/issuer/management/v1/issuer"
 
 

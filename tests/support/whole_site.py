@@ -12,6 +12,7 @@ goes by SMTP. One clock, which a test turns, is everybody's. Tests may share a s
 
 import contextlib
 import itertools
+import ssl
 from collections.abc import Mapping, Sequence
 from contextlib import ExitStack
 from datetime import timedelta
@@ -45,7 +46,8 @@ from etymon.server.site import Site
 from etymon.server.wiring import Wiring
 from etymon.storage.jobs import jobs
 from etymon.storage.schema import metadata
-from support import patience, site_pages
+from etymon.web.listeners import NO_CHECK_TIME
+from support import patience, site_pages, tls_files
 from support.card_office import ENTRY, Card, CardOffice
 from support.held_phone import HeldPhone
 from support.patience import NoPause
@@ -57,7 +59,16 @@ DOMAIN: Final = "agency.example"
 ALL_PURPOSES: Final = "Field staff"
 SIGN_IN_ONLY: Final = "Visitors"
 QUICK: Final = ScryptCost(n=2**10)
-NOT_STATE: Final = ("audit_", "jobs", "idp_counters", "idp_sessions", "issuer_sessions", "ca_revocation_lists")
+NOT_STATE: Final = (
+    "audit_",
+    "jobs",
+    "idp_counters",
+    "idp_sessions",
+    "issuer_sessions",
+    "issuer_access_tokens",
+    "issuer_client_assertions",
+    "ca_revocation_lists",
+)
 """Tables in which a refusal, merely looking at a page, or the worker by itself leaves traces."""
 THE_SITES_OWN: Final = ("tls-server", "ocsp-responder")
 """Certificates that a site renews by itself."""
@@ -103,8 +114,17 @@ class WholeSite:
         """What a PC of the organisation trusts as servers."""
         return tls_identity.anchors(self.deployment)
 
-    def transport(self, identity: TLSIdentity | None = None) -> CardTLSTransport:
-        """Return TLS that judges servers by this site's clock and shows `identity` when it is asked."""
+    @cached_property
+    def _plain(self) -> ssl.SSLContext:
+        """TLS of a program without a certificate; the machine's clock does not count."""
+        context = tls_files.trusting(self.server_anchors)
+        context.verify_flags |= ssl.VerifyFlags(NO_CHECK_TIME)
+        return context
+
+    def transport(self, identity: TLSIdentity | None = None) -> httpx.BaseTransport:
+        """Return the way to the site for who shows `identity` when it is asked; servers are judged by its clock."""
+        if identity is None:
+            return httpx.HTTPTransport(verify=self._plain)
         return CardTLSTransport(trust=ServerTrust(self.server_anchors), clock=self.clock, identity=identity)
 
     def client(self, identity: TLSIdentity | None = None, *, base_url: str = "") -> httpx.Client:
@@ -216,8 +236,9 @@ class WholeSite:
         patience.until(self._is_well, "the site shows a certificate that is good at the new time")
 
     def _is_well(self) -> bool:
-        with contextlib.suppress(httpx.TransportError, ServerNotTrusted):
-            return self.client().get("/healthz").is_success
+        judging = CardTLSTransport(trust=ServerTrust(self.server_anchors), clock=self.clock)
+        with contextlib.suppress(httpx.TransportError, ServerNotTrusted), httpx.Client(transport=judging) as client:
+            return client.get(f"{self.url}/healthz").is_success
         return False
 
     def seal(self) -> None:
