@@ -2,12 +2,14 @@
 """What every suite has: a clock to turn, chance, a database of either engine, and judges that may be missing."""
 
 import fcntl
+import logging
 import os
 import tempfile
 from collections.abc import Generator, Iterator
 from pathlib import Path
 
 import pytest
+import structlog
 
 from etymon.kernel.entropy import SystemEntropy
 from etymon.storage.database import Database
@@ -49,6 +51,22 @@ def pytest_runtest_protocol(item: pytest.Item) -> Generator[None, object, object
     with (Path(tempfile.gettempdir()) / f"etymon-serial-tests-{os.getuid()}.lock").open("w") as lock:
         fcntl.flock(lock, fcntl.LOCK_EX)
         return (yield)
+
+
+@pytest.fixture(autouse=True)
+def logs_as_before() -> Iterator[None]:
+    """Undo what a command that a test ran in this process did to the logs: its standard error is gone after it."""
+    handlers, level = list(logging.root.handlers), logging.root.level
+    configuration = structlog.get_config() if structlog.is_configured() else None
+    yield
+    if configuration is None:
+        structlog.reset_defaults()
+    else:
+        structlog.configure(**configuration)
+    logging.root.setLevel(level)
+    for handler in logging.root.handlers[:]:
+        if handler not in handlers and type(handler) is logging.StreamHandler:
+            logging.root.removeHandler(handler)
 
 
 @pytest.fixture

@@ -6,6 +6,7 @@ import os
 import shutil
 import threading
 import time
+import weakref
 from collections.abc import Iterable
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -62,7 +63,7 @@ class Device:
     def __init__(self, directory: Path, surroundings: Surroundings, lock: int) -> None:
         self.directory = directory
         self.surroundings = surroundings
-        self._lock = lock
+        self._unlock = weakref.finalize(self, os.close, lock)  # once: the number may be another file's by then
         self._secret = device_secret(directory / "device-secret", surroundings.entropy)
         self._file = SealedFile(directory / "state", self._secret, surroundings.entropy)
         self._state: PhoneState | None = None
@@ -159,11 +160,11 @@ class Device:
         return self.directory / "applied"
 
     def close(self) -> None:
-        """Switch off."""
+        """Switch off; a second time does no harm."""
         if self._keys is not None:
             self._keys.close()
             self._keys = None
-        os.close(self._lock)
+        self._unlock()
 
     def _save(self, state: PhoneState) -> PhoneState:
         self._file.write(encode(state))
