@@ -31,3 +31,14 @@ def test_every_source_file_names_its_licence_and_stays_readable() -> None:
 def test_no_package_is_called_after_nothing() -> None:
     nameless = {"utils", "helpers", "common", "misc", "manager"}
     assert not {file for file in SOURCES.rglob("*.py") if file.stem in nameless}
+
+
+def test_every_test_that_the_threat_model_names_is_there() -> None:
+    named = set(re.findall(r"`(test_\w+)`", (REPOSITORY / "docs" / "threat-model.md").read_text("utf-8")))
+    present = {
+        name
+        for file in (REPOSITORY / "tests").rglob("test_*.py")
+        for name in re.findall(r"^def (test_\w+)", file.read_text("utf-8"), re.MULTILINE)
+    }
+    assert named
+    assert named <= present, named - present
