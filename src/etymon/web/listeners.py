@@ -198,6 +198,9 @@ class Listeners:
             "log_config": None,
             "access_log": False,
             "server_header": False,
+            # the library would let anybody at the loopback say where a request comes from; `exchange` reads the
+            # header, and must see the neighbour that sent it
+            "proxy_headers": False,
             "timeout_graceful_shutdown": 5,
             "timeout_keep_alive": 30 if listener.keep_alive else 0,
             "headers": [] if listener.keep_alive else [("Connection", "close")],
