@@ -30,6 +30,7 @@ from etymon.server.wiring import Wiring
 from etymon.web.listeners import Listeners
 from support import patience
 from support.card_office import PASSPHRASE, CardOffice
+from support.proxies import LISTENERS, Proxy
 from support.running_clock import RunningClock
 from support.whole_site import ALL_PURPOSES, DOMAIN, SIGN_IN_ONLY, TEST, WholeSite
 
@@ -46,16 +47,26 @@ RULES: Final[Mapping[str, tuple[Purpose, ...]]] = {
 
 
 @contextmanager
-def founded(directory: Path, *, organization: str = "Example Agency", database_url: str = "") -> Iterator[WholeSite]:
-    """Make cards, an organisation and everything around it in an empty directory, and run it until the block ends."""
+def founded(
+    directory: Path, *, organization: str = "Example Agency", database_url: str = "", proxy: Proxy | None = None
+) -> Iterator[WholeSite]:
+    """Make cards, an organisation and everything around it in an empty directory, and run it until the block ends.
+
+    With a proxy, everybody goes through that one.
+    """
     clock, entropy = RunningClock(), SystemEntropy()
-    ports = dict(zip(("site", "certauth", "device", "status", "cards"), free_ports(5), strict=True))
+    chosen = free_ports(2 * len(LISTENERS) + 1)
+    ports = dict(zip((*LISTENERS, "cards"), chosen, strict=False))
+    fronted = dict(zip(LISTENERS, chosen[-len(LISTENERS) :], strict=True))
     with ExitStack() as stack:
         mail = stack.enter_context(mail_server.serving(directory / "mail", domains=frozenset({DOMAIN})))
         cards = CardOffice(_made(directory / "cards"), organization, clock, entropy, ports["cards"])
         codes = initialization.initialize(
             directory / "data",
-            _configuration(organization, ports, mail, database_url),
+            {
+                **_configuration(organization, ports, mail, database_url),
+                **(proxy.settings(fronted, {name: ports[name] for name in LISTENERS}) if proxy else {}),
+            },
             passphrase=PASSPHRASE,
             root_keys=RootKeys(directory / "roots", PASSPHRASE),
             founders=FOUNDERS,
@@ -68,6 +79,8 @@ def founded(directory: Path, *, organization: str = "Example Agency", database_u
         stack.callback(deployment.database.close)
         site = WholeSite(directory, clock, Wiring(deployment), cards, mail)
         site.codes = codes
+        if proxy:
+            stack.enter_context(proxy.serving(directory / "data"))
         stack.enter_context(_running(site))
         stack.callback(site.close)
         stack.enter_context(cards.answering())
@@ -101,7 +114,7 @@ def _configuration(
         "organization": organization,
         "loopback_demo": True,
         "status_url": f"http://127.0.0.1:{ports['status']}",
-        **{f"{name}_port": ports[name] for name in ("site", "certauth", "device", "status")},
+        **{f"{name}_port": ports[name] for name in LISTENERS},
         "smtp_host": mail.host,
         "smtp_port": mail.port,
         "smtp_tls": "none",

@@ -126,8 +126,9 @@ class PeerPKI:
         """Return the holder of a mail address, for signing or, with an RSA key, for decryption."""
         return self._leaf(self.issuing, address, [x509.RFC822Name(address)], MAIL, POLICY, key=key)
 
-    def server(self, name: str = "localhost") -> Leaf:
-        return self._leaf(self.tls, name, [x509.DNSName(name)], (ExtendedKeyUsageOID.SERVER_AUTH,), POLICY)
+    def server(self, name: str = "localhost", *further: str) -> Leaf:
+        names = [x509.DNSName(each) for each in dict.fromkeys((name, *further))]
+        return self._leaf(self.tls, name, names, (ExtendedKeyUsageOID.SERVER_AUTH,), POLICY)
 
     def revoke(self, leaf: Leaf) -> None:
         self.issuing.revoked[leaf.certificate.serial_number] = datetime.now(UTC)

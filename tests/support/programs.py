@@ -13,6 +13,7 @@ PACKAGES: Final = {
     "eapol_test": "eapoltest",
     "freeradius": "freeradius",
     "gnutls-cli": "gnutls-bin",
+    "haproxy": "haproxy",
     "hostapd": "hostapd",
     "initdb": "postgresql",
     "ip": "iproute2",

@@ -4,11 +4,12 @@
 Values that would make the site unsafe are refused here, with the setting's name and what to write instead.
 """
 
+import re
 import tomllib
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from ipaddress import ip_address
 from pathlib import Path
-from typing import Annotated, Literal, Self
+from typing import Annotated, Any, Final, Literal, Self
 from urllib.parse import urlsplit
 
 from pydantic import AfterValidator, Field, ValidationError, model_validator
@@ -18,6 +19,10 @@ from pydantic_settings import BaseSettings, PydanticBaseSettingsSource, Settings
 from etymon.kernel.errors import Malformed
 from etymon.kernel.secret import Secret
 
+HTTPS_PORT: Final = 443
+
+_HOST: Final = re.compile(r"[a-z0-9._-]+|[0-9a-f:.]+")
+
 
 def _http_origin(value: str) -> str:
     parts = urlsplit(value)
@@ -25,6 +30,38 @@ def _http_origin(value: str) -> str:
         message = "an address such as http://status.agency.example; certificates carry it, so it is plain http"
         raise ValueError(message)
     return value.rstrip("/")
+
+
+def _https_origin(value: str) -> str:
+    """Return the address as browsers write an origin: lower-case, without the usual port."""
+    parts = urlsplit(value)
+    host, further = parts.hostname or "", (parts.path.strip("/"), parts.query, parts.fragment, parts.username)
+    if parts.scheme != "https" or not _HOST.fullmatch(host) or any(further):
+        message = "an https address without a path, such as https://etymon.agency.example"
+        raise ValueError(message)
+    return _address_of(host, HTTPS_PORT if parts.port is None else parts.port)
+
+
+def _address_of(host: str, port: int) -> str:
+    written = f"[{host}]" if ":" in host else host
+    return f"https://{written}" + ("" if port == HTTPS_PORT else f":{port}")
+
+
+def _made_of(port: str) -> Callable[[dict[str, Any]], str]:
+    """Return what makes a listener's address of the host and of the setting `port`."""
+    return lambda read: _address_of(read["host"], read[port])
+
+
+def _neighbour(value: str) -> str:
+    """Return an address of one machine as a listener sees it."""
+    try:
+        address = ip_address(value)
+    except ValueError:
+        address = None
+    if address is None or address.is_unspecified or address.is_multicast:
+        message = "name each proxy by its own IP address"
+        raise ValueError(message)
+    return str(address)
 
 
 class Settings(BaseSettings):
@@ -36,13 +73,25 @@ class Settings(BaseSettings):
         description="Name of the organisation, as people and certificates show it."
     )
     host: Annotated[str, Field(min_length=1, max_length=253)] = Field(
-        default="localhost", description="DNS name under which people and phones reach every listener."
+        default="localhost", description="DNS name of the site; its own server certificate is for it."
     )
     bind: str = Field(default="127.0.0.1", description="Address the listeners bind to; loopback unless told otherwise.")
     site_port: int = Field(default=8443, ge=0, le=65535, description="Port of the site: pages, sign-in, API.")
     certauth_port: int = Field(default=8444, ge=0, le=65535, description="Port where cards are proved.")
     device_port: int = Field(default=8445, ge=0, le=65535, description="Port for managed phones: check-in, EST.")
     status_port: int = Field(default=8080, ge=0, le=65535, description="Plain HTTP port for CRL and OCSP.")
+    site_url: Annotated[str, AfterValidator(_https_origin)] = Field(
+        default_factory=_made_of("site_port"),
+        description="Where people and phones reach the site, if not at host and site_port: behind a proxy.",
+    )
+    certauth_url: Annotated[str, AfterValidator(_https_origin)] = Field(
+        default_factory=_made_of("certauth_port"),
+        description="Where browsers reach certauth, if not at host and certauth_port.",
+    )
+    device_url: Annotated[str, AfterValidator(_https_origin)] = Field(
+        default_factory=_made_of("device_port"),
+        description="Where phones check in, if not at host and device_port; on the host of `site_url`.",
+    )
     status_url: Annotated[str, AfterValidator(_http_origin)] = Field(
         description="Where relying parties find CRL and OCSP. Fixed at `init`: certificates carry it."
     )
@@ -54,10 +103,13 @@ class Settings(BaseSettings):
         default="", description="SQLAlchemy address of the database; empty means SQLite in the data directory."
     )
     tls_chain_file: str = Field(
-        default="", description="PEM chain of the TLS server; empty means a certificate of the deployment's TLS CA."
+        default="",
+        description="PEM chain that people and phones are shown; empty means a certificate of the deployment's TLS CA.",
     )
-    tls_key_file: str = Field(default="", description="PEM key of the TLS server; goes with `tls_chain_file`.")
-    proxies: tuple[str, ...] = Field(
+    tls_key_file: str = Field(
+        default="", description="PEM key that goes with `tls_chain_file`; empty where only the proxies hold it."
+    )
+    proxies: tuple[Annotated[str, AfterValidator(_neighbour)], ...] = Field(
         default=(), description="Addresses of reverse proxies, which set Client-Cert and X-Forwarded-For anew."
     )
     metrics_readers: tuple[str, ...] = Field(
@@ -100,11 +152,6 @@ class Settings(BaseSettings):
             raise ValueError("; ".join(problems))
         return self
 
-    @property
-    def site_url(self) -> str:
-        """Base address of the site listener."""
-        return f"https://{self.host}" + ("" if self.site_port == 443 else f":{self.site_port}")
-
     def smtp_password(self) -> Secret[str] | None:
         """Read the password for `smtp_user`; None where none is configured."""
         if not self.smtp_password_file:
@@ -113,16 +160,6 @@ class Settings(BaseSettings):
             return Secret(Path(self.smtp_password_file).read_text("utf-8").strip())
         except OSError as exc:
             raise Malformed("smtp_password_file", f"{self.smtp_password_file} cannot be read.") from exc
-
-    @property
-    def certauth_url(self) -> str:
-        """Base address of the certauth listener."""
-        return f"https://{self.host}:{self.certauth_port}"
-
-    @property
-    def device_url(self) -> str:
-        """Base address of the device listener."""
-        return f"https://{self.host}:{self.device_port}"
 
 
 def load(data: Path) -> Settings:
@@ -143,7 +180,8 @@ def checked(values: dict[str, object]) -> Settings:
     try:
         return Settings(**values)  # type: ignore[arg-type]  # pydantic checks each of them
     except ValidationError as exc:
-        faults = [(".".join(map(str, fault["loc"])), _words(fault)) for fault in exc.errors()]
+        causes = [fault for fault in exc.errors() if fault["type"] != "default_factory_not_called"]
+        faults = [(".".join(map(str, fault["loc"])), _words(fault)) for fault in causes]
         told = "; ".join(f"{name or 'settings'}: {text}" for name, text in faults)
         raise Malformed("unsafe_or_wrong_settings", told) from exc
 
@@ -158,6 +196,8 @@ def described() -> Iterator[tuple[str, str, str]]:
     """Yield name, default and meaning of every setting."""
     for name, field in Settings.model_fields.items():
         default = "(required)" if field.is_required() else repr(field.default)
+        if field.default_factory is not None:
+            default = "(host and port)"
         yield name, default, field.description or ""
 
 
@@ -174,8 +214,25 @@ def _unsafe(settings: Settings) -> Iterator[str]:
             "bind: a loopback demo must not listen on other addresses",
         ),
         (
-            bool(settings.tls_chain_file) != bool(settings.tls_key_file),
+            bool(settings.tls_chain_file) != bool(settings.tls_key_file)
+            and not (settings.tls_chain_file and settings.proxies),
             "tls_chain_file, tls_key_file: set both or neither",
+        ),
+        (
+            bool(settings.proxies) and not settings.tls_chain_file,
+            "tls_chain_file: name the chain that the proxies show, leaf first: phones pin its CA",
+        ),
+        (
+            len({settings.site_url, settings.certauth_url, settings.device_url}) < 3,
+            "site_url, certauth_url, device_url: must differ; each asks for client certificates in a way of its own",
+        ),
+        (
+            urlsplit(settings.device_url).hostname != urlsplit(settings.site_url).hostname,
+            "device_url: must be on the host of site_url, whose CA phones pin; take another port",
+        ),
+        (
+            not _may_be_same_site(settings.site_url, settings.certauth_url),
+            "certauth_url: must be under the domain of site_url, or browsers keep back the cookie that a proof needs",
         ),
         (
             bool(settings.smtp_host) and not settings.mail_from,
@@ -189,7 +246,6 @@ def _unsafe(settings: Settings) -> Iterator[str]:
             bool(settings.smtp_user) != bool(settings.smtp_password_file),
             "smtp_user, smtp_password_file: set both or neither",
         ),
-        (not all(map(_is_address, settings.proxies)), "proxies: name the proxies by IP address"),
         (
             len(set(fixed)) != len(fixed),
             "site_port, certauth_port, device_port, status_port: must differ",
@@ -205,6 +261,20 @@ def _unsafe(settings: Settings) -> Iterator[str]:
         ),
     )
     return (told for unsafe, told in checks if unsafe)
+
+
+def _may_be_same_site(one: str, other: str) -> bool:
+    """Whether browsers may send `SameSite` cookies from one origin to the other (RFC 6265bis §5.2).
+
+    That depends on the list of public suffixes, which is not here: only what cannot be is told.
+    """
+    hosts = (urlsplit(one).hostname or "", urlsplit(other).hostname or "")
+    if hosts[0] == hosts[1]:
+        return True
+    if any(map(_is_address, hosts)):
+        return False
+    labels = [host.split(".")[::-1] for host in hosts]
+    return labels[0][:2] == labels[1][:2] and all(len(found) > 1 for found in labels)
 
 
 def _is_loopback(host: str) -> bool:

@@ -3,14 +3,12 @@
 
 import asyncio
 import threading
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from functools import partial
 from typing import Final
 
 import structlog
-from cryptography import x509
-from cryptography.hazmat.primitives.serialization import Encoding
 from starlette.applications import Starlette
 from starlette.requests import Request as ASGIRequest
 from starlette.responses import RedirectResponse, Response
@@ -26,9 +24,9 @@ from etymon.issuer import http as issuer_http
 from etymon.kernel.errors import EtymonError, NotFound, NotPermitted
 from etymon.mdm import branding as mdm_branding
 from etymon.mdm import http as mdm_http
-from etymon.pki.trust_entry import TrustEntry
 from etymon.server import follow_ups, tls_identity
 from etymon.server.metrics import Measured, Metrics
+from etymon.server.proxy_files import client_cas
 from etymon.server.wiring import Wiring
 from etymon.server.worker import Worker
 from etymon.web.branding import Branding
@@ -203,19 +201,6 @@ def _branding(wiring: Wiring) -> Branding:
 def _known_cas(wiring: Wiring) -> str:
     with wiring.deployment.database.snapshot() as tx:
         return client_cas(trust.entries(tx))
-
-
-def client_cas(entries: Sequence[TrustEntry]) -> str:
-    """Return the CAs of trust entries as PEM: what TLS lets through, for the application to judge.
-
-    Doors let every kind of certificate through that the deployment knows, so that one of the wrong kind gets an
-    answer that says so.
-    """
-    known: dict[bytes, x509.Certificate] = {}
-    for entry in entries:
-        for certificate in (*entry.anchors, *entry.intermediates):
-            known[certificate.public_bytes(Encoding.DER)] = certificate
-    return "".join(certificate.public_bytes(Encoding.PEM).decode("ascii") for certificate in known.values())
 
 
 async def _nothing_here(pages: Pages | None, request: ASGIRequest, _: Exception) -> Response:

@@ -1,15 +1,18 @@
 # SPDX-License-Identifier: Apache-2.0
 """The TLS server's own certificate: from the files an operator names, or from the deployment's TLS CA.
 
+Behind proxies that keep their key to themselves, people and phones are shown the operator's chain (`pin`, `anchors`),
+and the proxies one of ours (`proxies_trust`).
+
 One of our own is made anew, with a new key, each time a site starts and before its year is over. The key lies in a file
 of the data directory's `run` folder, encrypted under a password that only the running process knows.
 """
 
-import contextlib
 import ipaddress
 from datetime import timedelta
 from pathlib import Path
 from typing import Final
+from urllib.parse import urlsplit
 
 from cryptography import x509
 from cryptography.hazmat.primitives.serialization import Encoding
@@ -25,6 +28,8 @@ from etymon.pki.certificate import load_many
 from etymon.pki.csr import hold
 from etymon.pki.pin import spki_pin
 from etymon.server.deployment import Deployment
+from etymon.server.settings import Settings
+from etymon.storage.database import Transaction
 from etymon.web.listeners import ServerIdentity
 
 RENEWED_AFTER: Final = timedelta(days=240)
@@ -34,7 +39,7 @@ RENEWED_AFTER: Final = timedelta(days=240)
 def identity(deployment: Deployment) -> ServerIdentity:
     """Return the certificate the listeners show."""
     read = deployment.settings
-    if read.tls_chain_file:
+    if read.tls_key_file:
         return ServerIdentity(read.tls_chain_file, read.tls_key_file)
     return _issued(deployment)
 
@@ -61,24 +66,33 @@ def pin(deployment: Deployment) -> str:
 
 
 def anchors(deployment: Deployment) -> tuple[x509.Certificate, ...]:
-    """Return what a client of this deployment's own listeners trusts."""
-    read = deployment.settings
-    if read.tls_chain_file:
-        return tuple(load_many(Path(read.tls_chain_file).read_bytes())[1:])
+    """Return what people, phones and this deployment itself trust as its server."""
     with deployment.database.snapshot() as tx:
-        return (authorities.load(tx, "tls-root").certificate,)
+        return anchors_of(tx, deployment.settings.tls_chain_file)
+
+
+def proxies_trust(tx: Transaction, read: Settings) -> tuple[x509.Certificate, ...]:
+    """Return what a proxy trusts as the server behind it: it need not be what the proxy itself shows."""
+    return anchors_of(tx, read.tls_chain_file if read.tls_key_file else "")
+
+
+def anchors_of(tx: Transaction, chain_file: str) -> tuple[x509.Certificate, ...]:
+    """Return the CAs of a chain, or the deployment's own TLS root where no file is named."""
+    if chain_file:
+        return tuple(load_many(Path(chain_file).read_bytes())[1:])
+    return (authorities.load(tx, "tls-root").certificate,)
 
 
 def _issued(deployment: Deployment) -> ServerIdentity:
-    host, entropy = deployment.settings.host, deployment.entropy
+    read, entropy = deployment.settings, deployment.entropy
     key = keys.generate(KeyType.P256)
     request = IssuanceRequest(
         ca="tls",
         profile="tls-server",
         request_key=f"tls-server:{random_token(entropy, bits=96)}",
         key=hold(key.public_key()),
-        subject=SubjectNames(common_name=host[:64], organization=deployment.settings.organization),
-        alternative=_names(host),
+        subject=SubjectNames(common_name=read.host[:64], organization=read.organization),
+        alternative=_names(read.host, *(urlsplit(url).hostname or "" for url in (read.site_url, read.certauth_url))),
         authorized_by="server",
     )
     with deployment.database.transaction() as tx:
@@ -94,7 +108,12 @@ def _issued(deployment: Deployment) -> ServerIdentity:
     return ServerIdentity(str(folder / f"{stem}.chain.pem"), str(folder / f"{stem}.key.pem"), password)
 
 
-def _names(host: str) -> AlternativeNames:
-    with contextlib.suppress(ValueError):
-        return AlternativeNames(dns=("localhost",), ip=(ipaddress.ip_address(host),))
-    return AlternativeNames(dns=(host,))
+def _names(*hosts: str) -> AlternativeNames:
+    """Return each host once; a listener at an address is `localhost` as well."""
+    dns, ip = [], []
+    for host in dict.fromkeys(hosts):
+        try:
+            ip.append(ipaddress.ip_address(host))
+        except ValueError:
+            dns.append(host)
+    return AlternativeNames(dns=tuple(dns) or ("localhost",), ip=tuple(ip))

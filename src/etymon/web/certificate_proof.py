@@ -240,7 +240,7 @@ class CertificateProof:
 
 
 TELL_ORIGIN: Final[dict[str, str]] = {"Referrer-Policy": "strict-origin"}
-"""The form goes to another origin of the same host; any stricter policy would have it say "Origin: null"."""
+"""The form goes to another origin of the same site; any stricter policy would have it say "Origin: null"."""
 
 
 @dataclass(frozen=True, slots=True)

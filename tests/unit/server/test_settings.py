@@ -15,6 +15,82 @@ def test_safe_settings_give_the_public_addresses() -> None:
     assert made.certauth_url == "https://id.agency.example:8444"
 
 
+FRONTED: dict[str, object] = {
+    "host": "etymon.agency.example",
+    "site_url": "https://Etymon.Agency.Example:443/",
+    "certauth_url": "https://certauth.agency.example",
+    "device_url": "https://etymon.agency.example:8445",
+    "proxies": ["127.0.0.2", "2001:DB8:0::1"],
+    "tls_chain_file": "chain.pem",
+}
+
+
+def test_behind_a_proxy_public_addresses_differ_from_what_is_bound() -> None:
+    made = settings.checked({**SAFE, **FRONTED, "site_port": 9443})
+    assert made.site_url == "https://etymon.agency.example", "as a browser writes the origin"
+    assert made.certauth_url == "https://certauth.agency.example"
+    assert made.device_url == "https://etymon.agency.example:8445"
+    assert made.proxies == ("127.0.0.2", "2001:db8::1"), "as a listener sees the neighbour"
+
+
+def test_a_host_may_be_an_address() -> None:
+    made = settings.checked({**SAFE, "host": "2001:db8::1", "certauth_port": 443})
+    assert (made.site_url, made.certauth_url) == ("https://[2001:db8::1]:8443", "https://[2001:db8::1]")
+
+
+@pytest.mark.parametrize(
+    ("site", "certauth"),
+    [
+        ("etymon.agency.example", "certauth.agency.example"),
+        ("agency.example", "certauth.agency.example"),
+        ("etymon.agency.example", "certauth.etymon.agency.example"),
+        ("etymon.agency.example", "agency.example"),
+    ],
+)
+def test_certauth_may_have_another_host_of_the_domain(site: str, certauth: str) -> None:
+    urls = {"site_url": f"https://{site}", "certauth_url": f"https://{certauth}", "device_url": f"https://{site}:1"}
+    assert settings.checked({**SAFE, **urls}).certauth_url == f"https://{certauth}"
+
+
+@pytest.mark.parametrize(
+    ("change", "named"),
+    [
+        ({"tls_chain_file": ""}, "tls_chain_file"),
+        ({"proxies": []}, "tls_key_file"),
+        ({"tls_chain_file": "", "tls_key_file": "key.pem"}, "tls_chain_file"),
+        ({"proxies": ["0.0.0.0"]}, "proxies"),  # noqa: S104 - refused here
+        ({"proxies": ["10.0.0.0/8"]}, "proxies"),
+        ({"proxies": ["224.0.0.1"]}, "proxies"),
+        ({"site_url": "http://etymon.agency.example"}, "site_url"),
+        ({"site_url": "https://etymon.agency.example/etymon"}, "site_url"),
+        ({"site_url": "https://etymon.agency.example?a=1"}, "site_url"),
+        ({"site_url": "https://ada@etymon.agency.example"}, "site_url"),
+        ({"site_url": "https://etymon.agency.example:0x1"}, "site_url"),
+        ({"site_url": "https://"}, "site_url"),
+        ({"site_url": "https://etymon.agency.example; https://elsewhere.example"}, "site_url"),
+        ({"site_url": "https://bücher.agency.example"}, "site_url"),
+        ({"certauth_url": "https://etymon.agency.example"}, "certauth_url"),
+        ({"certauth_url": "https://etymon.agency.example:8445"}, "certauth_url"),
+        ({"device_url": "https://etymon.agency.example"}, "device_url"),
+        ({"device_url": "https://device.agency.example"}, "device_url"),
+        ({"certauth_url": "https://certauth.elsewhere.example"}, "certauth_url"),
+        ({"certauth_url": "https://192.0.2.1"}, "certauth_url"),
+    ],
+)
+def test_what_cannot_work_or_is_unsafe_behind_a_proxy_refuses_to_start(change: dict[str, object], named: str) -> None:
+    with pytest.raises(Malformed) as refusal:
+        settings.checked({**SAFE, **FRONTED, **change})
+    assert refusal.value.code == "unsafe_or_wrong_settings"
+    assert named in refusal.value.detail
+
+
+def test_a_wrong_host_or_port_is_told_once() -> None:
+    with pytest.raises(Malformed) as refusal:
+        settings.checked({**SAFE, "site_port": 70000})
+    assert refusal.value.detail.startswith("site_port: ")
+    assert "site_url" not in refusal.value.detail
+
+
 @pytest.mark.parametrize(
     ("change", "named"),
     [
@@ -54,4 +130,5 @@ def test_the_environment_wins_over_the_file(tmp_path: Path, monkeypatch: pytest.
 
 
 def test_every_setting_is_described() -> None:
-    assert all(meaning for _, _, meaning in settings.described())
+    assert all(default and meaning for _, default, meaning in settings.described())
+    assert ("site_url", "(host and port)") in {(name, default) for name, default, _ in settings.described()}

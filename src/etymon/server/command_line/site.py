@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""`etymon init`, `serve` and `worker`: making an organisation and running it."""
+"""`etymon init`, `serve`, `worker` and `proxy-files`: making an organisation and running it."""
 
 from pathlib import Path
 from typing import Annotated
@@ -11,7 +11,7 @@ from etymon.directory.model import Role
 from etymon.kernel.clock import SystemClock
 from etymon.kernel.entropy import SystemEntropy
 from etymon.kernel.errors import Malformed
-from etymon.server import keyring, logs, trust_documents
+from etymon.server import keyring, logs, proxy_files, trust_documents
 from etymon.server.command_line.files import secret
 from etymon.server.command_line.signals import on_stop
 from etymon.server.deployment import Deployment
@@ -89,6 +89,14 @@ def work(data: Data, passphrase_file: Passphrase = None) -> None:
     running = worker(_open(data, passphrase_file), Metrics())
     on_stop(running.stop)
     running.run()
+
+
+def write_proxy_files(
+    directory: Annotated[Path, typer.Argument(help="Where the proxy looks for them; it has to exist.")], data: Data
+) -> None:
+    """Write client-cas.pem and upstream-cas.pem for a proxy in front, and name those that have changed."""
+    for file in proxy_files.write(data, directory):
+        typer.echo(file)
 
 
 def _open(data: Path, passphrase_file: Path | None) -> Wiring:

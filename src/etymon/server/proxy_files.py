@@ -1,0 +1,65 @@
+# SPDX-License-Identifier: Apache-2.0
+"""What a proxy in front of the listeners has to know, as PEM files; no key of the data directory is opened for it."""
+
+from collections.abc import Iterable, Sequence
+from pathlib import Path
+from typing import Final
+
+from cryptography import x509
+from cryptography.hazmat.primitives.serialization import Encoding
+
+from etymon.directory import trust
+from etymon.pki.trust_entry import TrustEntry
+from etymon.server import settings, tls_identity
+from etymon.server.deployment import database_url
+from etymon.storage.database import Database
+
+CLIENT_CAS: Final = "client-cas.pem"
+"""Whose certificates certauth and the device listener ask for."""
+
+UPSTREAM_CAS: Final = "upstream-cas.pem"
+"""Who vouches for the certificate of the listeners behind the proxy."""
+
+
+def write(data: Path, directory: Path) -> tuple[Path, ...]:
+    """Write both files for the organisation in `data` into `directory`; return those that were other before.
+
+    A file is exchanged whole, and left alone where it is right: whoever watches it sees changes only.
+    """
+    read = settings.load(data)
+    database = Database(database_url(data, read))
+    try:
+        with database.snapshot() as tx:
+            wanted = {
+                directory / CLIENT_CAS: client_cas(trust.entries(tx)),
+                directory / UPSTREAM_CAS: _pem(tls_identity.proxies_trust(tx, read)),
+            }
+    finally:
+        database.close()
+    return tuple(file for file, text in wanted.items() if _exchanged(file, text.encode("ascii")))
+
+
+def client_cas(entries: Sequence[TrustEntry]) -> str:
+    """Return the CAs of trust entries as PEM: what TLS lets through, for the application to judge.
+
+    Doors let every kind of certificate through that the deployment knows, so that one of the wrong kind gets an
+    answer that says so.
+    """
+    return _pem(certificate for entry in entries for certificate in (*entry.anchors, *entry.intermediates))
+
+
+def _pem(certificates: Iterable[x509.Certificate]) -> str:
+    """Return each certificate once."""
+    return "".join(
+        dict.fromkeys(certificate.public_bytes(Encoding.PEM).decode("ascii") for certificate in certificates)
+    )
+
+
+def _exchanged(file: Path, content: bytes) -> bool:
+    if file.exists() and file.read_bytes() == content:
+        return False
+    new = file.with_name(f".{file.name}.new")
+    new.write_bytes(content)
+    new.chmod(0o644)  # certificates only, for a proxy that runs as somebody else
+    new.replace(file)
+    return True
