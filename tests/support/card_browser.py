@@ -32,6 +32,7 @@ _ARGUMENTS: Final = (
     "--disable-component-update",
     "--disable-sync",
     "--no-first-run",
+    "--host-resolver-rules=MAP *.agency.example 127.0.0.1",  # a site's hosts, in the reader's network as outside
 )
 _MAY_LOCK_NO_MEMORY: Final = ("setpriv", "--bounding-set=-ipc_lock", "prlimit", "--memlock=0")
 """OpenSC locks the memory of a PIN and does not unlock all of it (0.23). Chromium's allocator stops the browser when it

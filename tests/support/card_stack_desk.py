@@ -14,6 +14,7 @@ from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Final
+from urllib.parse import urlsplit
 
 from cryptography.x509.oid import NameOID
 from playwright.sync_api import Page
@@ -25,6 +26,7 @@ from etymon.directory import bindings
 from etymon.kernel.entropy import random_text
 from etymon.kernel.secret import Secret
 from etymon.server.card_issuer import MadeCard
+from etymon.server.settings import HTTPS_PORT
 from etymon.wire.piv import Algorithm
 from support import card_browser, card_reader
 from support.card_office import DIGITS, ENTRY, PASSPHRASE
@@ -134,7 +136,8 @@ class Desk:
     def chromium(self, pin: Secret[str]) -> Iterator[Screen]:
         """Start a browser that takes whatever card of the agency is in the reader, with this PIN."""
         (issuer,) = self.site.cards.issuer.chain()[1][-1].subject.get_attributes_for_oid(NameOID.COMMON_NAME)
-        self.reader.allow_certificates("https://localhost", str(issuer.value))
+        certauth = urlsplit(self.site.deployment.settings.certauth_url).hostname
+        self.reader.allow_certificates(f"https://{certauth}", str(issuer.value))
         pictures = self.reader.directory / "pictures"
         pictures.mkdir()
         with card_browser.chromium(self.reader, trusted=self.trusted, pin=pin) as context:
@@ -145,10 +148,7 @@ class Desk:
 def desk_at(site: WholeSite, directory: Path) -> Iterator[Desk]:
     """Set up a desk with an empty reader in a directory of its own."""
     settings = site.deployment.settings
-    with (
-        card_reader.reader(directory) as reader,
-        relay(reader, settings.site_port),
-        relay(reader, settings.certauth_port),
-        ExitStack() as stack,
-    ):
+    with card_reader.reader(directory) as reader, ExitStack() as stack:
+        for url in (settings.site_url, settings.certauth_url):
+            stack.enter_context(relay(reader, urlsplit(url).port or HTTPS_PORT))
         yield Desk(site, reader, write_pem(directory / "trusted.pem", list(site.server_anchors)), stack)

@@ -4,9 +4,11 @@
 import base64
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Final
 
 import httpx
+import pytest
 from cryptography import x509
 from cryptography.hazmat.primitives.serialization import Encoding
 
@@ -15,13 +17,36 @@ from etymon.server.demo.browser import Browser, Page
 from etymon.server.proxy_files import UPSTREAM_CAS
 from support import phone_messages, site_pages, tls_files
 from support.phone_messages import told
-from support.proxies import Proxy
+from support.proxies import HAProxy, Nginx, Proxy
 from support.traffic import Exchange
 from support.whole_site import WholeSite
 
 Headers = Sequence[tuple[str, str]]
 DOORS: Final = {"idp": site_pages.sign_in, "issuer": site_pages.present_card}
 CHECK_IN: Final = {"protocol": 1, "known": 0}
+
+SITE: Final = "etymon.agency.example"
+CERTAUTH: Final = "certauth.agency.example"
+
+
+def behind_nginx(directory: Path) -> Proxy:
+    """Every listener on one host, each on a port of its own."""
+    return Nginx(directory)
+
+
+def behind_haproxy(directory: Path) -> Proxy:
+    """Certauth on a host of its own."""
+    return HAProxy(directory, host=SITE, certauth_host=CERTAUTH)
+
+
+ONE_HOST: Final = pytest.param(
+    behind_nginx, id="nginx", marks=[pytest.mark.needs("nginx"), pytest.mark.xdist_group("nginx")]
+)
+CERTAUTH_ON_ITS_OWN_HOST: Final = pytest.param(
+    behind_haproxy, id="haproxy", marks=[pytest.mark.needs("haproxy"), pytest.mark.xdist_group("haproxy")]
+)
+KINDS: Final = (ONE_HOST, CERTAUTH_ON_ITS_OWN_HOST)
+"""What the fixture `fronted` is made of."""
 
 
 @dataclass(frozen=True, slots=True)

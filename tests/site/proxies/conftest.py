@@ -4,32 +4,13 @@
 import socket
 from collections.abc import Iterator
 from contextlib import contextmanager
-from pathlib import Path
 from typing import Any
 
 import pytest
 
 from support.founding import founded
-from support.fronted_site import FrontedSite
-from support.proxies import HAProxy, Nginx, Proxy
-
-SITE, CERTAUTH = "etymon.agency.example", "certauth.agency.example"
-
-
-def behind_nginx(directory: Path) -> Proxy:
-    """Every listener on one host, each on a port of its own."""
-    return Nginx(directory)
-
-
-def behind_haproxy(directory: Path) -> Proxy:
-    """Certauth on a host of its own."""
-    return HAProxy(directory, host=SITE, certauth_host=CERTAUTH)
-
-
-KINDS = [
-    pytest.param(make, id=program, marks=[pytest.mark.needs(program), pytest.mark.xdist_group(program)])
-    for program, make in (("nginx", behind_nginx), ("haproxy", behind_haproxy))
-]
+from support.fronted_site import CERTAUTH, KINDS, SITE, FrontedSite
+from support.proxies import Proxy
 
 
 @pytest.fixture(scope="package", params=KINDS)
