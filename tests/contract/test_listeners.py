@@ -1,13 +1,21 @@
 # SPDX-License-Identifier: Apache-2.0
-"""What a listener tells the application of who is at the other end."""
+"""Listeners start together or not at all, and tell the application who is at the other end."""
+
+import asyncio
+import socket
+from functools import partial
 
 import httpx
 import pytest
+from starlette.applications import Starlette
 from starlette.responses import PlainTextResponse
 from starlette.types import Receive, Scope, Send
 
+from etymon.kernel.errors import Unavailable
 from etymon.web.listeners import Listener, Listeners
+from etymon.web.unknown_address import nothing_here
 from support.card_office import serving
+from support.founding import free_ports
 
 
 async def neighbour(scope: Scope, receive: Receive, send: Send) -> None:
@@ -27,3 +35,32 @@ def test_no_header_and_no_variable_moves_where_a_request_came_from(
         headers = {"X-Forwarded-For": "10.0.0.1", "X-Forwarded-Proto": "https", "Forwarded": "for=10.0.0.1"}
         answer = httpx.get(f"http://127.0.0.1:{listeners.ports()['plain']}/", headers=headers)
     assert answer.text == "127.0.0.1 http"
+
+
+def listener(port: int, host: str = "127.0.0.1") -> Listener:
+    return Listener("status", Starlette(exception_handlers={404: partial(nothing_here, None)}), host, port)
+
+
+def test_where_somebody_else_listens_nothing_starts() -> None:
+    (free,) = free_ports(1)
+    with socket.create_server(("127.0.0.1", 0)) as taken:
+        port = taken.getsockname()[1]
+        with pytest.raises(Unavailable, match=rf"listener cannot be at 127.0.0.1:{port}: Address already in use"):
+            asyncio.run(Listeners([listener(free), listener(port)]).run())
+    with pytest.raises(OSError, match="refused"):
+        socket.create_connection(("127.0.0.1", free))
+
+
+def test_a_name_that_is_no_address_of_this_machine_is_told() -> None:
+    with pytest.raises(
+        Unavailable, match=r"cannot be at nowhere\.invalid:0: .+\. Stop what is there, or choose another"
+    ):
+        asyncio.run(Listeners([listener(0, "nowhere.invalid")]).run())
+
+
+def test_an_address_that_nothing_has_is_answered_with_a_problem() -> None:
+    listeners = Listeners([listener(0)])
+    with serving(listeners):
+        answer = httpx.get(f"http://127.0.0.1:{listeners.ports()['status']}/nothing", trust_env=False)
+    assert (answer.status_code, answer.headers["content-type"]) == (404, "application/problem+json")
+    assert answer.json()["title"] == "nothing_here"

@@ -4,11 +4,28 @@
 import stat
 from pathlib import Path
 
+import pytest
+
 from etymon.kernel.entropy import SystemEntropy
+from etymon.kernel.errors import Conflict, EtymonError, Malformed
 from etymon.server import initialization
 from etymon.server.initialization import RootKeys
 from support.card_office import PASSPHRASE
 from support.running_clock import RunningClock
+
+
+def initialize(data: Path, roots: Path) -> None:
+    initialization.initialize(
+        data,
+        {"organization": "Example Agency", "loopback_demo": True, "status_url": "http://127.0.0.1:1"},
+        passphrase=PASSPHRASE,
+        root_keys=RootKeys(roots, PASSPHRASE),
+        founders=[],
+        trust_entries=[],
+        clock=RunningClock(),
+        entropy=SystemEntropy(),
+        progress=lambda _: None,
+    )
 
 
 def test_nobody_else_reads_a_directory_that_was_made_beforehand(tmp_path: Path) -> None:
@@ -17,19 +34,21 @@ def test_nobody_else_reads_a_directory_that_was_made_beforehand(tmp_path: Path) 
     data.mkdir(mode=0o755)
     data.chmod(0o755)
 
-    initialization.initialize(
-        data,
-        {"organization": "Example Agency", "loopback_demo": True, "status_url": "http://127.0.0.1:1"},
-        passphrase=PASSPHRASE,
-        root_keys=RootKeys(tmp_path / "roots", PASSPHRASE),
-        founders=[],
-        trust_entries=[],
-        clock=RunningClock(),
-        entropy=SystemEntropy(),
-        progress=lambda _: None,
-    )
+    initialize(data, tmp_path / "roots")
 
     assert stat.S_IMODE(data.stat().st_mode) == 0o700
     keys = [file for folder in (data / "keys", tmp_path / "roots") for file in folder.rglob("*") if file.is_file()]
     assert keys
     assert {stat.S_IMODE(file.stat().st_mode) for file in keys} == {0o600}
+
+
+@pytest.mark.parametrize(
+    ("roots", "error"),
+    [("data", Malformed), ("data/roots", Malformed), ("../{folder}/data", Malformed), ("full", Conflict)],
+)
+def test_root_keys_go_to_an_empty_place_outside_the_data(tmp_path: Path, roots: str, error: type[EtymonError]) -> None:
+    (tmp_path / "full").mkdir()
+    (tmp_path / "full" / "derived-root.pem").write_text("another organisation's")
+    with pytest.raises(error):
+        initialize(tmp_path / "data", tmp_path / roots.format(folder=tmp_path.name))
+    assert not (tmp_path / "data").exists(), "nothing was begun"

@@ -199,7 +199,8 @@ class PIVClient:
 def _error(status_word: int) -> CardError:
     if status_word & _TRIES_MASK == StatusWord.TRIES_REMAINING:
         left = status_word & 0xF
-        return WrongPIN(detail="The PIN or PUK is wrong.", status_word=status_word, tries_left=left)
+        tries = "1 try is left" if left == 1 else f"{left} tries are left"
+        return WrongPIN(detail=f"The PIN or PUK is wrong; {tries}.", status_word=status_word, tries_left=left)
     if status_word == StatusWord.AUTHENTICATION_METHOD_BLOCKED:
         return PINBlocked(
             detail="No tries are left. Reset the PIN with the PUK.", status_word=status_word, tries_left=0

@@ -89,7 +89,7 @@ class _Seal:
         try:
             plain = AESGCM(self.key.reveal()).decrypt(nonce, sealed, self.header.authenticated())
         except InvalidTag as exc:
-            detail = "The passphrase is wrong, or the card file was changed."
+            detail = "The passphrase does not open the card file, or the file was changed."
             raise NotPermitted("card_passphrase", detail) from exc
         return state_codec.decode(plain)
 
@@ -147,7 +147,7 @@ def create(path: Path, passphrase: Secret[str], state: CardState, *, entropy: En
 def load(path: Path, passphrase: Secret[str], *, entropy: Entropy = _SYSTEM_ENTROPY) -> StoredCard:
     """Open a card file; it stays locked until the card is closed."""
     if not path.is_file():
-        raise NotFound("card_file", "There is no card file of this name.")
+        raise NotFound("card_file", f"There is no card file {path}. `etymon card new` makes one.")
     lock = _lock(path)
     try:
         header, nonce, sealed = _read(path)
@@ -160,7 +160,7 @@ def load(path: Path, passphrase: Secret[str], *, entropy: Entropy = _SYSTEM_ENTR
 
 def _require_absent(path: Path) -> None:
     if path.exists():
-        raise Conflict("card_exists", "There is a file of this name already; choose another.")
+        raise Conflict("card_exists", f"{path} is there already; choose another name.")
 
 
 def _read(path: Path) -> tuple[_Header, bytes, bytes]:
@@ -168,7 +168,7 @@ def _read(path: Path) -> tuple[_Header, bytes, bytes]:
         with path.open("rb") as file:
             data = file.read(FILE_LIMIT_BYTES + 1)
         if len(data) > FILE_LIMIT_BYTES:
-            raise DecodeError("card_file", "The card file is too large to be one.")
+            raise DecodeError("card_file", f"{path} is too large to be a card file.")
         document = json.loads(data)
         kdf = document["kdf"]
         header = _Header(bytes.fromhex(kdf["salt"]), int(kdf["n"]), int(kdf["r"]), int(kdf["p"]))
@@ -176,11 +176,11 @@ def _read(path: Path) -> tuple[_Header, bytes, bytes]:
         sealed = base64.b64decode(document["ciphertext"], validate=True)
         known = (document["format"], document["version"]) == (FORMAT, state_codec.VERSION)
     except (ValueError, TypeError, KeyError, AttributeError) as exc:
-        raise DecodeError("card_file", "This is not a card file.") from exc
+        raise DecodeError("card_file", f"{path} is not a card file.") from exc
     power_of_two = header.cost > 1 and header.cost & (header.cost - 1) == 0
     bounded = header.cost <= _COST_LIMIT and header.block == _BLOCK and header.parallel == 1
     if not known or not power_of_two or not bounded or len(nonce) != _NONCE_BYTES or not header.salt:
-        raise DecodeError("card_file", "This is not a card file of a version that can be read.")
+        raise DecodeError("card_file", f"{path} is not a card file of a version that can be read.")
     return header, nonce, sealed
 
 
@@ -190,7 +190,9 @@ def _lock(path: Path) -> int:
         fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
     except OSError as exc:
         os.close(lock)
-        raise Conflict("card_in_use", "The card is in use; take it out of the other reader first.") from exc
+        raise Conflict(
+            "card_in_use", f"The card {path.name} is in use; take it out of the other reader first."
+        ) from exc
     return lock
 
 

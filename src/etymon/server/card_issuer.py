@@ -5,10 +5,12 @@ It stands for the agency that hands out cards. Etymon's own services know it onl
 its CRL and OCSP addresses answer.
 """
 
+import shutil
 from dataclasses import dataclass
 from datetime import UTC, date, datetime, timedelta
 from pathlib import Path
 from typing import Final
+from urllib.parse import urlsplit
 
 from cryptography import x509
 
@@ -27,7 +29,7 @@ from etymon.card.state import manufacture
 from etymon.card.transport import LocalTransport
 from etymon.kernel.clock import Clock
 from etymon.kernel.entropy import Entropy, random_id
-from etymon.kernel.errors import Conflict, NotFound
+from etymon.kernel.errors import Conflict, EtymonError, Malformed, NotFound
 from etymon.kernel.secret import Secret
 from etymon.pki import keys
 from etymon.pki.algorithms import KeyType
@@ -101,10 +103,30 @@ class CardIssuer:
         status_url: str,
     ) -> "CardIssuer":
         """Make a card issuer in a new directory: root, intermediate, issuing authority and content signer."""
+        parts = urlsplit(status_url)
+        if parts.scheme != "http" or not parts.hostname:
+            raise Malformed("status_url", f"{status_url} is no status address. Write it like http://localhost:9080.")
         try:
             directory.mkdir(mode=0o700, parents=True)
         except FileExistsError as exc:
             raise Conflict("directory_exists", f"{directory} is there already. Choose a new directory.") from exc
+        try:
+            return cls._filled(directory, passphrase, organization, clock=clock, entropy=entropy, status_url=status_url)
+        except EtymonError:
+            shutil.rmtree(directory)  # an issuer by halves would only be in the way of the next try
+            raise
+
+    @classmethod
+    def _filled(
+        cls,
+        directory: Path,
+        passphrase: Secret[str],
+        organization: str,
+        *,
+        clock: Clock,
+        entropy: Entropy,
+        status_url: str,
+    ) -> "CardIssuer":
         (directory / "status_url").write_text(status_url)
         issuer = cls(directory, passphrase, clock, entropy, status_url)
         migrations.upgrade(issuer.database)

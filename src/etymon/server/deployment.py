@@ -14,7 +14,7 @@ from etymon.ca.lints import PUBLIC_HOST_EXCEPTION
 from etymon.ca.profiles import EXAMPLE_POLICY_OIDS
 from etymon.kernel.clock import Clock
 from etymon.kernel.entropy import Entropy
-from etymon.kernel.errors import Malformed
+from etymon.kernel.errors import Malformed, NotFound
 from etymon.kernel.secret import DigestKey, Secret
 from etymon.pki import keys
 from etymon.pki.algorithms import KeyType
@@ -51,7 +51,7 @@ class Deployment:
         """Open a data directory that `init` made."""
         read = settings.load(directory)
         ring = keyring.unlock(directory / "keys", passphrase, entropy)
-        return cls(directory, read, ring, Database(database_url(directory, read)), clock, entropy)
+        return cls(directory, read, ring, open_database(directory, read), clock, entropy)
 
     @cached_property
     def authority_keys(self) -> keys.KeyDirectory:
@@ -98,6 +98,13 @@ class Deployment:
 def database_url(directory: Path, read: Settings) -> str:
     """Return the SQLAlchemy address of a deployment's database."""
     return read.database_url or f"sqlite:///{directory / DATABASE_FILE}"
+
+
+def open_database(directory: Path, read: Settings) -> Database:
+    """Return the database of a deployment; raises NotFound where its file is missing."""
+    if not read.database_url and not (directory / DATABASE_FILE).is_file():
+        raise NotFound("no_database", f"{directory / DATABASE_FILE} is missing. Restore it from a backup.")
+    return Database(database_url(directory, read))
 
 
 def fill(ring: Keyring, entropy: Entropy) -> None:

@@ -19,7 +19,7 @@ from etymon.directory.dependencies import Dependencies as DirectoryDependencies
 from etymon.directory.model import Role
 from etymon.kernel.clock import Clock
 from etymon.kernel.entropy import Entropy
-from etymon.kernel.errors import Conflict
+from etymon.kernel.errors import Conflict, Malformed
 from etymon.kernel.secret import Secret
 from etymon.pki import keys
 from etymon.pki.trust_entry import IdentifierKind, TrustEntry, TrustKind
@@ -68,6 +68,7 @@ def initialize(
     read = settings.checked(dict(configuration))
     if directory.exists() and any(directory.iterdir()):
         raise Conflict("directory_not_empty", f"{directory} is not empty. Choose a new directory.")
+    _require_outside(directory, root_keys.directory)
     directory.mkdir(mode=0o700, parents=True, exist_ok=True)
     directory.chmod(0o700)  # one that was there has the mode of whoever made it, and so would the database in it
     progress("keys")
@@ -88,6 +89,14 @@ def initialize(
         database.close()
     keys.write_once(directory / "config.toml", _toml(read, configuration))  # last: a directory without it is unfinished
     return codes
+
+
+def _require_outside(data: Path, root_keys: Path) -> None:
+    """Refuse a place for the root keys that is the data directory, or that has files already."""
+    if root_keys.resolve().is_relative_to(data.resolve()):
+        raise Malformed("root_keys_inside", "Root keys do not stay with the data. Choose another directory for them.")
+    if root_keys.exists() and any(root_keys.iterdir()):
+        raise Conflict("directory_not_empty", f"{root_keys} is not empty. Choose a new directory for the root keys.")
 
 
 def _authorities(deployment: Deployment, root_keys: RootKeys) -> None:

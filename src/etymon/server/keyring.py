@@ -90,7 +90,7 @@ def unlock(directory: Path, passphrase: Secret[str], entropy: Entropy) -> Keyrin
 
 
 def read_passphrase(file: Path | None) -> Secret[str]:
-    """Read the passphrase from `file`, else from the service credential `etymon-passphrase` (systemd's way)."""
+    """Read the first line of `file`, else of the service credential `etymon-passphrase` (systemd's way)."""
     credentials = os.environ.get("CREDENTIALS_DIRECTORY")
     source = file or (Path(credentials) / "etymon-passphrase" if credentials else None)
     if source is None:
@@ -99,8 +99,8 @@ def read_passphrase(file: Path | None) -> Secret[str]:
             "Name the passphrase file with --passphrase-file, or pass the credential etymon-passphrase.",
         )
     try:
-        return Secret(source.read_text("utf-8").strip())
-    except OSError as exc:
+        return Secret(source.read_text("utf-8").strip().partition("\n")[0].strip())
+    except (OSError, UnicodeDecodeError) as exc:
         raise Malformed("no_passphrase", f"The passphrase file {source} cannot be read.") from exc
 
 

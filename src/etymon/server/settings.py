@@ -21,6 +21,9 @@ from etymon.kernel.secret import Secret
 
 HTTPS_PORT: Final = 443
 
+DATABASES: Final = ("sqlite:", "postgresql:", "postgresql+psycopg:")
+"""How addresses of databases begin."""
+
 _HOST: Final = re.compile(r"[a-z0-9._-]+|[0-9a-f:.]+")
 
 
@@ -245,6 +248,10 @@ def _unsafe(settings: Settings) -> Iterator[str]:
         (
             bool(settings.smtp_user) != bool(settings.smtp_password_file),
             "smtp_user, smtp_password_file: set both or neither",
+        ),
+        (
+            bool(settings.database_url) and not settings.database_url.startswith(DATABASES),
+            "database_url: give an address such as postgresql+psycopg://HOST/NAME, or none",
         ),
         (
             len(set(fixed)) != len(fixed),

@@ -10,7 +10,6 @@ from typing import Final
 
 import structlog
 from starlette.applications import Starlette
-from starlette.requests import Request as ASGIRequest
 from starlette.responses import RedirectResponse, Response
 from starlette.routing import BaseRoute, Mount, Route
 from starlette.types import ASGIApp, Receive, Scope, Send
@@ -21,7 +20,7 @@ from etymon.directory import trust
 from etymon.graph import http as graph_http
 from etymon.idp import http as idp_http
 from etymon.issuer import http as issuer_http
-from etymon.kernel.errors import EtymonError, NotFound, NotPermitted
+from etymon.kernel.errors import EtymonError, NotPermitted
 from etymon.mdm import branding as mdm_branding
 from etymon.mdm import http as mdm_http
 from etymon.server import follow_ups, tls_identity
@@ -32,8 +31,8 @@ from etymon.server.worker import Worker
 from etymon.web.branding import Branding
 from etymon.web.exchange import Request, endpoint, json_response
 from etymon.web.listeners import ClientCertificate, Listener, Listeners, ServerIdentity
-from etymon.web.pages import PageErrors, Pages
-from etymon.web.problem import ErrorFace, ProblemDetails
+from etymon.web.pages import Pages
+from etymon.web.unknown_address import nothing_here
 
 LOOKED_AT_EVERY_SECONDS: Final = 2.0
 
@@ -88,7 +87,7 @@ class Site:
             for_people = name in {"site", "certauth"}
             applications[name] = Starlette(
                 routes=[*routes, *(pages.static_routes() if for_people else ())],
-                exception_handlers={404: partial(_nothing_here, pages if for_people else None)},
+                exception_handlers={404: partial(nothing_here, pages if for_people else None)},
             )
         return applications
 
@@ -201,14 +200,6 @@ def _branding(wiring: Wiring) -> Branding:
 def _known_cas(wiring: Wiring) -> str:
     with wiring.deployment.database.snapshot() as tx:
         return client_cas(trust.entries(tx))
-
-
-async def _nothing_here(pages: Pages | None, request: ASGIRequest, _: Exception) -> Response:
-    """Answer for an address that nothing has: with a page where people come and ask for one, or with a problem."""
-    face: ErrorFace = ProblemDetails()
-    if pages is not None and "text/html" in request.headers.get("accept", ""):
-        face = PageErrors(pages)
-    return face.expected(NotFound("nothing_here", "There is nothing at this address. Check how it is spelled."))
 
 
 def health(wiring: Wiring, _request: Request) -> Response:

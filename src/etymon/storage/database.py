@@ -78,6 +78,10 @@ def _answering() -> Iterator[None]:
         yield
     except (sa.exc.OperationalError, sa.exc.TimeoutError) as exc:
         raise Unavailable("database_unavailable", "The database does not answer. Try again.") from exc
+    except sa.exc.DatabaseError as exc:
+        if type(exc) is not sa.exc.DatabaseError:
+            raise  # its kinds are about what was asked; by itself it is about the file
+        raise Unavailable("database_damaged", "The database is damaged, or is none. Restore a backup.") from exc
 
 
 def _engine(url: URL) -> sa.Engine:

@@ -9,16 +9,20 @@ refuses by itself (unknown CA, a certificate whose extended key usage excludes T
 import asyncio
 import contextlib
 import enum
+import os
+import socket
 import ssl
 from collections.abc import Iterable
 from dataclasses import dataclass
 from typing import Any, Final
 
+import structlog
 import uvicorn
 from starlette.responses import Response
 from starlette.types import ASGIApp, Receive, Scope, Send
 from uvicorn.protocols.http.h11_impl import H11Protocol
 
+from etymon.kernel.errors import Unavailable
 from etymon.kernel.secret import Secret
 from etymon.web.problem import HeadersTooLarge, ProblemDetails
 
@@ -28,6 +32,9 @@ NO_CHECK_TIME: Final = 0x200000
 
 HEADERS_LIMIT_BYTES: Final = 32 * 1024
 """Address and headers together, with room for a client certificate that a proxy sends."""
+
+
+log = structlog.get_logger("etymon.web")
 
 
 class ClientCertificate(enum.Enum):
@@ -182,9 +189,19 @@ class Listeners:
         }
 
     async def run(self) -> None:
-        """Serve until `stop`; the caller owns signal handling."""
-        self._servers = [_Server(self._configuration(listener)) for listener in self._listeners]
-        await asyncio.gather(*(server.serve() for server in self._servers))
+        """Serve until `stop`; the caller owns signal handling. Raises Unavailable where nothing can listen."""
+        self._servers = [_Server(self._configuration(listener), listener.name) for listener in self._listeners]
+        for ended in await asyncio.gather(*(self._serve(server) for server in self._servers), return_exceptions=True):
+            if ended is not None:
+                raise ended
+
+    async def _serve(self, server: uvicorn.Server) -> None:
+        """Serve at one listener; when one cannot, none does."""
+        try:
+            await server.serve()
+        except BaseException:
+            self.stop()
+            raise
 
     def _configuration(self, listener: Listener) -> uvicorn.Config:
         options: dict[str, Any] = {
@@ -214,7 +231,24 @@ class Listeners:
 
 
 class _Server(uvicorn.Server):
-    """A server that leaves signals to the process that runs it."""
+    """A server that leaves signals to the process that runs it, and says where it listens."""
+
+    def __init__(self, configuration: uvicorn.Config, name: str) -> None:
+        super().__init__(configuration)
+        self._name = name
+
+    async def startup(self, sockets: list[socket.socket] | None = None) -> None:
+        """Listen; raises Unavailable where that cannot be, where the library would end the process."""
+        host, port = self.config.host, self.config.port
+        try:
+            await super().startup(sockets)
+        except SystemExit as end:
+            raise Unavailable(
+                "cannot_listen",
+                f"The {self._name} listener cannot be at {host}:{port}: {_reason(end.__context__)}. "
+                "Stop what is there, or choose another address or port.",
+            ) from end
+        log.info("listening", listener=self._name, host=host, port=self.servers[0].sockets[0].getsockname()[1])
 
     def install_signal_handlers(self) -> None:
         """Install nothing."""
@@ -222,3 +256,9 @@ class _Server(uvicorn.Server):
     def capture_signals(self) -> Any:
         """Capture nothing; one signal must stop all listeners, not the first."""
         return contextlib.nullcontext()
+
+
+def _reason(fault: BaseException | None) -> str:
+    if isinstance(fault, OSError) and fault.errno and fault.errno > 0:
+        return os.strerror(fault.errno)
+    return str(fault)

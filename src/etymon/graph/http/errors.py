@@ -30,6 +30,10 @@ CODES: Final = {
     429: "TooManyRequests",
     503: "ServiceUnavailable",
 }
+OF_THE_FRAMEWORK: Final = {
+    404: ("nothing_here", "There is no such resource."),
+    405: ("wrong_method", "The resource does not take this method."),
+}
 LONGEST_ECHO: Final = 64
 
 
@@ -90,9 +94,9 @@ def add_handlers(app: FastAPI, deps: Dependencies) -> None:
 
     def of_the_framework(request: Request, error: Exception) -> Response:
         status = error.status_code if isinstance(error, HTTPException) else 500
-        detail = {404: "There is no such resource.", 405: "The resource does not take this method."}
+        code, detail = OF_THE_FRAMEWORK.get(status, ("malformed", "The request cannot be read."))
         headers = dict(error.headers or {}) if isinstance(error, HTTPException) else {}
-        return _answer(deps, request, status, "malformed", detail.get(status, "The request cannot be read."), headers)
+        return _answer(deps, request, status, code, detail, headers)
 
     def unexpected(request: Request, error: Exception) -> Response:
         answer = _answer(

@@ -14,8 +14,7 @@ from etymon.ca import authorities
 from etymon.kernel.errors import Malformed
 from etymon.pki.certificate import load_many
 from etymon.server import settings
-from etymon.server.deployment import database_url
-from etymon.storage.database import Database
+from etymon.server.deployment import open_database
 
 TLS_ROOT: Final = "tls-root"
 
@@ -41,7 +40,7 @@ def of_data_directory(data: Path) -> Site:
     read = settings.load(data)
     if read.tls_chain_file:
         return Site(read.site_url, tuple(load_many(Path(read.tls_chain_file).read_bytes())[1:]))
-    database = Database(database_url(data, read))
+    database = open_database(data, read)
     try:
         with database.snapshot() as tx:
             return Site(read.site_url, (authorities.load(tx, TLS_ROOT).certificate,))
