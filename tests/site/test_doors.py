@@ -16,7 +16,8 @@ from etymon.card.tls import TLSIdentity
 from etymon.directory import trust
 from etymon.issuer.model import Purpose
 from etymon.phone.state import Purpose as PhonePurpose
-from etymon.server.demo.browser import Browser, Page
+from etymon.server.demo.browser import Browser
+from etymon.server.demo.page import Page
 from etymon.server.demo.peers import curl
 from etymon.server.wiring import ADMINISTRATION_CLIENT
 from etymon.wire.piv import KeyReference

@@ -16,7 +16,8 @@ from cryptography.hazmat.primitives.serialization import pkcs7
 
 from etymon.issuer.model import Purpose
 from etymon.pki.certificate import spki, thumbprint
-from etymon.server.demo.browser import Browser, read_page
+from etymon.server.demo.browser import Browser
+from etymon.server.demo.page import read_page
 from etymon.wire import est
 from support import issued_identities, site_pages
 from support.ca_site import csr_der

@@ -14,7 +14,8 @@ from etymon.issuer.model import Purpose
 from etymon.kernel.errors import EtymonError
 from etymon.phone.screen import UserCode
 from etymon.server import wiring
-from etymon.server.demo.browser import Browser, read_page
+from etymon.server.demo.browser import Browser
+from etymon.server.demo.page import read_page
 from support import site_pages
 from support.phone_messages import Enrolling, Linking, invitation, told
 from support.whole_site import WholeSite

@@ -8,7 +8,7 @@ from urllib.parse import urljoin, urlsplit
 
 import httpx
 
-from etymon.server.demo.browser import Form, Page, read_page
+from etymon.server.demo.page import Form, Page, read_page
 from support import card_reader
 from support.card_stack_desk import Desk, DeskCard
 

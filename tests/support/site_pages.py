@@ -6,8 +6,9 @@ from dataclasses import dataclass
 from typing import Final
 
 from etymon.phone.screen import UserCode
-from etymon.server.demo.browser import Browser, Page
+from etymon.server.demo.browser import Browser
 from etymon.server.demo.camera import photograph
+from etymon.server.demo.page import Page
 
 DERIVATION: Final = re.compile(r"/issuer/derivations/[0-9a-f-]{36}")
 

@@ -64,6 +64,10 @@ class AdministrationAPI:
             address = following
         raise _not_understood(address)
 
+    def item(self, path: str) -> JSONObject:
+        """Return one item."""
+        return _object(self._send("GET", self._base + path, None))
+
     def create(self, path: str, body: JSONObject) -> str:
         """Create an item and return its id."""
         address = self._base + path

@@ -15,7 +15,8 @@ import httpx
 from etymon.kernel.entropy import Entropy, random_token
 from etymon.kernel.errors import NotPermitted, Unavailable
 from etymon.server.apply.identity_provider import CLIENT_ID, SCOPE, Granted, Provider, refusal
-from etymon.server.demo.browser import Browser, Page
+from etymon.server.demo.browser import Browser
+from etymon.server.demo.page import Page
 
 REDIRECT_URI: Final = "http://127.0.0.1/"
 """Registered for the client. Nothing listens there: the scripted browser stops where it would leave the site."""
@@ -61,6 +62,14 @@ def sign_in(provider: Provider, transport: httpx.BaseTransport, entropy: Entropy
     return answer
 
 
+def told(page: Page) -> str:
+    """Return what a page says, without its links."""
+    words = page.words
+    for _, text in page.links:
+        words = words.replace(text, "")
+    return " ".join(words.split())[:400]
+
+
 class OneHost(httpx.BaseTransport):
     """Goes to one host, at whatever port."""
 
@@ -82,17 +91,11 @@ class OneHost(httpx.BaseTransport):
 def _code(page: Page, state: str, issuer: str) -> str:
     """Return the authorization code that the identity provider sent the browser away with (RFC 6749 §4.1.2)."""
     if not page.url.startswith(REDIRECT_URI):
-        told = page.words
-        for _, text in page.links:
-            told = told.replace(text, "")
-        raise NotPermitted(
-            "sign_in_refused",
-            f"The identity provider refuses this card ({page.code}): {' '.join(told.split())[:400]}",
-        )
+        raise NotPermitted("sign_in_refused", f"The identity provider refuses this card ({page.code}): {told(page)}")
     values = {name: given[0] for name, given in parse_qs(urlsplit(page.url).query).items()}
     if values.get("state") != state or values.get("iss") != issuer:  # RFC 9207 §2.4
         raise NotPermitted("sign_in_refused", "The answer to the sign-in is not the identity provider's.")
     if "code" not in values:
-        told = values.get("error_description") or values.get("error", "no reason given")
-        raise NotPermitted("sign_in_refused", f"The identity provider refuses: {told}")
+        reason = values.get("error_description") or values.get("error", "no reason given")
+        raise NotPermitted("sign_in_refused", f"The identity provider refuses: {reason}")
     return values["code"]

@@ -1,8 +1,13 @@
 # SPDX-License-Identifier: Apache-2.0
-"""The `etymon` command. Exit status: 0 done, 1 not so (a check failed), 2 the command or its input cannot be used."""
+"""The `etymon` command. Exit status: 0 done, 1 not so (a check failed), 2 the command or its input cannot be used.
 
+A command imports what it needs when it runs, so that the other commands and `--help` need not wait for it.
+"""
+
+import importlib.metadata
 import sys
 from collections.abc import Sequence
+from typing import Annotated, NoReturn
 
 import typer
 from rich.console import Console
@@ -12,10 +17,10 @@ from etymon.kernel.errors import EtymonError
 from etymon.server.command_line import card, card_issuer, phone, settings, site
 from etymon.server.command_line.apply import apply
 from etymon.server.command_line.demo import demo
+from etymon.server.command_line.enrollment_code import enrollment_code
 
 app = typer.Typer(
     name="etymon",
-    help="Derived credentials for people who sign in with a smart card.",
     no_args_is_help=True,
     pretty_exceptions_enable=False,
     add_completion=False,
@@ -23,6 +28,7 @@ app = typer.Typer(
 app.command("demo")(demo)
 app.command("init")(site.init)
 app.command("apply")(apply)
+app.command("enrollment-code")(enrollment_code)
 app.command("serve")(site.serve)
 app.command("worker")(site.work)
 app.command("proxy-files")(site.write_proxy_files)
@@ -32,17 +38,36 @@ app.add_typer(card_issuer.app, name="card-issuer")
 app.add_typer(phone.app, name="phone")
 
 
+def _tell_version(asked: bool) -> None:  # noqa: FBT001 - typer's way to call back for a flag
+    if asked:
+        typer.echo(f"etymon {importlib.metadata.version('etymon')}")
+        raise typer.Exit
+
+
+@app.callback()
+def _etymon(
+    *,
+    version: Annotated[
+        bool, typer.Option("--version", callback=_tell_version, is_eager=True, help="Show the version and exit.")
+    ] = False,
+) -> None:
+    """Derived credentials for people who sign in with a smart card."""
+
+
 def main(arguments: Sequence[str] | None = None) -> None:
     """Run the command; an error of ours, or a file that cannot be used, becomes one line that says what to do next."""
     try:
         app(args=list(arguments) if arguments is not None else None, standalone_mode=True)
     except EtymonError as error:
-        told = f"[bold red]etymon:[/] {escape(error.detail or error.code)} [dim]({error.code})[/]"
-        Console(stderr=True).print(told, soft_wrap=True, highlight=False)
-        sys.exit(2)
+        _end(error.detail or error.code, error.code)
     except OSError as error:
-        if error.filename is None:  # not of a file that somebody named
-            raise
-        told = f"[bold red]etymon:[/] {escape(str(error.filename))} cannot be used: {error.strerror}. [dim](file)[/]"
-        Console(stderr=True).print(told, soft_wrap=True, highlight=False)
-        sys.exit(2)
+        reason = error.strerror or str(error)
+        if error.filename is None:
+            _end(f"The system does not let it be done: {reason}.", "system")
+        _end(f"{error.filename} cannot be used: {reason}.", "file")
+
+
+def _end(sentence: str, code: str) -> NoReturn:
+    told = f"[bold red]etymon:[/] {escape(sentence)} [dim]({code})[/]"
+    Console(stderr=True).print(told, soft_wrap=True, highlight=False)
+    sys.exit(2)

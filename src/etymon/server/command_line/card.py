@@ -3,42 +3,79 @@
 
 import threading
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
-from cryptography import x509
 from rich.console import Console
 from rich.table import Table
 
-from etymon.card import storage, vpcd
-from etymon.card.applet import PIVApplet
-from etymon.card.client import PIVClient
-from etymon.card.transport import LocalTransport
 from etymon.kernel.entropy import SystemEntropy
 from etymon.kernel.errors import NotFound
 from etymon.server.command_line import card_issuer
 from etymon.server.command_line.files import secret
+from etymon.server.command_line.options import (
+    CardPassphraseFile,
+    PINFile,
+    SiteAddress,
+    SiteAnchors,
+    SiteChoice,
+    SiteData,
+)
 from etymon.server.command_line.signals import on_stop
-from etymon.wire.piv import KeyReference
 
-app = typer.Typer(help="The software smart card: make one, put it into a reader, look at it.", no_args_is_help=True)
+if TYPE_CHECKING:
+    from cryptography import x509
+
+    from etymon.card.client import PIVClient
+    from etymon.wire.piv import KeyReference
+
+app = typer.Typer(
+    help="The software smart card: make one, bind it to an account, put it into a reader, look at it.",
+    no_args_is_help=True,
+)
 
 app.command("new")(card_issuer.new)
 
 CardFile = Annotated[Path, typer.Argument(help="File that holds the card.")]
-PassphraseFile = Annotated[
-    Path | None, typer.Option(help="File whose first line opens the card file; asked otherwise.")
-]
+
+
+@app.command()
+def bind(
+    card: CardFile,
+    code_file: Annotated[
+        Path | None, typer.Option(help="File whose first line is the one-time code; asked otherwise.")
+    ] = None,
+    data: SiteData = None,
+    site: SiteAddress = "",
+    ca: SiteAnchors = None,
+    pin_file: PINFile = None,
+    passphrase_file: CardPassphraseFile = None,
+) -> None:
+    """Bind the card to its holder's account with a one-time code, as the page /idp/binding does in a browser.
+
+    `etymon init` prints the first two codes; later an Administrator makes them.
+    """
+    from etymon.server import card_binding
+    from etymon.server.command_line import site_access
+
+    meant = site_access.chosen(SiteChoice(data, site, ca))
+    with site_access.opened(meant, card, pin=pin_file, passphrase=passphrase_file) as identity:
+        code = secret(code_file, "One-time code")
+        done = card_binding.bind(meant.url, site_access.transport(meant, identity), code)
+    Console().print(f"{card} is bound. {done}", highlight=False, markup=False, soft_wrap=True)
 
 
 @app.command()
 def insert(
     card: CardFile,
-    passphrase_file: PassphraseFile = None,
+    passphrase_file: CardPassphraseFile = None,
     host: Annotated[str, typer.Option(help="Where the virtual reader (vpcd) listens.")] = "127.0.0.1",
-    port: Annotated[int, typer.Option(help="Its port; 35963 is the first reader.")] = 35963,
+    port: Annotated[int, typer.Option(min=1, max=65535, help="Its port; 35963 is the first reader.")] = 35963,
 ) -> None:
     """Put the card into the virtual reader of pcscd (package vsmartcard-vpcd) until Ctrl-C."""
+    from etymon.card import storage, vpcd
+    from etymon.card.applet import PIVApplet
+
     console = Console()
     stop = threading.Event()
     on_stop(stop.set)
@@ -48,13 +85,19 @@ def insert(
 
     with storage.load(card, secret(passphrase_file, "Passphrase of the card file")) as stored:
         applet = PIVApplet(stored.state, stored.save, SystemEntropy())
-        console.print(f"waiting for the reader at {host}:{port} …")
+        console.print(f"waiting for the reader at {host}:{port}, pcscd's with vsmartcard-vpcd …")
         vpcd.insert(applet, host, port, stop, changed)
 
 
 @app.command()
-def info(card: CardFile, passphrase_file: PassphraseFile = None) -> None:
+def info(card: CardFile, passphrase_file: CardPassphraseFile = None) -> None:
     """Show what the card tells without its PIN."""
+    from etymon.card import storage
+    from etymon.card.applet import PIVApplet
+    from etymon.card.client import PIVClient
+    from etymon.card.transport import LocalTransport
+    from etymon.wire.piv import KeyReference
+
     console = Console()
     with storage.load(card, secret(passphrase_file, "Passphrase of the card file")) as stored:
         client = PIVClient(LocalTransport(PIVApplet(stored.state, stored.save, SystemEntropy())))
@@ -79,7 +122,7 @@ def info(card: CardFile, passphrase_file: PassphraseFile = None) -> None:
         console.print(table)
 
 
-def _certificate(client: PIVClient, slot: KeyReference) -> x509.Certificate | None:
+def _certificate(client: "PIVClient", slot: "KeyReference") -> "x509.Certificate | None":
     try:
         return client.read_certificate(slot)
     except NotFound:

@@ -7,7 +7,7 @@ from typing import Annotated
 import typer
 from rich.console import Console
 
-from etymon.server.demo.play import play
+from etymon.kernel.errors import Conflict
 
 
 def demo(
@@ -17,6 +17,10 @@ def demo(
     directory: Annotated[Path | None, typer.Option(help="Empty directory to work in; else a temporary one.")] = None,
 ) -> None:
     """Play the story from an empty directory, with real servers and judges; fail at the first untruth."""
+    from etymon.server.demo.play import play
+
+    if directory is not None and directory.exists() and any(directory.iterdir()):
+        raise Conflict("directory_not_empty", f"{directory} is not empty. Choose a new directory.")
     status = play(Console(highlight=False), keep=keep, directory=directory, document=json)
     if status:
         raise typer.Exit(status)

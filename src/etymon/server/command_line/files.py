@@ -15,8 +15,8 @@ def secret(file: Path | None, prompt: str) -> Secret[str]:
         return Secret(typer.prompt(prompt, hide_input=True))
     try:
         lines = file.read_text("utf-8").splitlines()
-    except OSError as exc:
-        raise Malformed("secret_file", f"{file} cannot be read.") from exc
+    except (OSError, UnicodeDecodeError) as exc:
+        raise Malformed("secret_file", f"{file} cannot be read; its first line is the secret.") from exc
     if not lines or not lines[0]:
         raise Malformed("secret_file", f"{file} is empty; its first line is the secret.")
     return Secret(lines[0])

@@ -2,9 +2,8 @@
 """`etymon phone`: the simulated phone, in a terminal."""
 
 import threading
-import time
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated, Literal
 
 import typer
 from rich.console import Console
@@ -14,13 +13,11 @@ from etymon.kernel.clock import SystemClock
 from etymon.kernel.entropy import SystemEntropy, random_text
 from etymon.kernel.errors import Malformed
 from etymon.kernel.secret import Secret
-from etymon.phone.device import Surroundings
-from etymon.phone.key_store.opening import VaultKind
-from etymon.phone.phone import Phone
-from etymon.phone.screen import ConsoleScreen
-from etymon.phone.state import DeviceState, Hardware
-from etymon.pki.certificate import load_many
 from etymon.server.command_line.signals import on_stop
+
+if TYPE_CHECKING:
+    from etymon.phone.device import Surroundings
+    from etymon.phone.phone import Phone
 
 app = typer.Typer(help="The simulated phone: make one, use it, look at it.", no_args_is_help=True)
 
@@ -28,24 +25,27 @@ Directory = Annotated[Path, typer.Argument(help="Directory of the phone.")]
 SERIAL_ALPHABET = "0123456789ABCDEFGHJKLMNPQRSTUVWXYZ"
 
 
-class _Pause:
-    def wait(self, seconds: float) -> None:
-        time.sleep(seconds)
-
-
 @app.command()
 def new(
     directory: Directory,
-    vault: Annotated[VaultKind, typer.Option(help="Where keys live; pkcs11 needs SoftHSM 2.")] = VaultKind.SOFTWARE,
+    vault: Annotated[
+        Literal["software", "pkcs11"], typer.Option(help="Where keys live; pkcs11 needs SoftHSM 2.")
+    ] = "software",
     serial: Annotated[str, typer.Option(help="Serial number; made up otherwise.")] = "",
     trust: Annotated[Path | None, typer.Option(help="PEM file of CAs the phone trusts from the factory.")] = None,
 ) -> None:
     """Make a factory-new phone."""
+    from etymon.phone.key_store.opening import VaultKind
+    from etymon.phone.phone import Phone
+    from etymon.phone.state import Hardware
+    from etymon.pki.certificate import load_many
+
     entropy = SystemEntropy()
     hardware = Hardware(serial or random_text(entropy, SERIAL_ALPHABET, 10))
     roots = load_many(trust.read_bytes()) if trust else ()
-    Phone.new(directory, _surroundings(), hardware=hardware, vault=vault, roots=roots).close()
-    Console().print(f"A factory-new {hardware.model}, serial number {hardware.serial_number}, is in {directory}.")
+    Phone.new(directory, _surroundings(), hardware=hardware, vault=VaultKind(vault), roots=roots).close()
+    told = f"A factory-new {hardware.model}, serial number {hardware.serial_number}, is in {directory}."
+    Console().print(told, soft_wrap=True, highlight=False)
 
 
 @app.command()
@@ -58,9 +58,13 @@ def run(
     once: Annotated[bool, typer.Option("--once", help="Check in once instead of until Ctrl-C.")] = False,  # noqa: FBT002 - typer's way to declare a flag
 ) -> None:
     """Do what the phone has to do next: enroll, check in, set up its credential; then stay in touch until Ctrl-C."""
+    from etymon.phone.phone import Phone
+    from etymon.phone.screen import ConsoleScreen
+    from etymon.phone.state import DeviceState
+
     console = Console(highlight=False)
     screen = ConsoleScreen(
-        lambda line: console.print(line, markup=False), lambda text: typer.prompt(text, hide_input=True)
+        lambda line: console.print(line, markup=False, soft_wrap=True), lambda text: typer.prompt(text, hide_input=True)
     )
     with Phone.open(directory, _surroundings()) as phone:
         if phone.status().device is DeviceState.FACTORY_NEW:
@@ -69,10 +73,14 @@ def run(
             membership = phone.enroll(screen.show)
             console.print(f"Enrolled with {membership.organization.display_name}.")
         phone.check_in(screen.show)
-        if link_qr is not None or phone.status().setting_up:
+        shown = phone.status()
+        if link_qr is not None or shown.setting_up:
             phone.guide(screen)
             phone.set_up_derived_credential(link_qr.read_bytes() if link_qr else None, screen)
             phone.check_in(screen.show)
+        elif shown.requirement is not None and shown.requirement.required and not shown.certificates:
+            phone.guide(screen)
+            console.print("It scans a picture of the code: --link-qr PICTURE.")
         if not once:
             stopping = threading.Event()
             on_stop(stopping.set)
@@ -83,6 +91,8 @@ def run(
 @app.command()
 def status(directory: Directory) -> None:
     """Show what may be shown of the phone."""
+    from etymon.phone.phone import Phone
+
     console = Console(highlight=False)
     with Phone.open(directory, _surroundings()) as phone:
         shown = phone.status()
@@ -104,7 +114,7 @@ def status(directory: Directory) -> None:
             console.print(table)
 
 
-def _provision(phone: Phone, qr: Path | None, server: str, *, ask_token: bool) -> None:
+def _provision(phone: "Phone", qr: Path | None, server: str, *, ask_token: bool) -> None:
     if qr is not None:
         phone.provision(qr.read_bytes())
     elif ask_token and server:
@@ -113,5 +123,7 @@ def _provision(phone: Phone, qr: Path | None, server: str, *, ask_token: bool) -
         raise Malformed("no_enrollment_code", "Give the enrollment code with --qr, or --server and --token.")
 
 
-def _surroundings() -> Surroundings:
-    return Surroundings(SystemClock(), SystemEntropy(), _Pause())
+def _surroundings() -> "Surroundings":
+    from etymon.phone.device import Surroundings, SystemPause
+
+    return Surroundings(SystemClock(), SystemEntropy(), SystemPause())

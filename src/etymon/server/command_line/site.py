@@ -2,24 +2,19 @@
 """`etymon init`, `serve`, `worker` and `proxy-files`: making an organisation and running it."""
 
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 from rich.console import Console
 
-from etymon.directory.model import Role
 from etymon.kernel.clock import SystemClock
 from etymon.kernel.entropy import SystemEntropy
 from etymon.kernel.errors import Malformed
-from etymon.server import keyring, logs, proxy_files, trust_documents
 from etymon.server.command_line.files import secret
 from etymon.server.command_line.signals import on_stop
-from etymon.server.deployment import Deployment
-from etymon.server.initialization import Founder, RootKeys, initialize
-from etymon.server.metrics import Metrics
-from etymon.server.settings import load
-from etymon.server.site import Site, worker
-from etymon.server.wiring import Wiring
+
+if TYPE_CHECKING:
+    from etymon.server.wiring import Wiring
 
 Data = Annotated[Path, typer.Option("--data", help="Data directory of the organisation.")]
 Passphrase = Annotated[
@@ -48,6 +43,11 @@ def init(
     ] = None,
 ) -> None:
     """Make an organisation from nothing and print one-time codes for its Administrator and its Officer."""
+    from etymon.directory.model import Role
+    from etymon.server import keyring, trust_documents
+    from etymon.server.initialization import Founder, RootKeys, initialize
+    from etymon.server.settings import load
+
     console = Console()
     configuration: dict[str, object] = {"organization": organization, "status_url": status_url}
     configuration.update(_assignment(text) for text in settings or ())
@@ -57,19 +57,25 @@ def init(
             configuration,
             passphrase=keyring.read_passphrase(passphrase_file),
             root_keys=RootKeys(root_keys, secret(root_passphrase_file, "")),
-            founders=(_founder(Role.ADMINISTRATOR, administrator), _founder(Role.OFFICER, officer)),
+            founders=(
+                Founder(Role.ADMINISTRATOR, *_person("Administrator", administrator)),
+                Founder(Role.OFFICER, *_person("Officer", officer)),
+            ),
             trust_entries=trust_documents.read(trust),
             clock=SystemClock(),
             entropy=SystemEntropy(),
             progress=lambda what: status.update(f"making {what} …"),
         )
-    console.print(f"The organisation is in {data}. Its root keys are in {root_keys}: move them to a safe place.")
+    console.print(
+        f"The organisation is in {data}. Its root keys are in {root_keys}: move them to a safe place.", soft_wrap=True
+    )
     console.print("One-time codes, good for a day; hand them over in person:")
     for name, code in codes.items():
         console.print(f"  {name}  [bold]{code.reveal()}[/]")
     site = load(data).site_url
     console.print(f"Run `etymon serve --data {data}`. Then each opens this address with code and card:", soft_wrap=True)
     console.print(f"  [bold]{site}/idp/binding[/]")
+    console.print(f"A software card needs no browser: `etymon card bind CARD --data {data}`.", soft_wrap=True)
 
 
 def serve(
@@ -78,6 +84,8 @@ def serve(
     without_worker: Annotated[bool, typer.Option("--no-worker", help="Run follow-ups elsewhere.")] = False,  # noqa: FBT002 - typer's way to declare a flag
 ) -> None:
     """Run the listeners, and the worker unless told otherwise, until SIGTERM or Ctrl-C."""
+    from etymon.server.site import Site
+
     wiring = _open(data, passphrase_file)
     site = Site(wiring, with_worker=not without_worker)
     on_stop(site.stop)
@@ -86,6 +94,9 @@ def serve(
 
 def work(data: Data, passphrase_file: Passphrase = None) -> None:
     """Run follow-ups and regular duties in a process of their own; any number of them may run."""
+    from etymon.server.metrics import Metrics
+    from etymon.server.site import worker
+
     running = worker(_open(data, passphrase_file), Metrics())
     on_stop(running.stop)
     running.run()
@@ -95,11 +106,17 @@ def write_proxy_files(
     directory: Annotated[Path, typer.Argument(help="Where the proxy looks for them; it has to exist.")], data: Data
 ) -> None:
     """Write client-cas.pem and upstream-cas.pem for a proxy in front, and name those that have changed."""
+    from etymon.server import proxy_files
+
     for file in proxy_files.write(data, directory):
         typer.echo(file)
 
 
-def _open(data: Path, passphrase_file: Path | None) -> Wiring:
+def _open(data: Path, passphrase_file: Path | None) -> "Wiring":
+    from etymon.server import keyring, logs
+    from etymon.server.deployment import Deployment
+    from etymon.server.wiring import Wiring
+
     passphrase = keyring.read_passphrase(passphrase_file)
     deployment = Deployment.open(data, passphrase, SystemClock(), SystemEntropy())
     logs.configure(deployment.settings.log_level)
@@ -113,8 +130,8 @@ def _assignment(text: str) -> tuple[str, object]:
     return name, value
 
 
-def _founder(role: Role, text: str) -> Founder:
+def _person(role: str, text: str) -> tuple[str, str, str]:
     parts = [part.strip() for part in text.split(",")]
-    if len(parts) != 3:
-        raise Malformed("founder", f"Give the {role.value} as {PERSON}.")
-    return Founder(role, *parts)
+    if len(parts) != 3 or not all(parts):
+        raise Malformed("founder", f"Give the {role} as {PERSON}.")
+    return parts[0], parts[1], parts[2]

@@ -17,7 +17,8 @@ from etymon.card.server_trust import ServerTrust
 from etymon.card.tls import CardTLSTransport, card_identity
 from etymon.card.transport import LocalTransport
 from etymon.server.card_issuer import CardIssuer
-from etymon.server.demo.browser import Browser, Page
+from etymon.server.demo.browser import Browser
+from etymon.server.demo.page import Page
 from etymon.server.demo.story import Untruth
 from etymon.server.demo.world import DOMAIN, World
 from etymon.wire.piv import Algorithm

@@ -1,0 +1,44 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Options that several commands share: which site, and the software card to sign in with."""
+
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Annotated, TypeAlias
+
+import typer
+
+SiteData: TypeAlias = Annotated[
+    Path | None, typer.Option("--data", help="Data directory on this machine: names the site and its TLS anchors.")
+]
+SiteAddress: TypeAlias = Annotated[str, typer.Option("--site", help="Address of the site, https://HOST:8443.")]
+SiteAnchors: TypeAlias = Annotated[
+    Path | None, typer.Option("--ca", help="PEM file of the site's TLS anchors; else the machine's.")
+]
+Card: TypeAlias = Annotated[
+    Path | None, typer.Option("--card", help="Software card to sign in with; else a browser is asked.")
+]
+PINFile: TypeAlias = Annotated[
+    Path | None, typer.Option("--pin-file", help="File whose first line is the card's PIN; asked otherwise.")
+]
+CardPassphraseFile: TypeAlias = Annotated[
+    Path | None,
+    typer.Option("--passphrase-file", help="File whose first line opens the card file; asked otherwise."),
+]
+
+
+@dataclass(frozen=True, slots=True)
+class SiteChoice:
+    """The site that is meant: by address, by data directory, or both; and the file of its TLS anchors."""
+
+    data: Path | None
+    address: str
+    anchors: Path | None
+
+
+@dataclass(frozen=True, slots=True)
+class CardFiles:
+    """Where a software card is, its PIN, and what opens its file."""
+
+    card: Path | None
+    pin: Path | None
+    passphrase: Path | None

@@ -1,0 +1,72 @@
+# SPDX-License-Identifier: Apache-2.0
+"""What every command owes to whoever types it: words for everything it takes, its version, and no needless waiting."""
+
+import importlib.metadata
+import subprocess
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+import typer
+
+from etymon.server import command_line
+from support.typed_command import typed
+
+SERVERS = ("audit", "ca", "directory", "escrow", "graph", "idp", "issuer", "mdm", "storage", "web")
+HEAVY = ("alembic", "fastapi", "sqlalchemy", "starlette", "uvicorn")
+PROGRAM = """
+import sys
+from etymon.server import command_line
+try:
+    command_line.main(sys.argv[1:])
+except SystemExit:
+    pass
+print(*sys.modules, file=sys.stderr)
+"""
+
+
+def commands(command: Any, *name: str) -> Iterator[tuple[str, Any]]:
+    yield " ".join(name), command
+    for part, inner in getattr(command, "commands", {}).items():
+        yield from commands(inner, *name, part)
+
+
+COMMANDS = dict(commands(typer.main.get_command(command_line.app), "etymon"))
+
+
+@pytest.mark.parametrize("name", COMMANDS)
+def test_every_command_and_all_it_takes_is_described(name: str) -> None:
+    command = COMMANDS[name]
+    assert command.help
+    first = command.help.strip().splitlines()[0]
+    assert first.endswith("."), first
+    assert len(first) <= 120
+    for parameter in command.params:
+        assert parameter.help, f"{name} {parameter.name}"
+
+
+def test_the_version_is_the_distributions(capsys: pytest.CaptureFixture[str]) -> None:
+    told = typed(capsys, "--version")
+    assert (told.status, told.out) == (0, f"etymon {importlib.metadata.version('etymon')}\n")
+
+
+@pytest.mark.parametrize(
+    "arguments",
+    [
+        ("--help",),
+        ("serve", "--help"),
+        ("phone", "new", "{folder}/phone"),
+        ("phone", "status", "{folder}/none"),
+        ("card", "info", "{folder}/none.card", "--passphrase-file", "{folder}/secret"),
+    ],
+    ids=" ".join,
+)
+def test_nothing_of_a_server_is_loaded_for_what_needs_none(tmp_path: Path, arguments: tuple[str, ...]) -> None:
+    (tmp_path / "secret").write_text("a passphrase of some length\n")
+    words = [argument.format(folder=tmp_path) for argument in arguments]
+    done = subprocess.run([sys.executable, "-c", PROGRAM, *words], capture_output=True, text=True, check=True)
+    loaded = set(done.stderr.splitlines()[-1].split())
+    assert "etymon.server.command_line" in loaded
+    assert not loaded & {*HEAVY, *(f"etymon.{name}" for name in SERVERS)}
