@@ -24,6 +24,7 @@ PACKAGES: Final = {
     "opensc-tool": "opensc",
     "pcscd": "pcscd",
     "pkcs11-tool": "opensc",
+    "pkcs11-register": "opensc",
     "pkcs15-tool": "opensc",
     "piv-tool": "opensc",
     "postgres": "postgresql",
