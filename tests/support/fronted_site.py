@@ -13,9 +13,9 @@ from cryptography import x509
 from cryptography.hazmat.primitives.serialization import Encoding
 
 from etymon.card.tls import TLSIdentity
-from etymon.server.demo.browser import Browser, Page
 from etymon.server.proxy_files import UPSTREAM_CAS
 from support import phone_messages, site_pages, tls_files
+from support.browser import Browser, Page
 from support.phone_messages import told
 from support.proxies import HAProxy, Nginx, Proxy
 from support.traffic import Exchange
