@@ -174,6 +174,30 @@ def test_a_late_phone_is_told_so(issuer: RunningIssuer, phone: ForeignPhone) -> 
     assert "refused: 410 link_expired" in phone.run("redeem", begun.qr.reveal(), refused=True)
 
 
+def test_the_number_beside_the_code_is_asked_for_and_sent(issuer: RunningIssuer, phone: ForeignPhone) -> None:
+    site = issuer.site
+    site.save_rule(link_password=True)
+    session = site.present_card()
+    begun = site.begin(session)
+    assert begun.password is not None
+    link, number = begun.qr.reveal(), begun.password.reveal()
+    assert phone.run("redeem", link, "123") == "", "too short: not sent"
+    assert not (phone.directory / "redeem-request.json").exists()
+    wrong = f"{(int(number) + 1) % 10**8:08}"
+    assert "refused: 403 link_password_wrong" in phone.run("redeem", link, wrong, refused=True)
+    unasked = link.replace("&n=8", "")  # as an app reads it that knows no `n`
+    assert "refused: 403 link_password_required" in phone.run("redeem", unasked, refused=True)
+    assert "digits" in phone.run("redeem", link, f"{number[:4]} {number[4:]}")
+    kept = site.derivation(begun).link
+    assert kept is not None
+    site.confirm_shown(session, begun, kept.key_thumbprint)
+    phone.run("wait-authorization")
+    phone.run("enroll-authentication")
+    assert thumbprint(phone.certificate("authentication")) in {
+        credential.thumbprint for credential in site.credentials(begun).values()
+    }
+
+
 def test_the_pin_of_the_code_is_what_the_phone_trusts_by(issuer: RunningIssuer, phone: ForeignPhone) -> None:
     begun = issuer.site.begin(issuer.site.present_card())
     head, _, pin = begun.qr.reveal().rpartition("&p=")

@@ -10,9 +10,9 @@ import pytest
 from cryptography.hazmat.primitives.asymmetric import ec, rsa
 
 from etymon.audit.model import Outcome
-from etymon.issuer import follow_ups, linking
-from etymon.issuer.linking import Linked
+from etymon.issuer import follow_ups, redemption
 from etymon.issuer.model import DerivationState, DeviceIdentity, EndReason, Purpose
+from etymon.issuer.redemption import Linked
 from etymon.issuer.store import card_sessions
 from etymon.kernel.entropy import Entropy
 from etymon.kernel.errors import Conflict, EtymonError, Expired, NotAuthenticated, NotFound, NotPermitted
@@ -281,6 +281,6 @@ def test_a_weak_key_is_refused(site: IssuerSite) -> None:
 @pytest.mark.parametrize("key", [b"", b"not a key", bytes(2000)])
 def test_what_is_no_key_is_refused(site: IssuerSite, key: bytes) -> None:
     begun = site.begin(site.present_card())
-    request = linking.Redemption(begun.derivation.id, scanned(begun).secret, key, DESCRIPTION)
+    request = redemption.Redemption(begun.derivation.id, scanned(begun).secret, key, DESCRIPTION)
     with pytest.raises(EtymonError, match="malformed_key"):
-        linking.redeem(site.deps, request, DeviceIdentity("device", bytes(32), b""), source=PC)
+        redemption.redeem(site.deps, request, DeviceIdentity("device", bytes(32), b""), source=PC)

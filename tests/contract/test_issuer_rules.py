@@ -57,6 +57,10 @@ def test_a_changed_rule_takes_the_place_of_the_one_before(site: IssuerSite) -> N
     (changed,) = site.events("issuer:rule:changed")
     assert changed.actor == f"person:{site.officer.id}"
     assert changed.facts["most_derivations"] == 3
+    assert changed.facts["link_style"] == "code"
+    asking = site.save_rule(link_password=True)
+    styles = {event.subject: event.facts["link_style"] for event in site.events("issuer:rule:changed")}
+    assert styles[str(asking.id)] == "code and password"
 
 
 def test_a_rule_that_is_not_there_cannot_be_withdrawn(site: IssuerSite) -> None:

@@ -111,6 +111,12 @@ def est_headers(phone: Phone, confirmed: dict[str, Any], body: bytes, **changes:
         {"secret": "x"},
         {"secret": "!" * 22},
         {"secret": None},
+        *(
+            {"password": wrong}
+            for wrong in ("", "1234567", "123456789", "1234 5678", "1234567x", "١٢٣٤٥٦٧٨", 12345678, True)
+        ),
+        {"password": "1" * 1000},
+        {"password": ["12345678"]},
         {"key": "!"},
         {"key": ""},
         {"device": "phone"},

@@ -12,6 +12,7 @@ from playwright.sync_api import Page, sync_playwright
 
 from etymon.issuer.model import Purpose
 from etymon.kernel.entropy import Entropy
+from etymon.kernel.secret import Secret
 from support import programs
 from support.clock import TurnedClock
 from support.databases import SQLiteDatabases
@@ -129,6 +130,39 @@ def test_without_scripts_links_and_buttons_lead_on(issuer: RunningIssuer) -> Non
         shows(page, "redeemed")
         page.click("text=Refuse >> nth=-1")
         shows(page, "denied")
+
+
+@pytest.mark.parametrize("width", [PHONE_WIDTH, DESK_WIDTH])
+def test_the_number_beside_the_code_is_whole_and_does_not_stand_in_its_way(issuer: RunningIssuer, width: int) -> None:
+    site = issuer.site
+    site.save_rule(link_password=True)
+    with chromium(issuer, width) as (page, complaints):
+        page.goto(f"{site.deps.issuer_url}/")
+        page.click("text=Present my smart card")
+        shows(page, "home")
+        page.click("text=Set up a phone")
+        page.check("input[name=accepted]")
+        page.click("text=Show the code for my phone")
+        shows(page, "qr")
+        begun = known_by(seen(page))
+        number = page.locator(".digits.password")
+        code = page.locator(".qr svg").bounding_box()
+        place = number.bounding_box()
+        assert code is not None
+        assert place is not None
+        if width == DESK_WIDTH:
+            assert code["x"] + code["width"] <= place["x"], "beside the code"
+            assert code["y"] < place["y"] < code["y"] + code["height"]
+        else:
+            assert code["y"] + code["height"] <= place["y"], "below it"
+        assert number.evaluate("node => node.scrollWidth <= node.clientWidth")
+        typed = Secret("".join(number.inner_text().split()))
+        site.redeem(site.phone(), begun, password=typed)
+        shows(page, "redeemed")
+        page.go_back()
+        shows(page, "duties")  # the page of the code is not in the history
+        assert page.locator(".digits.password").count() == 0, "shown once"
+    assert complaints == []
 
 
 @pytest.mark.parametrize("width", [PHONE_WIDTH, DESK_WIDTH])

@@ -16,6 +16,7 @@ from support.databases import SQLiteDatabases
 from support.issuer_listeners import RunningIssuer
 from support.issuer_site import IssuerSite, Link
 from support.issuer_story import key_manager, redemption, scanned_code, waiting
+from support.site_pages import shown_password
 
 
 @pytest.fixture
@@ -38,6 +39,7 @@ def test_no_secret_of_the_way_is_found_where_it_was_left(
     caplog.set_level(logging.WARNING, "httpcore")  # the test's own client
     caplog.set_level(logging.WARNING, "httpx")
     site = issuer.site
+    site.save_rule(link_password=True)
     secrets: dict[str, str] = {}
 
     browser = issuer.browser(site.card)
@@ -53,12 +55,16 @@ def test_no_secret_of_the_way_is_found_where_it_was_left(
     secret = link_qr.decode(begun.qr.reveal()).secret.reveal()
     secrets["link secret"] = dict(pair.split("=") for pair in begun.qr.reveal().partition("#")[2].split("&"))["s"]
     secrets["link secret in hex"] = secret.hex()
+    password = shown_password(page)
 
     phone = site.phone()
     client = issuer.client(phone)
-    wrong = {**redemption(begun, phone), "secret": "A" * 22}
-    assert client.post("/issuer/link/v1/redeem", json=wrong).status_code == 403
-    assert client.post("/issuer/link/v1/redeem", json=redemption(begun, phone)).status_code == 200
+    guess = f"{(int(password) + 1) % 10**8:08}"
+    for wrong in ({"secret": "A" * 22, "password": password}, {"password": guess}, {}, {"password": password[:7]}):
+        refused = client.post("/issuer/link/v1/redeem", json=redemption(begun, phone, **wrong))
+        assert refused.status_code in {400, 403}
+    right = redemption(begun, phone, password=password)
+    assert client.post("/issuer/link/v1/redeem", json=right).status_code == 200
     page = browser.follow("My phone shows six digits")
     browser.submit(page.form(action="/confirm"))
     confirmed = client.post("/issuer/link/v1/authorization", json=waiting(begun, phone)).json()
@@ -75,6 +81,7 @@ def test_no_secret_of_the_way_is_found_where_it_was_left(
     assert manager.ask(secrets["assertion"]).status_code == 401
 
     assert all(len(value) >= 16 for value in secrets.values())
+    secrets |= {"password": password, "password in halves": f"{password[:4]} {password[4:]}", "a wrong password": guess}
     out, err = capfd.readouterr()
     mail = str(site.mail())
     with site.database.snapshot() as tx:

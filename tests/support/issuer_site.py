@@ -32,10 +32,11 @@ from etymon.issuer import (
     invalidation,
     issuance_rules,
     linking,
+    redemption,
 )
 from etymon.issuer.dependencies import Dependencies
 from etymon.issuer.initial_issuance import Begun, Enrolled
-from etymon.issuer.linking import Authorized, Linked, Redemption
+from etymon.issuer.linking import Authorized
 from etymon.issuer.model import (
     CardSession,
     Credential,
@@ -46,6 +47,7 @@ from etymon.issuer.model import (
     Purpose,
 )
 from etymon.issuer.planning import EnrollmentRequest
+from etymon.issuer.redemption import Linked, Redemption
 from etymon.issuer.store import card_sessions, credentials, derivations
 from etymon.kernel.entropy import Entropy
 from etymon.kernel.secret import DigestKey, Secret
@@ -262,8 +264,14 @@ class IssuerSite:
     def redeem(self, phone: Phone, begun: Begun, **changes: Any) -> Linked:
         qr = scanned(begun)
         device = device_identity.judge(self.deps, phone.peer)
-        request = Redemption(changes.get("link", qr.link), changes.get("secret", qr.secret), phone.spki, DESCRIPTION)
-        return linking.redeem(self.deps, request, device, source=PHONE_ADDRESS)
+        request = Redemption(
+            changes.get("link", qr.link),
+            changes.get("secret", qr.secret),
+            phone.spki,
+            DESCRIPTION,
+            changes.get("password", begun.password),
+        )
+        return redemption.redeem(self.deps, request, device, source=PHONE_ADDRESS)
 
     def confirm(self, session: CardSession, begun: Begun, phone: Phone) -> None:
         self.confirm_shown(session, begun, sha256(phone.spki))

@@ -148,7 +148,12 @@ def _issuance_rules() -> st.SearchStrategy[list[dict[str, Any]]]:
             "purposes": further.map(lambda some: ["authentication", *some]),
             "lifetimeDays": st.integers(1, 1095),
         },
-        optional={"devicesPerPerson": st.integers(1, 5), "keyTypes": _some(("p256", "rsa2048"), least=1)},
+        optional={
+            "devicesPerPerson": st.integers(1, 5),
+            "keyTypes": _some(("p256", "rsa2048"), least=1),
+            "managedDevicesOnly": st.booleans(),
+            "linkPassword": st.booleans(),
+        },
     )
     return st.lists(rule, min_size=1, max_size=1)
 

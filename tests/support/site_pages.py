@@ -10,15 +10,20 @@ from etymon.server.demo.browser import Browser
 from etymon.server.demo.camera import photograph
 from etymon.server.demo.page import Page
 
+PASSWORD: Final = re.compile(r'class="digits password"[^>]*>(\d{4})<span class="gap"></span>(\d{4})<')
 DERIVATION: Final = re.compile(r"/issuer/derivations/[0-9a-f-]{36}")
 
 
 @dataclass(frozen=True, slots=True)
 class ShownCode:
-    """A link code on the PC's screen: a picture of it, and the page that says how far the link is."""
+    """A link code on the PC's screen: a picture of it, and the page that says how far the link is.
+
+    `password` is the number beside the code; empty where there is none.
+    """
 
     image: bytes
     page: str
+    password: str = ""
 
 
 def expect(page: Page, code: str, status: int = 200) -> Page:
@@ -63,7 +68,15 @@ def show_code(browser: Browser, site_url: str) -> ShownCode:
     page = browser.submit(page.form(action="/issuer/derivations"), {"accepted": "yes"})
     found = DERIVATION.search(page.text)
     assert found, f"{page.status} {page.code}: {page.words[:600]}"
-    return ShownCode(photograph(page.text), site_url + found.group(0))
+    password = shown_password(page) if PASSWORD.search(page.text) else ""
+    return ShownCode(photograph(page.text), site_url + found.group(0), password)
+
+
+def shown_password(page: Page) -> str:
+    """Return the number that stands beside the code."""
+    found = PASSWORD.search(page.text)
+    assert found, page.words
+    return "".join(found.groups())
 
 
 def confirm(browser: Browser, page_url: str, digits: str) -> Page:

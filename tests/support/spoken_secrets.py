@@ -9,6 +9,7 @@ from http.cookies import SimpleCookie
 from typing import Any, Final
 from urllib.parse import parse_qs, parse_qsl, urlsplit
 
+from support.site_pages import PASSWORD
 from support.traffic import Exchange
 
 MEMBERS: Final = frozenset(
@@ -23,6 +24,7 @@ MEMBERS: Final = frozenset(
         "enrollmentAssertion",
         "enrollment_assertion",
         "id_token",
+        "password",
         "refresh_token",
         "secret",
         "sessionSecret",
@@ -76,6 +78,7 @@ def _bodies(exchange: Exchange) -> Iterator[tuple[str, str]]:
             yield from _members(json.loads(body or b"null"))
         elif kind.startswith("text/html"):
             yield from ((f"hidden {name}", value) for name, value in HIDDEN.findall(body.decode()))
+            yield from (("page password", "".join(halves)) for halves in PASSWORD.findall(body.decode()))
 
 
 def _members(document: Any) -> Iterator[tuple[str, str]]:

@@ -15,13 +15,29 @@ def link_expired() -> Expired:
 
 
 def link_denied() -> NotPermitted:
-    """The person, or five wrong secrets, ended the link."""
+    """The person, or five wrong secrets or passwords, ended the link."""
     return NotPermitted("link_denied", "This link was refused. Start again with your card on the computer.")
 
 
 def link_secret_wrong() -> NotPermitted:
     """The secret is not the one the QR code carries."""
     return NotPermitted("link_secret_wrong", "This code does not belong to the link. Scan the code once more.")
+
+
+def link_password_required() -> NotPermitted:
+    """The link was made with a password and none was sent; nothing was compared."""
+    return NotPermitted(
+        "link_password_required",
+        "This code goes with a number that stands beside it. Type it on the phone; update the app if it does not ask.",
+    )
+
+
+def link_password_wrong(tries_left: int) -> NotPermitted:
+    """Secret and password together are not the link's; which of them it is is not known here either."""
+    left = "1 try is left" if tries_left == 1 else f"{tries_left} tries are left"
+    return NotPermitted(
+        "link_password_wrong", f"This is not the number that stands beside the code. Type it again; {left}."
+    )
 
 
 def link_already_redeemed() -> Conflict:
@@ -37,8 +53,11 @@ def link_proof_wrong() -> NotPermitted:
 
 
 def device_identity_required() -> NotAuthenticated:
-    """No client certificate was shown."""
-    return NotAuthenticated("device_identity_required", "Connect with the phone's device identity.")
+    """No client certificate was shown, and the rule is for managed phones."""
+    return NotAuthenticated(
+        "device_identity_required",
+        "Only phones that your organization manages can be linked. Enroll this phone, then scan a new code.",
+    )
 
 
 def unmanaged_device() -> NotPermitted:

@@ -14,7 +14,17 @@ from cryptography.hazmat.primitives.asymmetric import rsa
 from etymon.audit.model import Outcome
 from etymon.escrow import delivery, deposit
 from etymon.escrow.model import GeneratedKey
-from etymon.issuer import completion, device_identity, duties, eligibility, errors, link_key, linking, planning
+from etymon.issuer import (
+    completion,
+    device_identity,
+    duties,
+    eligibility,
+    errors,
+    link_key,
+    link_secret,
+    linking,
+    planning,
+)
 from etymon.issuer.dependencies import Dependencies, record
 from etymon.issuer.model import (
     AUTHORIZING,
@@ -44,10 +54,11 @@ from etymon.wire.link_qr import LinkQR
 
 @dataclass(frozen=True, slots=True)
 class Begun:
-    """A link that waits for its phone. `qr` is the text of the QR code; it is shown once and kept nowhere."""
+    """A link that waits for its phone. `qr`, the text of the QR code, and `password` are shown once and not kept."""
 
     derivation: Derivation
     qr: Secret[str]
+    password: Secret[str] | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -69,7 +80,7 @@ def begin(deps: Dependencies, session: CardSession, *, duties_version: str, sour
     now = deps.clock.now()
     if now >= session.proved_at + PROOF_LIFETIME_AT_START:
         raise errors.card_proof_old()
-    secret = Secret(deps.entropy.octets(link_qr.SECRET_BYTES))
+    secret = link_secret.new_secret(deps.entropy)
     with deps.database.transaction() as tx:
         derivations.lock_all_of(tx, session.person)
         in_use = eligibility.devices_in_use(tx, deps.clock, session.person)
@@ -77,6 +88,7 @@ def begin(deps: Dependencies, session: CardSession, *, duties_version: str, sour
         eligibility.require_bound(tx, session.proof, session.person)
         if in_use >= applicant.rule.most_derivations:
             raise errors.too_many_derivations(applicant.rule.most_derivations)
+        password = link_secret.new_password(deps.entropy) if applicant.rule.link_password else None
         derivation = Derivation(
             id=random_id(deps.entropy),
             state=DerivationState.BEGUN,
@@ -90,9 +102,10 @@ def begin(deps: Dependencies, session: CardSession, *, duties_version: str, sour
             begun_from=source,
             expires_at=min(now + LINK_LIFETIME, session.proved_at + PROOF_LIFETIME),
             undo=random_id(deps.entropy),
+            asks_password=password is not None,
         )
         _supersede(tx, deps, session.person)
-        derivations.add(tx, derivation, linking.secret_digest(deps, secret))
+        derivations.add(tx, derivation, link_secret.digest(deps, secret, password))
         record(
             tx,
             deps,
@@ -105,8 +118,9 @@ def begin(deps: Dependencies, session: CardSession, *, duties_version: str, sour
             card_proof=str(session.proof),
             duties=duties_version,
         )
-    qr = LinkQR(deps.issuer_url, derivation.id, secret, link_qr.pin_octets(deps.tls_pin))
-    return Begun(derivation, link_qr.encode(qr))
+    digits = len(password.reveal()) if password else 0
+    qr = LinkQR(deps.issuer_url, derivation.id, secret, link_qr.pin_octets(deps.tls_pin), digits)
+    return Begun(derivation, link_qr.encode(qr), password)
 
 
 def redeem(deps: Dependencies, request: EnrollmentRequest, device: DeviceIdentity | None, *, source: str) -> Enrolled:

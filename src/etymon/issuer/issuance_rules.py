@@ -42,6 +42,7 @@ def save(tx: Transaction, deps: Dependencies, rule: IssuanceRule, *, officer: UU
         lifetime_days=kept.lifetime.days,
         key_types=_listed(kind.value for kind in kept.key_types),
         managed_devices_only=kept.managed_devices_only,
+        link_style="code and password" if kept.link_password else "code",
         most_derivations=kept.most_derivations,
     )
     return kept

@@ -27,6 +27,7 @@ SESSION_ABSOLUTE: Final = timedelta(minutes=60)
 
 AUTHORIZATION_LIFETIME: Final = timedelta(minutes=15)
 WRONG_SECRETS_LIMIT: Final = 5
+"""Wrong secrets or passwords that end a link; SP 800-63B-4 3.2.2 would allow a hundred."""
 
 LONGEST_LIFETIME: Final = timedelta(days=3 * 365)
 """Subscriber certificates live at most three years (Common Policy 6.3.2)."""
@@ -146,7 +147,8 @@ class IssuanceRule:
     """Who may have which credentials on which devices; an officer made it, and issuance runs under it (CP 4.1.1).
 
     `key_types` are those of keys made on the phone; `encryption_key_type` is what escrow makes.
-    `most_derivations` is how many devices of one person may carry credentials at a time.
+    `most_derivations` is how many devices of one person may carry credentials at a time. `link_password` shows a
+    number beside the QR code that the person types on the phone.
     """
 
     id: UUID
@@ -157,6 +159,7 @@ class IssuanceRule:
     created_by: UUID
     created_at: datetime
     managed_devices_only: bool = True
+    link_password: bool = False
     key_types: frozenset[KeyType] = frozenset({KeyType.P256, KeyType.P384, KeyType.RSA2048, KeyType.RSA3072})
     encryption_key_type: KeyType = KeyType.RSA2048
     most_derivations: int = 1
@@ -221,6 +224,7 @@ class Derivation:
     """The derivation of one person's credentials onto one device. Its id is also the link's public id.
 
     `undo` is the id in notices, with which it can be ended; `expires_at` is the end of the present state.
+    `asks_password` says that its secret opens it only together with the password that was shown beside the code.
     """
 
     id: UUID
@@ -235,6 +239,7 @@ class Derivation:
     begun_from: str
     expires_at: datetime
     undo: UUID
+    asks_password: bool = False
     wrong_secrets: int = 0
     link: RedeemedLink | None = None
     confirmed_at: datetime | None = None

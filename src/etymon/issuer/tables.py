@@ -31,6 +31,7 @@ issuance_rules: Final = sa.Table(
     sa.Column("created_by", sa.Uuid, nullable=False),
     sa.Column("created_at", UTCDateTime, nullable=False),
     sa.Column("withdrawn_at", UTCDateTime, nullable=True),
+    sa.Column("link_password", sa.Boolean, nullable=False, server_default=sa.false()),
 )
 sa.Index(
     "uq_issuer_issuance_rules_name_in_force",
@@ -122,6 +123,7 @@ derivations: Final = sa.Table(
     sa.Column("authorization_digest", sa.LargeBinary, nullable=True, unique=True),
     sa.Column("ended_at", UTCDateTime, nullable=True),
     sa.Column("end_reason", sa.String(40), nullable=True),
+    sa.Column("asks_password", sa.Boolean, nullable=False, server_default=sa.false()),
     _one_of("state", DerivationState, name="state"),
     _one_of("end_reason", EndReason, name="end_reason"),
     sa.CheckConstraint(

@@ -21,6 +21,7 @@ VERSION: Final = "1"
 SECRET_BYTES: Final = 16
 PIN_BYTES: Final = 32
 THUMBPRINT_BYTES: Final = 32
+MOST_PASSWORD_DIGITS: Final = 16
 LONGEST_TEXT: Final = 600
 """Far more than any host name needs, and still a QR code a phone reads from a screen."""
 
@@ -31,22 +32,29 @@ REQUEST_CONTEXT: Final = b"etymon-link-request/1"
 
 @dataclass(frozen=True, slots=True)
 class LinkQR:
-    """What a QR code of the issuer says. `pin` is the SHA-256 of the TLS CA's SubjectPublicKeyInfo."""
+    """What a QR code of the issuer says. `pin` is the SHA-256 of the TLS CA's SubjectPublicKeyInfo.
+
+    `password_digits` is how many digits the password has that stands beside the code; 0 where there is none.
+    """
 
     issuer_url: str
     link: UUID
     secret: Secret[bytes]
     pin: bytes
+    password_digits: int = 0
 
     def __post_init__(self) -> None:
         if len(self.secret.reveal()) != SECRET_BYTES or len(self.pin) != PIN_BYTES:
             raise DecodeError("malformed_link", "The link's secret has 16 bytes and its pin 32.")
+        if not 0 <= self.password_digits <= MOST_PASSWORD_DIGITS:
+            raise DecodeError("malformed_link", f"A password has 1 to {MOST_PASSWORD_DIGITS} digits.")
 
 
 def encode(qr: LinkQR) -> Secret[str]:
     """Return the text of the QR code; the only address that carries a secret."""
     secret, pin = _unpadded(qr.secret.reveal()), _unpadded(qr.pin)
-    return Secret(f"{qr.issuer_url}/link#v={VERSION}&l={qr.link}&s={secret}&p={pin}")
+    password = f"&n={qr.password_digits}" if qr.password_digits else ""
+    return Secret(f"{qr.issuer_url}/link#v={VERSION}&l={qr.link}&s={secret}&p={pin}{password}")
 
 
 def decode(text: str) -> LinkQR:
@@ -74,6 +82,7 @@ def decode(text: str) -> LinkQR:
         link=_link(fields.get("l", "")),
         secret=Secret(_octets(fields.get("s", ""))),
         pin=_octets(fields.get("p", "")),
+        password_digits=_number(fields["n"]) if "n" in fields else 0,
     )
 
 
@@ -117,6 +126,12 @@ def _octets(text: str) -> bytes:
     if _unpadded(octets) != text:
         raise _malformed()
     return octets
+
+
+def _number(text: str) -> int:
+    if not text.isdecimal() or text != str(int(text)) or text == "0":
+        raise _malformed()
+    return int(text)
 
 
 def _link(text: str) -> UUID:

@@ -19,7 +19,7 @@ client.sh [-d DIR] COMMAND
  management (check-in.md)
   check-in [KNOWN [WAIT [JSON]]]      print the newer desired state, or nothing; JSON is merged into the request
  link and credentials (link.md, est.md)
-  redeem LINK_URL                     make the link key, redeem the link, print the six digits
+  redeem LINK_URL [PASSWORD]          make the link key, redeem the link, print the six digits
   wait-authorization                  wait until the PC has confirmed
   cacerts | csrattrs LABEL
   enroll-authentication | enroll-signature | serverkeygen

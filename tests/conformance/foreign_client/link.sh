@@ -21,21 +21,25 @@ sign() { # KEY: sign standard input as link.md says for the key's type
 authorization_proof() { printf 'etymon-link-authorization/1\0%s' "$1" | sign "$2"; }
 link_proof() { { printf 'etymon-link-request/1\0%s\0' "$1"; sha256 <"$2"; } | sign "$3"; }
 
-redeem() {
-    local fragment=${1#*\#} field version='' link='' secret='' pin='' own
+redeem() { # LINK_URL [PASSWORD]
+    local fragment=${1#*\#} password=${2:-} field version='' link='' secret='' pin='' wanted='' own
     [[ $1 == https://*/link\#* ]] || misuse "not a link of an issuer"
     while IFS= read -r -d '&' field; do
-        case $field in v=*) version=${field#v=} ;; l=*) link=${field#l=} ;; s=*) secret=${field#s=} ;; p=*) pin=${field#p=} ;; esac
+        case $field in v=*) version=${field#v=} ;; l=*) link=${field#l=} ;; s=*) secret=${field#s=} ;; p=*) pin=${field#p=} ;;
+            n=*) wanted=${field#n=} ;; esac
     done <<<"$fragment&"
     [[ $version == 1 && $link && $secret && $pin ]] || misuse "not a link of version 1"
+    password=${password//[ -]/}
+    [[ ! $wanted || $password =~ ^[0-9]{$wanted}$ ]] || misuse "the number beside the code has $wanted digits"
     trust_pin "$1" "$pin"
     request "$DIR/issuer.json" "${1%/link\#*}/.well-known/etymon-issuer"
     expect "$DIR/issuer.json" 200
     [[ -e $DIR/link.key ]] || openssl genpkey -quiet -algorithm EC -pkeyopt ec_paramgen_curve:P-256 -out "$DIR/link.key"
     jq -n --arg link "$link" --arg secret "$secret" --arg key "$(key_info "$DIR/link.key" | base64_line)" \
-        --argjson device "$DEVICE" \
+        --arg password "$password" --argjson device "$DEVICE" \
         '{protocol: 1, link: $link, secret: $secret, key: $key,
-          device: ($device | {manufacturer, model, serialNumber})}' >"$DIR/redeem-request.json"
+          device: ($device | {manufacturer, model, serialNumber})}
+         + if $password == "" then {} else {password: $password} end' >"$DIR/redeem-request.json"
     mapfile -t identity < <(device_identity)
     json "$DIR/link.json" "$(jq -r .redeem "$DIR/issuer.json")" "$DIR/redeem-request.json" "${identity[@]}"
     expect "$DIR/link.json" 200

@@ -153,7 +153,10 @@ def test_issuance_rules_are_an_officers(running: RunningSite, admin: httpx.Clien
     again = ok(officer.put(path, json=body))
     assert again["id"] == rule["id"]
     assert ok(officer.put(path, json={**body, "devicesPerPerson": 2, "keyTypes": ["p256"]}))["devicesPerPerson"] == 2
+    assert rule["linkPassword"] is False, "off by default"
+    assert ok(officer.put(path, json={**body, "linkPassword": True}))["linkPassword"] is True
     (listed,) = ok(admin.get("/beta/etymon/issuanceRules"))["value"]
+    assert listed["linkPassword"] is True
     assert listed["groupIds"] == [str(group)]
     refused: list[dict[str, Any]] = [
         {"groupIds": []},
@@ -166,6 +169,9 @@ def test_issuance_rules_are_an_officers(running: RunningSite, admin: httpx.Clien
         {"devicesPerPerson": 0},
         {"instructionsUrl": "http://x"},
         {"lifetimeDays": None},
+        {"linkPassword": "yes"},
+        {"linkPassword": 8},
+        {"linkPassword": None},
     ]
     for wrong in refused:
         assert officer.put(path, json={**body, **wrong}).status_code == 400, wrong

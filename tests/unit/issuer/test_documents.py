@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 
 from etymon.issuer.http import documents
 from etymon.issuer.http.documents import Document
-from etymon.issuer.linking import masked
+from etymon.issuer.redemption import masked
 from etymon.kernel.errors import Malformed
 from etymon.web.exchange import Request
 

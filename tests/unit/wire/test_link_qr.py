@@ -3,6 +3,7 @@
 
 import contextlib
 import hashlib
+from dataclasses import replace
 from uuid import UUID
 
 import pytest
@@ -26,6 +27,13 @@ TEXT = (
 def test_the_code_is_an_https_address_whose_fragment_carries_the_secret() -> None:
     assert link_qr.encode(QR).reveal() == TEXT
     assert link_qr.decode(TEXT) == QR
+
+
+def test_a_code_says_how_many_digits_its_password_has() -> None:
+    asking = replace(QR, password_digits=8)
+    assert link_qr.encode(asking).reveal() == TEXT + "&n=8"
+    assert link_qr.decode(TEXT + "&n=8") == asking
+    assert link_qr.decode(TEXT + "&n=16").password_digits == 16
 
 
 def test_a_code_does_not_print_its_secret() -> None:
@@ -57,6 +65,7 @@ def test_another_version_is_told_apart_from_a_foreign_code() -> None:
         TEXT.replace("Dw&p", "Dw==&p"),
         TEXT.replace("&p=AA", "&p=+A"),
         TEXT + "&v=1",
+        *(TEXT + f"&n={number}" for number in ("", "0", "17", "-1", "+8", "08", "8.0", "eight", "٨", "9" * 50)),
         TEXT + "&x=" + "y" * 600,
         TEXT + "\n",
         "https://issuer.example/issuer/link",
@@ -74,9 +83,9 @@ def test_a_code_has_a_secret_and_a_pin_of_full_length(secret: bytes, pin: bytes)
         LinkQR("https://issuer.example/issuer", LINK, Secret(secret), pin)
 
 
-@given(st.binary(min_size=16, max_size=16), st.uuids(), st.binary(min_size=32, max_size=32))
-def test_every_code_reads_back(secret: bytes, link: UUID, pin: bytes) -> None:
-    qr = LinkQR("https://issuer.example/issuer", link, Secret(secret), pin)
+@given(st.binary(min_size=16, max_size=16), st.uuids(), st.binary(min_size=32, max_size=32), st.integers(0, 16))
+def test_every_code_reads_back(secret: bytes, link: UUID, pin: bytes, password_digits: int) -> None:
+    qr = LinkQR("https://issuer.example/issuer", link, Secret(secret), pin, password_digits)
     assert link_qr.decode(link_qr.encode(qr).reveal()) == qr
 
 

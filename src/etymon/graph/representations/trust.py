@@ -59,6 +59,7 @@ class IssuanceRuleBody(Body):
     )
     encryption_key_type: KeyName = "rsa2048"
     managed_devices_only: bool = True
+    link_password: bool = False
     devices_per_person: Annotated[int, Field(ge=0, le=1000)] = 1
     instructions_url: Text = ""
 
@@ -73,6 +74,7 @@ class IssuanceRuleBody(Body):
             created_by=officer,
             created_at=now,
             managed_devices_only=self.managed_devices_only,
+            link_password=self.link_password,
             key_types=frozenset(map(KeyType, self.key_types)),
             encryption_key_type=KeyType(self.encryption_key_type),
             most_derivations=self.devices_per_person,
@@ -115,6 +117,7 @@ def issuance_rule(shown: IssuanceRule) -> dict[str, Any]:
         "keyTypes": sorted(kind.value for kind in shown.key_types),
         "encryptionKeyType": shown.encryption_key_type.value,
         "managedDevicesOnly": shown.managed_devices_only,
+        "linkPassword": shown.link_password,
         "devicesPerPerson": shown.most_derivations,
         "instructionsUrl": shown.instructions_url,
         "createdBy": shown.created_by,

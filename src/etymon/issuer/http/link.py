@@ -8,13 +8,14 @@ from typing import Final
 from starlette.responses import Response
 from starlette.routing import BaseRoute
 
-from etymon.issuer import device_identity, linking
+from etymon.issuer import device_identity, redemption
 from etymon.issuer.dependencies import Dependencies
 from etymon.issuer.http import documents, waiting
 from etymon.issuer.http.documents import Problems, moment
 from etymon.issuer.link_key import LARGEST_KEY_BYTES
-from etymon.issuer.linking import Redemption
+from etymon.issuer.link_secret import PASSWORD_DIGITS
 from etymon.issuer.model import DeviceDescription
+from etymon.issuer.redemption import Redemption
 from etymon.kernel.errors import Malformed
 from etymon.kernel.secret import Secret
 from etymon.web.exchange import Request, endpoint, json_response
@@ -53,7 +54,7 @@ def device_routes(deps: Dependencies) -> list[BaseRoute]:
         device = device_identity.judge(deps, request.peer)
         document = documents.read(request)
         documents.require_version(document)
-        linked = linking.redeem(deps, _redemption(document), device, source=request.client_address)
+        linked = redemption.redeem(deps, _redemption(document), device, source=request.client_address)
         return json_response(
             {
                 "person": {"displayName": linked.display_name, "mail": linked.mail},
@@ -81,7 +82,17 @@ def _redemption(document: documents.Document) -> Redemption:
             model=documents.text(device, "model", limit=LONGEST_DESCRIPTION, default=""),
             serial_number=documents.text(device, "serialNumber", limit=LONGEST_DESCRIPTION, default=""),
         ),
+        password=_password(document),
     )
+
+
+def _password(document: documents.Document) -> Secret[str] | None:
+    if document.get("password") is None:
+        return None
+    text = documents.text(document, "password", limit=PASSWORD_DIGITS)
+    if len(text) != PASSWORD_DIGITS or not (text.isascii() and text.isdecimal()):
+        raise Malformed("malformed", f"password has {PASSWORD_DIGITS} digits.")
+    return Secret(text)
 
 
 def _secret(text: str) -> Secret[bytes]:

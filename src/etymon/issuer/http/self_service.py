@@ -169,6 +169,7 @@ class SelfService:
             headers=NO_REFERRER,
             qr=qr_image(begun.qr),
             derivation=begun.derivation,
+            password=begun.password.reveal() if begun.password else "",
             minutes=int((begun.derivation.expires_at - self.deps.clock.now()).total_seconds() // 60),
         )
 

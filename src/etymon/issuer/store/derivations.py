@@ -44,6 +44,7 @@ def add(tx: Transaction, derivation: Derivation, secret_digest: bytes) -> None:
             expires_at=derivation.expires_at,
             undo_id=derivation.undo,
             secret_digest=secret_digest,
+            asks_password=derivation.asks_password,
             wrong_secrets=derivation.wrong_secrets,
         )
     )
@@ -222,6 +223,7 @@ def _derivation(row: sa.Row[Any]) -> Derivation:
         begun_from=row.begun_from,
         expires_at=row.expires_at,
         undo=row.undo_id,
+        asks_password=row.asks_password,
         wrong_secrets=row.wrong_secrets,
         link=None if row.link_key is None else _link(row),
         confirmed_at=row.confirmed_at,

@@ -166,6 +166,7 @@ class IssuanceRuleDocument(Part):
     key_types: Annotated[tuple[KeyName, ...], Field(min_length=1)] = ("p256", "p384", "rsa2048", "rsa3072")
     encryption_key_type: KeyName = "rsa2048"
     managed_devices_only: bool = True
+    link_password: bool = False
     devices_per_person: Annotated[int, Field(ge=1, le=100)] = 1
     instructions_url: str = ""
 

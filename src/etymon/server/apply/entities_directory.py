@@ -65,6 +65,7 @@ def issuance_rule(item: Mapping[str, Any], names: Names) -> Resource:
         "keyTypes": tuple(sorted(item["keyTypes"])),
         "encryptionKeyType": item["encryptionKeyType"],
         "managedDevicesOnly": item["managedDevicesOnly"],
+        "linkPassword": item["linkPassword"],
         "devicesPerPerson": item["devicesPerPerson"],
         "instructionsUrl": item["instructionsUrl"] or "",
     }

@@ -165,6 +165,7 @@ def _issuance_rule(part: IssuanceRuleDocument) -> Resource:
         "keyTypes": tuple(sorted(set(part.key_types))),
         "encryptionKeyType": part.encryption_key_type,
         "managedDevicesOnly": part.managed_devices_only,
+        "linkPassword": part.link_password,
         "devicesPerPerson": part.devices_per_person,
         "instructionsUrl": part.instructions_url,
     }
