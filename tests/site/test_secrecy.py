@@ -27,7 +27,7 @@ from support.held_phone import HeldPhone
 from support.leaks import PrivateKey, forms, leaked, numbers
 from support.phone_messages import Enrolling, Linking, told
 from support.site_pages import expect
-from support.whole_site import ALL_PURPOSES, TEST, WholeSite
+from support.whole_site import TEST, WITH_PASSWORD, WholeSite
 
 pytestmark = pytest.mark.xdist_group("secrecy")
 
@@ -82,7 +82,7 @@ def story(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Told]:
 def go_the_whole_way(site: WholeSite) -> tuple[tuple[Card, ...], HeldPhone, Mapping[str, str]]:
     """Do everything once, and be refused now and then."""
     typed = {f"code of {name}": code.reveal() for name, code in site.codes.items()}
-    alice, bob = site.card_for("alice", group=ALL_PURPOSES), site.card_for("bob")
+    alice, bob = site.card_for("alice", group=WITH_PASSWORD), site.card_for("bob")
     newcomer = site.unbound_card("bob")
     with site.deployment.database.transaction() as tx:
         code = bindings.issue_code(tx, site.wiring.directory, person_id=site.person("bob").id, actor=TEST)
@@ -113,7 +113,14 @@ def go_the_whole_way(site: WholeSite) -> tuple[tuple[Card, ...], HeldPhone, Mapp
     shown = site_pages.show_code(browser, site.url)
     link = Linking(site, shown)
     typed["link secret"] = link.code.secret.reveal().hex()
-    assert told(link.redeem(link.client(held.identity), secret="A" * 22)) == (403, "link_secret_wrong")
+    typed["link password"] = shown.password
+    typed["link password, as it is shown"] = f"{shown.password[:4]} {shown.password[4:]}"
+    typed["wrong link password"] = f"{(int(shown.password) + 1) % 10**8:08}"
+    door = link.client(held.identity)
+    assert told(link.redeem(door)) == (403, "link_password_required")
+    assert told(link.redeem(door, secret="A" * 22, password=shown.password)) == (403, "link_password_wrong")
+    assert told(link.redeem(door, password=shown.password + "0")) == (400, "malformed")
+    held.numbers.append(typed["wrong link password"])
     site.link(held, browser, shown)
     held.check_in()
     held.unlock()
@@ -149,10 +156,12 @@ def test_the_way_spoke_all_kinds_of_secrets(story: Told) -> None:
         "json authorization",
         "json device_code",
         "json enrollmentAssertion",
+        "json password",
         "json secret",
         "json sessionSecret",
         "json token",
         "json user_code",
+        "page password",
     } <= set(story.spoken)
     assert len(story.log.splitlines()) > 50
     assert b"request_refused" in story.log

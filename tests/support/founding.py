@@ -5,9 +5,10 @@ import socket
 import threading
 from collections.abc import Iterator, Mapping
 from contextlib import ExitStack, contextmanager
+from dataclasses import replace
 from datetime import timedelta
 from pathlib import Path
-from typing import Final
+from typing import Any, Final
 
 from etymon.directory import groups
 from etymon.directory.model import Role
@@ -32,18 +33,19 @@ from support import patience
 from support.card_office import PASSPHRASE, CardOffice
 from support.proxies import LISTENERS, Proxy
 from support.running_clock import RunningClock
-from support.whole_site import ALL_PURPOSES, DOMAIN, SIGN_IN_ONLY, TEST, WholeSite
+from support.whole_site import ALL_PURPOSES, DOMAIN, SIGN_IN_ONLY, TEST, WITH_PASSWORD, WholeSite
 
 OFFICER: Final = f"otto@{DOMAIN}"
 FOUNDERS: Final = (
     Founder(Role.ADMINISTRATOR, f"ada@{DOMAIN}", "Ada Adler", f"ada@{DOMAIN}"),
     Founder(Role.OFFICER, OFFICER, "Otto Olsen", OFFICER),
 )
-RULES: Final[Mapping[str, tuple[Purpose, ...]]] = {
-    ALL_PURPOSES: tuple(Purpose),
-    SIGN_IN_ONLY: (Purpose.AUTHENTICATION,),
+RULES: Final[Mapping[str, Mapping[str, Any]]] = {
+    ALL_PURPOSES: {},
+    SIGN_IN_ONLY: {"purposes": (Purpose.AUTHENTICATION,)},
+    WITH_PASSWORD: {"link_password": True},
 }
-"""Group to what its members may have on a phone."""
+"""Group to what its members' rule says beside the usual."""
 
 
 @contextmanager
@@ -128,18 +130,18 @@ def _configure(site: WholeSite) -> None:
     directory, mdm, issuer = site.wiring.directory, site.wiring.mdm, site.wiring.issuer
     officer = site.person("otto").id
     with site.deployment.database.transaction() as tx:
-        for name, purposes in RULES.items():
+        for name, further in RULES.items():
             group = groups.create(tx, directory, name=name, actor=TEST)
-            rule = IssuanceRule(
+            usual = IssuanceRule(
                 id=random_id(site.entropy),
                 name=name,
                 groups=frozenset({group.id}),
-                purposes=purposes,
+                purposes=tuple(Purpose),
                 lifetime=timedelta(days=1000),
                 created_by=officer,
                 created_at=site.clock.now(),
             )
-            issuance_rules.save(tx, issuer, rule, officer=officer)
+            issuance_rules.save(tx, issuer, replace(usual, **further), officer=officer)
         profile = enrollment_profiles.create(tx, mdm, ProfileTerms("Phones"), actor=TEST)
         enrollment_profiles.create_token(tx, mdm, profile.id, lifetime=timedelta(days=3650), actor=TEST)
         derived_credentials.create(tx, mdm, IssuerTerms("Agency issuer", f"{site.url}/issuer"), actor=TEST)

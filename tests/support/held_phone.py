@@ -10,7 +10,7 @@ from etymon.kernel.secret import Secret
 from etymon.phone.certificate_chain import without_roots
 from etymon.phone.phone import Phone
 from etymon.phone.profiles.desired_state import credential_entry
-from etymon.phone.screen import SecretRequest, View
+from etymon.phone.screen import SecretRequest, SecretUse, View
 from etymon.phone.state import Notification, Purpose
 
 V = TypeVar("V")
@@ -23,6 +23,10 @@ class HeldPhone:
     phone: Phone
     secret: Secret[str]
     seen: list[View] = field(default_factory=list)
+    numbers: list[str] = field(default_factory=list)
+    """What its person types when the phone asks for the number beside a code, one after the other."""
+    problems: list[str] = field(default_factory=list)
+    """What the phone said each time it asked."""
     does: Callable[[View], None] = lambda _: None
 
     def show(self, view: View) -> None:
@@ -30,8 +34,11 @@ class HeldPhone:
         self.seen.append(view)
         self.does(view)
 
-    def ask_secret(self, _request: SecretRequest) -> Secret[str]:
-        """Type the activation secret."""
+    def ask_secret(self, request: SecretRequest) -> Secret[str]:
+        """Type the activation secret, or a number that a PC shows."""
+        if request.use is SecretUse.LINK:
+            self.problems.append(request.problem)
+            return Secret(self.numbers.pop(0))
         return self.secret
 
     def shown(self, kind: type[V]) -> V:

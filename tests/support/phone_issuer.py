@@ -41,6 +41,9 @@ class StandInIssuer:
     digits: str | None = None
     """What to answer in place of the right digits."""
     links: dict[str, bytes] = field(default_factory=dict)
+    passwords: dict[str, str] = field(default_factory=dict)
+    """By link, where its code asks for one."""
+    wrong: dict[str, int] = field(default_factory=dict)
     redeemed: dict[str, bytes] = field(default_factory=dict)
     issued: dict[tuple[str, str], tuple[bytes, Told]] = field(default_factory=dict)
     """By link and purpose: the request's body and the answer."""
@@ -91,9 +94,9 @@ class StandInIssuer:
         link = asked["link"]
         if link not in self.links:
             return problem(404, "link_unknown")
-        expected = base64.urlsafe_b64encode(self.links[link]).rstrip(b"=").decode()
-        if asked["secret"] != expected:
-            return problem(403, "link_secret_wrong")
+        refused = self._refused(link, asked)
+        if refused:
+            return problem(403, refused)
         key = base64.b64decode(asked["key"])
         if self.redeemed.setdefault(link, key) != key:
             return problem(409, "link_already_redeemed")
@@ -108,6 +111,21 @@ class StandInIssuer:
                 "purposes": list(self.purposes),
             }
         )
+
+    def _refused(self, link: str, asked: Mapping[str, Any]) -> str:
+        """Return why secret or password are not taken; five wrong ones end the link."""
+        password = self.passwords.get(link)
+        if self.wrong.get(link, 0) >= 5:
+            return "link_denied"
+        if password and "password" not in asked:
+            return "link_password_required"
+        secret = base64.urlsafe_b64encode(self.links[link]).rstrip(b"=").decode()
+        if asked["secret"] == secret and password in (None, asked.get("password")):
+            return ""
+        self.wrong[link] = self.wrong.get(link, 0) + 1
+        if self.wrong[link] >= 5:
+            return "link_denied"
+        return "link_password_wrong" if password else "link_secret_wrong"
 
     def _authorization(self, asked: Mapping[str, Any]) -> Told:
         link = asked["link"]

@@ -65,12 +65,15 @@ class Services:
         invitation = enrollment_qr.Invitation(f"{self.site}/mdm", Secret(TOKEN), pin or self.pin)
         return enrollment_qr.encode(enrollment_qr.Provisioning(invitation))
 
-    def link_code(self, *, pin: bytes | None = None) -> Secret[str]:
-        """Make a link as the issuer's page would, and return its code."""
+    def link_code(self, *, pin: bytes | None = None, password: str = "") -> Secret[str]:
+        """Make a link as the issuer's page would, with a number beside it if one is given, and return its code."""
         link, secret = uuid4(), SystemEntropy().octets(16)
         self.issuer.links[str(link)] = secret
+        if password:
+            self.issuer.passwords[str(link)] = password
         octets = base64.urlsafe_b64decode(self.pin + "=")
-        return link_qr.encode(link_qr.LinkQR(f"{self.site}/issuer", link, Secret(secret), pin or octets))
+        code = link_qr.LinkQR(f"{self.site}/issuer", link, Secret(secret), pin or octets, len(password))
+        return link_qr.encode(code)
 
     def handle(self, asked: Asked) -> Answer | None:
         """Return the answer to a request, or None where it is lost after all was done."""

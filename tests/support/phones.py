@@ -2,7 +2,7 @@
 """Phones for tests: a pause that turns the clock, a screen that remembers, pictures of codes, a stop at any write."""
 
 import io
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from datetime import timedelta
 from pathlib import Path
@@ -56,18 +56,21 @@ class StoppingEntropy:
 
 
 class RememberingScreen:
-    """Keeps what was shown and answers with a secret; the first answers can be others."""
+    """Keeps what was shown and answers with a secret; the first answers can be others. `numbers` are for codes."""
 
-    def __init__(self, *answers: Secret[str]) -> None:
+    def __init__(self, *answers: Secret[str], numbers: Iterable[str] = ()) -> None:
         self.shown: list[View] = []
         self.asked: list[SecretRequest] = []
         self._answers = list(answers)
+        self._numbers = list(numbers)
 
     def show(self, view: View) -> None:
         self.shown.append(view)
 
     def ask_secret(self, request: SecretRequest) -> Secret[str]:
         self.asked.append(request)
+        if request.use is SecretUse.LINK:
+            return Secret(self._numbers.pop(0))
         return self._answers.pop(0) if self._answers else PIN
 
     @property

@@ -58,6 +58,8 @@ from support.traffic import Traffic
 DOMAIN: Final = "agency.example"
 ALL_PURPOSES: Final = "Field staff"
 SIGN_IN_ONLY: Final = "Visitors"
+WITH_PASSWORD: Final = "Typists"
+"""Their links ask for the number beside the code."""
 QUICK: Final = ScryptCost(n=2**10)
 NOT_STATE: Final = (
     "audit_",
@@ -217,6 +219,7 @@ class WholeSite:
         held.does = lambda view: _when(
             view, Comparison, lambda found: site_pages.confirm(browser, shown.page, found.digits)
         )
+        held.numbers += [shown.password] if shown.password else []
         held.phone.set_up_derived_credential(shown.image, held)
         held.does = lambda _: None
         return held

@@ -14,8 +14,7 @@ from cryptography import x509
 from cryptography.x509 import SubjectKeyIdentifier
 
 from etymon.kernel.errors import Conflict, EtymonError, Malformed, NotPermitted
-from etymon.kernel.secret import Secret
-from etymon.phone import certificate_chain, est, link, qr_image
+from etymon.phone import certificate_chain, est, link, qr_image, redemption, under_way
 from etymon.phone.certification_request import certification_request
 from etymon.phone.connection import Connection
 from etymon.phone.device import Device
@@ -24,8 +23,7 @@ from etymon.phone.key_store.contract import KeyHandle, WrappedKey
 from etymon.phone.key_store.store import UseSession
 from etymon.phone.profiles import desired_state
 from etymon.phone.screen import Comparison, Installing, Instructions, Ready, Screen, SecretRequest, SecretUse, Welcome
-from etymon.phone.state import Credential, Derivation, DerivationStep, DeviceState, LinkService, Purpose, Redemption
-from etymon.pki.algorithms import KeyType
+from etymon.phone.state import Credential, Derivation, DerivationStep, DeviceState, Purpose
 from etymon.pki.certificate import to_der
 from etymon.wire import est as est_codec
 from etymon.wire import link_qr
@@ -57,7 +55,9 @@ def scan(device: Device, image: bytes) -> None:
     if requirement is not None and requirement.self_service and not _same_host(requirement.self_service, code):
         raise NotPermitted("wrong_issuer", "This code is not from your organisation's credential issuer.")
     if device.state.derivation is None or device.state.derivation.link != code.link:
-        derivation = Derivation(DerivationStep.SCANNED, code.link, code.secret, code.issuer_url, code.pin)
+        derivation = Derivation(
+            DerivationStep.SCANNED, code.link, code.secret, code.issuer_url, code.pin, code.password_digits
+        )
         device.change(derivation=derivation)
         device.remove_unnamed_keys()
 
@@ -83,7 +83,7 @@ def set_up(device: Device, screen: Screen) -> None:
     with use_session(device, screen):
         try:
             _require_link_key(device)
-            _redeem(device)
+            redemption.redeem(device, screen)
             _await_confirmation(device, screen)
             _choose_secret(device, screen)
             _install_all(device, screen)
@@ -119,44 +119,30 @@ def use_session(device: Device, screen: Screen) -> UseSession:
 
 
 def _require_link_key(device: Device) -> None:
-    derivation = _derivation(device)
+    derivation = under_way.derivation(device)
     if derivation.step is not DerivationStep.SCANNED and not device.keys.entry(
         derivation.alias(Purpose.AUTHENTICATION)
     ):
         raise Conflict("link_key_lost", "The keys made for this code are gone. Begin again on the PC.")
 
 
-def _redeem(device: Device) -> None:
-    derivation = _derivation(device)
-    if derivation.service is None:
-        derivation = _change(device, service=link.service(device, derivation))
-    if derivation.step is not DerivationStep.SCANNED:
-        return
-    service = _service(derivation)
-    link_key = _key(device, derivation.alias(Purpose.AUTHENTICATION), lambda: _wanted(device, Purpose.AUTHENTICATION))
-    redemption = link.redeem(device, derivation, service, link_key)
-    _change(device, redemption=redemption, step=DerivationStep.COMPARING)
-
-
 def _await_confirmation(device: Device, screen: Screen) -> None:
-    derivation = _derivation(device)
+    derivation = under_way.derivation(device)
     if derivation.step is not DerivationStep.COMPARING:
         return
-    redemption = _redemption(derivation)
-    screen.show(
-        Comparison(redemption.person, redemption.mail, redemption.issuer, redemption.digits, redemption.expires_at)
-    )
-    answer = link.authorization(device, derivation, redemption, _link_key(device, derivation))
-    _change(
+    told = under_way.redemption(derivation)
+    screen.show(Comparison(told.person, told.mail, told.issuer, told.digits, told.expires_at))
+    answer = link.authorization(device, derivation, told, under_way.link_key(device, derivation))
+    under_way.change(
         device,
         step=DerivationStep.CONFIRMED,
         authorization=link.bearer(answer),
-        redemption=replace(redemption, purposes=link.purposes(answer) or redemption.purposes),
+        redemption=replace(told, purposes=link.purposes(answer) or told.purposes),
     )
 
 
 def _choose_secret(device: Device, screen: Screen) -> None:
-    if _derivation(device).step is not DerivationStep.CONFIRMED:
+    if under_way.derivation(device).step is not DerivationStep.CONFIRMED:
         return
     problem = ""
     while device.keys.activation().state is ActivationState.UNSET:
@@ -164,63 +150,63 @@ def _choose_secret(device: Device, screen: Screen) -> None:
             device.keys.choose_activation_secret(screen.ask_secret(SecretRequest(SecretUse.CHOOSE, problem)))
         except Malformed as refused:
             problem = refused.detail
-    _change(device, step=DerivationStep.INSTALLING)
+    under_way.change(device, step=DerivationStep.INSTALLING)
 
 
 def _install_all(device: Device, screen: Screen) -> None:
-    derivation = _derivation(device)
+    derivation = under_way.derivation(device)
     connection = link.connection(device, derivation, as_device=True)
-    known = est.authorities(connection, _service(derivation).est)
-    for purpose in _redemption(derivation).purposes:
-        if purpose in _derivation(device).installed:
+    known = est.authorities(connection, under_way.service(derivation).est)
+    for purpose in under_way.redemption(derivation).purposes:
+        if purpose in under_way.derivation(device).installed:
             continue
         screen.show(Installing(purpose))
         if purpose is Purpose.ENCRYPTION:
             _install_server_generated(device, connection, purpose, known)
         else:
             _install(device, connection, purpose, known)
-        _change(device, installed=(*_derivation(device).installed, purpose))
+        under_way.change(device, installed=(*under_way.derivation(device).installed, purpose))
 
 
 def _install(device: Device, connection: Connection, purpose: Purpose, known: tuple[x509.Certificate, ...]) -> None:
-    derivation = _derivation(device)
-    key = _key(device, alias := derivation.alias(purpose), lambda: _wanted(device, purpose))
+    derivation = under_way.derivation(device)
+    key = under_way.key(device, purpose)
     body = _request(device, purpose, lambda: certification_request(key, device.state.hardware.serial_number))
     certificate = est.enroll(
         connection,
-        _service(derivation).est,
+        under_way.service(derivation).est,
         purpose,
         body,
-        authorization=_authorization(derivation),
-        proof=link.request_proof(_link_key(device, derivation), purpose, body),
+        authorization=under_way.authorization(derivation),
+        proof=link.request_proof(under_way.link_key(device, derivation), purpose, body),
     )
-    device.keys.set_certificate(alias, certificate, certificate_chain.chain(certificate, known))
+    device.keys.set_certificate(derivation.alias(purpose), certificate, certificate_chain.chain(certificate, known))
 
 
 def _install_server_generated(
     device: Device, connection: Connection, purpose: Purpose, known: tuple[x509.Certificate, ...]
 ) -> None:
-    derivation = _derivation(device)
-    alias, transport_alias = derivation.alias(purpose), derivation.transport_alias
-    transport = _key(device, transport_alias, lambda: KeyType.RSA2048)
+    derivation = under_way.derivation(device)
+    alias = derivation.alias(purpose)
+    transport = under_way.transport_key(device)
     body = _request(device, purpose, lambda: _transport_request(transport, device.state.hardware.serial_number))
     envelope, certificate = est.server_generated(
         connection,
-        _service(derivation).est,
+        under_way.service(derivation).est,
         purpose,
         body,
-        authorization=_authorization(derivation),
-        proof=link.request_proof(_link_key(device, derivation), purpose, body),
+        authorization=under_way.authorization(derivation),
+        proof=link.request_proof(under_way.link_key(device, derivation), purpose, body),
     )
     chain = certificate_chain.chain(certificate, known)
     if device.keys.entry(alias) is None:
         package = WrappedKey(envelope, tuple(to_der(issuer) for issuer in known), device.surroundings.clock.now())
-        device.keys.import_wrapped(alias, package, transport=transport_alias, requires_activation=True)
+        device.keys.import_wrapped(alias, package, transport=derivation.transport_alias, requires_activation=True)
     device.keys.set_certificate(alias, certificate, chain)
 
 
 def _finish(device: Device, screen: Screen) -> None:
-    derivation = _derivation(device)
+    derivation = under_way.derivation(device)
     purposes = derivation.installed
     before = [credential for credential in device.state.credentials if _outlives(credential, purposes)]
     retired = [replace(item, retired=item.retired or item.purpose in purposes) for item in before]
@@ -243,56 +229,11 @@ def _transport_request(transport: KeyHandle, serial_number: str) -> bytes:
 
 def _request(device: Device, purpose: Purpose, make: Callable[[], bytes]) -> bytes:
     """Return the request body for `purpose`, made once and then sent as it is."""
-    requests = _derivation(device).requests
+    requests = under_way.derivation(device).requests
     if purpose.value not in requests:
         requests = {**requests, purpose.value: est_codec.encode_body(make())}
-        _change(device, requests=requests)
+        under_way.change(device, requests=requests)
     return requests[purpose.value]
-
-
-def _key(device: Device, alias: str, wanted: Callable[[], KeyType]) -> KeyHandle:
-    if device.keys.entry(alias) is None:
-        return device.keys.generate(alias, wanted(), requires_activation=True)
-    return device.keys.handle(alias)
-
-
-def _wanted(device: Device, purpose: Purpose) -> KeyType:
-    derivation = _derivation(device)
-    return est.key_type(link.connection(device, derivation, as_device=True), _service(derivation).est, purpose)
-
-
-def _link_key(device: Device, derivation: Derivation) -> KeyHandle:
-    return device.keys.handle(derivation.alias(Purpose.AUTHENTICATION))
-
-
-def _change(device: Device, **changes: object) -> Derivation:
-    derivation = replace(_derivation(device), **changes)  # type: ignore[arg-type]  # members are named at each call
-    device.change(derivation=derivation)
-    return derivation
-
-
-def _derivation(device: Device) -> Derivation:
-    if device.state.derivation is None:
-        raise Conflict("no_link_code", "Scan the code on the issuer's page first.")
-    return device.state.derivation
-
-
-def _service(derivation: Derivation) -> LinkService:
-    if derivation.service is None:
-        raise Conflict("wrong_step", "The link was not redeemed yet.")
-    return derivation.service
-
-
-def _redemption(derivation: Derivation) -> Redemption:
-    if derivation.redemption is None:
-        raise Conflict("wrong_step", "The link was not redeemed yet.")
-    return derivation.redemption
-
-
-def _authorization(derivation: Derivation) -> Secret[str]:
-    if derivation.authorization is None:
-        raise Conflict("wrong_step", "The link is not confirmed yet.")
-    return derivation.authorization
 
 
 def _same_host(url: str, code: link_qr.LinkQR) -> bool:

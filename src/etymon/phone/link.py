@@ -47,7 +47,8 @@ def service(device: Device, derivation: Derivation) -> LinkService:
 def redeem(device: Device, derivation: Derivation, found: LinkService, link_key: KeyHandle) -> Redemption:
     """Redeem the link with the key that was made for it; the same key may ask again.
 
-    Raises `NotPermitted` `digits_mismatch` if the issuer computed other digits: somebody stands in between.
+    Raises `NotPermitted` `digits_mismatch` if the issuer computed other digits: somebody stands in between, and
+    `link_password_wrong` for a password, or a secret, that is not the link's.
     """
     secret = base64.urlsafe_b64encode(derivation.secret.reveal()).rstrip(b"=").decode("ascii")
     answer = connection(device, derivation, as_device=True).ask(
@@ -57,6 +58,7 @@ def redeem(device: Device, derivation: Derivation, found: LinkService, link_key:
             "protocol": PROTOCOL,
             "link": str(derivation.link),
             "secret": secret,
+            **({"password": derivation.password.reveal()} if derivation.password else {}),
             "key": document.base64_text(spki(link_key.public_key)),
             "device": device_description(device.state.hardware),
         },

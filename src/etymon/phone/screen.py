@@ -65,22 +65,27 @@ View: TypeAlias = UserCode | Welcome | Instructions | Comparison | Installing | 
 
 
 class SecretUse(Enum):
-    """Why the activation secret is asked for."""
+    """Which secret is asked for, and why."""
 
     CHOOSE = "choose"
+    """A new activation secret."""
     ENTER = "enter"
+    """The activation secret."""
+    LINK = "link"
+    """The number beside the issuer's code, on the screen of the PC."""
 
 
 @dataclass(frozen=True, slots=True)
 class SecretRequest:
-    """Ask for the activation secret; `problem` says what was wrong with the last answer."""
+    """Ask for a secret; `problem` says what was wrong with the last answer, `digits` how long the number is."""
 
     use: SecretUse
     problem: str = ""
+    digits: int = 0
 
 
 class Screen(Protocol):
-    """Shows views and asks for the activation secret."""
+    """Shows views and asks for what only the person knows or sees."""
 
     def show(self, view: View) -> None:
         """Show a view in place of the one before."""
@@ -107,6 +112,8 @@ class ConsoleScreen:
         """Ask for the secret; a new one is typed twice."""
         if request.problem:
             self._write(request.problem)
+        if request.use is SecretUse.LINK:
+            return Secret(self._read_secret(f"Number beside the code on the computer ({request.digits} digits)"))
         if request.use is SecretUse.ENTER:
             return Secret(self._read_secret("Activation secret"))
         while True:

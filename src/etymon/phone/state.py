@@ -221,6 +221,10 @@ class Derivation:
     secret: Secret[bytes]
     issuer_url: str
     pin: bytes
+    password_digits: int = 0
+    """How long the password is that the code asks for; 0 where it asks for none."""
+    password: Secret[str] | None = None
+    """As the person typed it, from before it is sent until the issuer has said yes or no."""
     service: LinkService | None = None
     redemption: Redemption | None = None
     authorization: Secret[str] | None = None

@@ -54,6 +54,20 @@ def test_a_view_says_what_it_has_to(view: View, said: list[str]) -> None:
     assert all(any(word in line for line in keyboard.written) for word in said)
 
 
+def test_the_number_beside_a_code_is_asked_for_with_its_length() -> None:
+    prompts: list[str] = []
+
+    def read(prompt: str) -> str:
+        prompts.append(prompt)
+        return "4839 2051"
+
+    screen = ConsoleScreen(prompts.append, read)
+    assert screen.ask_secret(SecretRequest(SecretUse.LINK, digits=8)) == Secret("4839 2051")
+    assert screen.ask_secret(SecretRequest(SecretUse.LINK, "Not the number.", 8)) == Secret("4839 2051")
+    asked = "Number beside the code on the computer (8 digits)"
+    assert prompts == [asked, "Not the number.", asked]
+
+
 def test_a_new_secret_is_typed_twice_and_an_old_one_once() -> None:
     keyboard = Keyboard("one-secret", "another-one", "one-secret", "one-secret", "old-secret")
     assert keyboard.screen.ask_secret(SecretRequest(SecretUse.CHOOSE)) == Secret("one-secret")
