@@ -198,6 +198,22 @@ def test_the_number_beside_the_code_is_asked_for_and_sent(issuer: RunningIssuer,
     }
 
 
+def test_a_phone_without_a_device_identity_gets_its_credentials_where_the_rule_allows(
+    issuer: RunningIssuer, phone: ForeignPhone
+) -> None:
+    for name in ("device.pem", "device.key"):
+        (phone.directory / name).unlink()
+    refused = phone.run("redeem", issuer.site.begin(issuer.site.present_card()).qr.reveal(), refused=True)
+    assert "refused: 401 device_identity_required" in refused
+    issuer.site.save_rule(managed_devices_only=False)
+    begun = link(issuer, phone)
+    for command in ("enroll-authentication", "enroll-signature", "serverkeygen"):
+        phone.run(command)
+    for purpose, credential in issuer.site.credentials(begun).items():
+        assert credential.thumbprint == thumbprint(phone.certificate(purpose.value))
+        assert credential.device_thumbprint is None
+
+
 def test_the_pin_of_the_code_is_what_the_phone_trusts_by(issuer: RunningIssuer, phone: ForeignPhone) -> None:
     begun = issuer.site.begin(issuer.site.present_card())
     head, _, pin = begun.qr.reveal().rpartition("&p=")

@@ -33,7 +33,7 @@ from support import patience
 from support.card_office import PASSPHRASE, CardOffice
 from support.proxies import LISTENERS, Proxy
 from support.running_clock import RunningClock
-from support.whole_site import ALL_PURPOSES, DOMAIN, SIGN_IN_ONLY, TEST, WITH_PASSWORD, WholeSite
+from support.whole_site import ALL_PURPOSES, DOMAIN, OWN_PHONES, SIGN_IN_ONLY, TEST, WITH_PASSWORD, WholeSite
 
 OFFICER: Final = f"otto@{DOMAIN}"
 FOUNDERS: Final = (
@@ -44,6 +44,7 @@ RULES: Final[Mapping[str, Mapping[str, Any]]] = {
     ALL_PURPOSES: {},
     SIGN_IN_ONLY: {"purposes": (Purpose.AUTHENTICATION,)},
     WITH_PASSWORD: {"link_password": True},
+    OWN_PHONES: {"managed_devices_only": False},
 }
 """Group to what its members' rule says beside the usual."""
 

@@ -37,6 +37,8 @@ class StandInIssuer:
     purposes: tuple[str, ...] = ("authentication", "signature", "encryption")
     key_types: dict[str, bytes] = field(default_factory=dict)
     """CsrAttrs in DER by label."""
+    managed_only: bool = True
+    """Whether its rule takes managed phones only."""
     confirmed: bool = True
     digits: str | None = None
     """What to answer in place of the right digits."""
@@ -67,11 +69,11 @@ class StandInIssuer:
         if operation == "cacerts":
             message = pkcs7.serialize_certificates([self.generator.ca.certificate], Encoding.DER)
             return "application/pkcs7-mime; smime-type=certs-only", 200, base64.b64encode(message)
-        if peer is None:
-            return problem(401, "device_identity_required")
         if operation == "csrattrs":
             wanted = self.key_types.get(label)
             return "application/csrattrs", 200 if wanted else 204, base64.b64encode(wanted or b"")
+        if peer is None and self.managed_only:
+            return problem(401, "device_identity_required")
         if label == "v1":
             asked = json.loads(body)
             return self._redeem(asked) if operation == "redeem" else self._authorization(asked)

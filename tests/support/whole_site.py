@@ -60,6 +60,8 @@ ALL_PURPOSES: Final = "Field staff"
 SIGN_IN_ONLY: Final = "Visitors"
 WITH_PASSWORD: Final = "Typists"
 """Their links ask for the number beside the code."""
+OWN_PHONES: Final = "Volunteers"
+"""They may link phones that nobody manages."""
 QUICK: Final = ScryptCost(n=2**10)
 NOT_STATE: Final = (
     "audit_",

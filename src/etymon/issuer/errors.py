@@ -56,7 +56,7 @@ def device_identity_required() -> NotAuthenticated:
     """No client certificate was shown, and the rule is for managed phones."""
     return NotAuthenticated(
         "device_identity_required",
-        "Only phones that your organization manages can be linked. Enroll this phone, then scan a new code.",
+        "Only phones that your organization manages can be linked. Enroll this phone first, then scan the code again.",
     )
 
 

@@ -30,6 +30,7 @@ from etymon.wire import link_qr
 
 ENDED: Final = frozenset(
     {
+        "device_identity_required",
         "digits_mismatch",
         "link_already_redeemed",
         "link_denied",
@@ -45,11 +46,12 @@ ENDED: Final = frozenset(
 def scan(device: Device, image: bytes) -> None:
     """Take the issuer's code from a picture. The same code again goes on; another begins anew.
 
-    `Conflict` `not_enrolled`, `Malformed` for another kind of code, `NotPermitted` `wrong_issuer` for one of an issuer
-    that is not the organisation's.
+    A phone that nobody manages takes one too: whether the issuer links it is the issuer's rule. `Conflict`
+    `enrollment_unfinished` in the middle of an enrollment, `Malformed` for another kind of code, `NotPermitted`
+    `wrong_issuer` for one of an issuer that is not the organisation's.
     """
-    if device.state.device is not DeviceState.ENROLLED:
-        raise Conflict("not_enrolled", "The phone is not enrolled. Scan an enrollment code first.")
+    if device.state.device is DeviceState.PROVISIONING:
+        raise Conflict("enrollment_unfinished", "The phone is being enrolled. Finish that first.")
     code = link_qr.decode(qr_image.read(image).reveal())
     requirement = device.state.management.requirement
     if requirement is not None and requirement.self_service and not _same_host(requirement.self_service, code):

@@ -26,9 +26,12 @@ LONGEST_BACKOFF_SECONDS: Final = 30
 
 
 def connection(device: Device, derivation: Derivation, *, as_device: bool) -> Connection:
-    """Return a connection for this derivation: the code's pin decides about the issuer's host."""
+    """Return a connection for this derivation: the code's pin decides about the issuer's host.
+
+    A phone that nobody manages has no device identity to show.
+    """
     host = urlsplit(derivation.issuer_url).hostname or ""
-    identity = device.identity() if as_device else None
+    identity = device.identity() if as_device and device.state.membership else None
     return Connection(device, identity=identity, pins={host: derivation.pin})
 
 

@@ -6,7 +6,7 @@ import re
 from typing import Final
 from urllib.parse import urlsplit
 
-from etymon.kernel.errors import Malformed
+from etymon.kernel.errors import Conflict, Malformed
 from etymon.kernel.secret import Secret
 from etymon.phone import qr_image
 from etymon.phone.device import Device
@@ -17,7 +17,7 @@ _SEPARATORS: Final = re.compile(r"[\s-]+")
 
 
 def provision_by_image(device: Device, image: bytes) -> None:
-    """Take server, token and pin from a picture of the enrollment code."""
+    """Take server, token and pin from a picture of the enrollment code; `Conflict` unless the phone is factory-new."""
     invitation = enrollment_qr.decode(qr_image.read(image).reveal()).invitation
     pin = base64.urlsafe_b64decode(invitation.pin + "=")
     _accept(device, Invitation(invitation.server, invitation.token, pin))
@@ -35,6 +35,11 @@ def provision_by_token(device: Device, server: str, token: Secret[str]) -> None:
 
 
 def _accept(device: Device, invitation: Invitation) -> None:
+    if device.state.derivation or device.state.credentials:
+        raise Conflict(
+            "not_factory_new",
+            "This phone has a credential of its own. It goes back to the factory before it is managed.",
+        )
     if device.state.invitation == invitation and device.state.device is DeviceState.PROVISIONING:
         return
     host = urlsplit(invitation.server).hostname or ""

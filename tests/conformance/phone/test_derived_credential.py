@@ -165,11 +165,6 @@ def test_an_enrollment_code_is_not_a_link_code(enrolled_phone: Phone, services: 
         enrolled_phone.set_up_derived_credential(picture(services.enrollment_code()), RememberingScreen())
 
 
-def test_a_phone_that_is_not_enrolled_scans_no_link(phone: Phone, services: Services) -> None:
-    with pytest.raises(Conflict, match="not_enrolled"):
-        phone.set_up_derived_credential(picture(services.link_code()), RememberingScreen())
-
-
 def test_without_a_scanned_code_there_is_nothing_to_go_on_with(enrolled_phone: Phone) -> None:
     with pytest.raises(Conflict, match="no_link_code"):
         enrolled_phone.set_up_derived_credential(None, RememberingScreen())

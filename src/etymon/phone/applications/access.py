@@ -19,9 +19,11 @@ Approve = Callable[[str], bool]
 def identity(device: Device, package: str, approve: Approve) -> TLSIdentity:
     """Return the authentication certificate and its key for an app's TLS.
 
+    On a phone that nobody manages there is no policy, and its person decides about each app.
     `NotPermitted` `access_denied` where policy or user say no, `NotFound` `no_credential` before there is one.
     """
-    access = certificate_access.decide(device.state.management.policies, package)
+    managed = device.state.membership is not None
+    access = certificate_access.decide(device.state.management.policies, package) if managed else Access.ASK_USER
     if access is Access.DENIED:
         raise NotPermitted("access_denied", "No policy gives apps on this phone the derived credential.")
     entry = credential_entry(device, Purpose.AUTHENTICATION)

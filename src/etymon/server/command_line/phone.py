@@ -57,7 +57,10 @@ def run(
     link_qr: Annotated[Path | None, typer.Option(help="Picture of the issuer's code for the credential.")] = None,
     once: Annotated[bool, typer.Option("--once", help="Check in once instead of until Ctrl-C.")] = False,  # noqa: FBT002 - typer's way to declare a flag
 ) -> None:
-    """Do what the phone has to do next: enroll, check in, set up its credential; then stay in touch until Ctrl-C."""
+    """Do what the phone has to do next: enroll, check in, set up its credential; then stay in touch until Ctrl-C.
+
+    A factory-new phone with nothing but --link-qr sets up a credential without being managed.
+    """
     from etymon.phone.phone import Phone
     from etymon.phone.screen import ConsoleScreen
     from etymon.phone.state import DeviceState
@@ -67,6 +70,10 @@ def run(
         lambda line: console.print(line, markup=False, soft_wrap=True), lambda text: typer.prompt(text, hide_input=True)
     )
     with Phone.open(directory, _surroundings()) as phone:
+        if qr is None and not token and _sets_up_unmanaged(phone, link_qr):
+            phone.set_up_derived_credential(link_qr.read_bytes() if link_qr else None, screen)
+            console.print("Nobody manages this phone, so there is nobody to stay in touch with.")
+            return
         if phone.status().device is DeviceState.FACTORY_NEW:
             _provision(phone, qr, server, ask_token=token)
         if phone.status().device is DeviceState.PROVISIONING:
@@ -114,13 +121,24 @@ def status(directory: Directory) -> None:
             console.print(table)
 
 
+def _sets_up_unmanaged(phone: "Phone", link_qr: Path | None) -> bool:
+    from etymon.phone.state import DeviceState
+
+    shown = phone.status()
+    managed = shown.device in {DeviceState.PROVISIONING, DeviceState.ENROLLED}
+    return not managed and (link_qr is not None or shown.setting_up)
+
+
 def _provision(phone: "Phone", qr: Path | None, server: str, *, ask_token: bool) -> None:
     if qr is not None:
         phone.provision(qr.read_bytes())
     elif ask_token and server:
         phone.provision_by_token(server, Secret(typer.prompt("Enrollment token", hide_input=True)))
     else:
-        raise Malformed("no_enrollment_code", "Give the enrollment code with --qr, or --server and --token.")
+        raise Malformed(
+            "no_enrollment_code",
+            "Give the enrollment code with --qr, or --server and --token; --link-qr alone where nobody manages phones.",
+        )
 
 
 def _surroundings() -> "Surroundings":
