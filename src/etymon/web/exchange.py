@@ -6,9 +6,9 @@ and signing work never holds the event loop. Bodies are bounded before they are 
 """
 
 import uuid
-from collections.abc import Callable, Collection, Mapping
+from collections.abc import Awaitable, Callable, Collection, Mapping
 from dataclasses import dataclass, field
-from typing import Any, Final
+from typing import Any, Final, Generic, TypeVar
 from urllib.parse import parse_qsl
 
 import structlog
@@ -115,25 +115,63 @@ def endpoint(
     """Return a route that serves `handler` and answers every error in the form of `errors`."""
     face: ErrorFace = errors or ProblemDetails()
 
+    async def answer(request: ASGIRequest) -> Response:
+        return await run_in_threadpool(handler, await _read(request, body_limit_bytes, proxies))
+
     async def serve(request: ASGIRequest) -> Response:
-        try:
-            value = await _read(request, body_limit_bytes, proxies)
-            return await run_in_threadpool(handler, value)
-        except EtymonError as error:
-            if status_of(error) >= 500:
-                log.warning("request_failed", path=path, code=error.code, **error.facts)
-            else:
-                log.info("request_refused", path=path, code=error.code, **error.facts)
-            return face.expected(error)
-        except ClientDisconnect:
-            return Response(status_code=499)
-        except Exception:  # the process edge: everything unexpected becomes a reference number
-            reference = uuid.uuid4().hex[:12]
-            log.exception("request_crashed", path=path, reference=reference)
-            return face.unexpected(reference)
+        return await _guarded(path, face, answer(request))
 
     serve.__name__ = getattr(handler, "__name__", "serve")
     return Endpoint(path, serve, methods=methods, errors=face)
+
+
+W = TypeVar("W")
+
+
+class Waiting(Response, Generic[W]):
+    """What the first look of a long poll answers when there is nothing to tell yet; it never reaches the socket."""
+
+    def __init__(self, wait: W) -> None:
+        super().__init__()
+        self.wait = wait
+
+
+def waiting_endpoint(
+    path: str,
+    first: Callable[[Request], Response | Waiting[W]],
+    until: Callable[[ASGIRequest, W], Awaitable[Response]],
+    *,
+    errors: ErrorFace,
+    proxies: Collection[str] = (),
+) -> Route:
+    """Return a route for a POST that may be kept open: `first` is a handler, `until` waits, holding no thread."""
+
+    async def answer(request: ASGIRequest) -> Response:
+        response = await run_in_threadpool(first, await _read(request, SMALL_BODY_BYTES, proxies))
+        return await until(request, response.wait) if isinstance(response, Waiting) else response
+
+    async def serve(request: ASGIRequest) -> Response:
+        return await _guarded(path, errors, answer(request))
+
+    return Endpoint(path, serve, methods=["POST"], errors=errors)
+
+
+async def _guarded(path: str, face: ErrorFace, answer: Awaitable[Response]) -> Response:
+    """Return the answer, or an error in the form of the face."""
+    try:
+        return await answer
+    except EtymonError as error:
+        if status_of(error) >= 500:
+            log.warning("request_failed", path=path, code=error.code, **error.facts)
+        else:
+            log.info("request_refused", path=path, code=error.code, **error.facts)
+        return face.expected(error)
+    except ClientDisconnect:
+        return Response(status_code=499)
+    except Exception:  # the process edge: everything unexpected becomes a reference number
+        reference = uuid.uuid4().hex[:12]
+        log.exception("request_crashed", path=path, reference=reference)
+        return face.unexpected(reference)
 
 
 async def _read(request: ASGIRequest, limit: int, proxies: Collection[str]) -> Request:

@@ -10,14 +10,15 @@ from starlette.routing import BaseRoute
 
 from etymon.issuer import device_identity, redemption
 from etymon.issuer.dependencies import Dependencies
-from etymon.issuer.http import documents, waiting
-from etymon.issuer.http.documents import Problems, moment
+from etymon.issuer.http import waiting
 from etymon.issuer.link_key import LARGEST_KEY_BYTES
 from etymon.issuer.link_secret import PASSWORD_DIGITS
 from etymon.issuer.model import DeviceDescription
 from etymon.issuer.redemption import Redemption
 from etymon.kernel.errors import Malformed
 from etymon.kernel.secret import Secret
+from etymon.web import documents
+from etymon.web.documents import Problems, shown_time
 from etymon.web.exchange import Request, endpoint, json_response
 from etymon.wire.link_qr import SECRET_BYTES
 
@@ -52,15 +53,14 @@ def device_routes(deps: Dependencies) -> list[BaseRoute]:
 
     def redeem(request: Request) -> Response:
         device = device_identity.judge(deps, request.peer)
-        document = documents.read(request)
-        documents.require_version(document)
-        linked = redemption.redeem(deps, _redemption(document), device, source=request.client_address)
+        asked = _redemption(documents.read_versioned(request))
+        linked = redemption.redeem(deps, asked, device, source=request.client_address)
         return json_response(
             {
                 "person": {"displayName": linked.display_name, "mail": linked.mail},
                 "issuer": deps.branding.organization,
                 "digits": linked.digits,
-                "expiresAt": moment(linked.expires_at),
+                "expiresAt": shown_time(linked.expires_at),
                 "purposes": [purpose.value for purpose in linked.purposes],
             }
         )
@@ -72,15 +72,15 @@ def device_routes(deps: Dependencies) -> list[BaseRoute]:
 
 
 def _redemption(document: documents.Document) -> Redemption:
-    device = documents.member(document, "device")
+    device = documents.member(document, "device") or {}
     return Redemption(
-        link=documents.identifier(document, "link"),
+        link=documents.identifier(document.get("link"), "link"),
         secret=_secret(documents.text(document, "secret", limit=64)),
         key=documents.octets(document, "key", limit=LARGEST_KEY_BYTES),
         description=DeviceDescription(
-            manufacturer=documents.text(device, "manufacturer", limit=LONGEST_DESCRIPTION, default=""),
-            model=documents.text(device, "model", limit=LONGEST_DESCRIPTION, default=""),
-            serial_number=documents.text(device, "serialNumber", limit=LONGEST_DESCRIPTION, default=""),
+            manufacturer=documents.line(device, "manufacturer", limit=LONGEST_DESCRIPTION, default=""),
+            model=documents.line(device, "model", limit=LONGEST_DESCRIPTION, default=""),
+            serial_number=documents.line(device, "serialNumber", limit=LONGEST_DESCRIPTION, default=""),
         ),
         password=_password(document),
     )

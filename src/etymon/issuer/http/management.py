@@ -2,6 +2,7 @@
 """The management API and its token endpoint (docs/protocols/management.md)."""
 
 from collections.abc import Mapping
+from datetime import datetime
 from typing import Final
 from uuid import UUID
 
@@ -11,13 +12,13 @@ from starlette.routing import BaseRoute
 from etymon.issuer import clients, management
 from etymon.issuer.clients import ASSERTION_TYPE, SCOPE, TOKEN_LIFETIME, TOKEN_PATH
 from etymon.issuer.dependencies import Dependencies
-from etymon.issuer.http import documents
-from etymon.issuer.http.documents import Problems, moment
 from etymon.issuer.management import LONGEST_COMMENT, Order
 from etymon.issuer.model import Credential, CredentialState, EndReason, Purpose
 from etymon.issuer.store.clients import Client
 from etymon.kernel.errors import EtymonError, Malformed, NotAuthenticated, NotFound, Throttled
 from etymon.kernel.secret import Secret
+from etymon.web import documents
+from etymon.web.documents import Problems, shown_time
 from etymon.web.exchange import Request, endpoint, json_response
 from etymon.web.problem import status_of
 
@@ -136,16 +137,15 @@ def _order(deps: Dependencies, document: documents.Document) -> Order:
         reason = EndReason(documents.text(document, "reason", limit=40))
     except ValueError as exc:
         raise Malformed("malformed", f"The reason is one of {', '.join(EndReason)}.") from exc
-    comment = documents.text(document, "comment", limit=LONGEST_COMMENT, default="")
+    comment = documents.line(document, "comment", limit=LONGEST_COMMENT, default="")
     if named == ["credential"]:
-        return Order(reason, comment, credential=documents.identifier(document, "credential"))
+        return Order(reason, comment, credential=documents.identifier(document["credential"], "credential"))
     if named == ["device"]:
-        device = documents.thumbprint(documents.text(document, "device", limit=64), "device")
-        return Order(reason, comment, device=device)
-    said = documents.member(document, "person")
+        return Order(reason, comment, device=documents.thumbprint(document["device"], "device"))
+    said = documents.member(document, "person") or {}
     subject = {
-        "person": documents.text(said, "subject", limit=LONGEST_SUBJECT),
-        "personIssuer": documents.text(said, "issuer", limit=LONGEST_SUBJECT),
+        "person": documents.line(said, "subject", limit=LONGEST_SUBJECT),
+        "personIssuer": documents.line(said, "issuer", limit=LONGEST_SUBJECT),
     }
     person = _person(deps, subject)
     if person is None:
@@ -176,11 +176,15 @@ def _credential(deps: Dependencies, credential: Credential) -> Mapping[str, obje
         "purpose": credential.purpose.value,
         "serialNumber": credential.serial_number,
         "thumbprint": credential.thumbprint.hex() if credential.thumbprint else None,
-        "notBefore": moment(credential.not_before),
-        "notAfter": moment(credential.not_after),
+        "notBefore": _time(credential.not_before),
+        "notAfter": _time(credential.not_after),
         "state": "ended" if credential.state is CredentialState.ENDED else "active",
-        "endedAt": moment(credential.ended_at),
+        "endedAt": _time(credential.ended_at),
         "reason": credential.end_reason.value if credential.end_reason else None,
         "device": credential.device_thumbprint.hex() if credential.device_thumbprint else None,
         "person": {"issuer": deps.oidc_issuer, "subject": str(credential.person)},
     }
+
+
+def _time(value: datetime | None) -> str | None:
+    return None if value is None else shown_time(value)

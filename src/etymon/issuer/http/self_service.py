@@ -13,8 +13,6 @@ from etymon.directory import people
 from etymon.issuer import card_authentication, duties, eligibility, initial_issuance, invalidation, linking
 from etymon.issuer.dependencies import Dependencies
 from etymon.issuer.errors import card_required, derivation_unknown, duties_not_accepted, too_many_derivations
-from etymon.issuer.http import documents
-from etymon.issuer.http.documents import Problems
 from etymon.issuer.http.views import derivation_view, qr_image
 from etymon.issuer.model import (
     PROOF_LIFETIME_AT_START,
@@ -26,8 +24,9 @@ from etymon.issuer.model import (
 from etymon.issuer.store import credentials, derivations
 from etymon.issuer.store.card_sessions import CardSessions, ProofRequests
 from etymon.kernel.errors import EtymonError, Malformed
-from etymon.web import csrf
+from etymon.web import csrf, documents
 from etymon.web.certificate_proof import CertificateProof
+from etymon.web.documents import Problems
 from etymon.web.exchange import Request, endpoint, json_response
 from etymon.web.pages import PageErrors, Pages
 from etymon.web.sessions import Sessions, Visit

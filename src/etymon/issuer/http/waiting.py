@@ -5,8 +5,8 @@ import asyncio
 import time
 import uuid
 from dataclasses import dataclass
+from functools import partial
 
-import structlog
 from starlette.concurrency import run_in_threadpool
 from starlette.requests import Request as ASGIRequest
 from starlette.responses import Response
@@ -14,15 +14,12 @@ from starlette.routing import BaseRoute
 
 from etymon.issuer import device_identity, linking
 from etymon.issuer.dependencies import Dependencies
-from etymon.issuer.http import documents
-from etymon.issuer.http.documents import Problems, moment
 from etymon.issuer.link_key import LARGEST_SIGNATURE_BYTES
 from etymon.issuer.linking import Authorized
 from etymon.issuer.model import DeviceIdentity
-from etymon.kernel.errors import EtymonError
-from etymon.web.exchange import Endpoint, Request, endpoint, json_response
-
-log = structlog.get_logger("etymon.issuer")
+from etymon.web import documents
+from etymon.web.documents import Problems, shown_time
+from etymon.web.exchange import Request, Waiting, json_response, waiting_endpoint
 
 
 @dataclass(frozen=True, slots=True)
@@ -35,48 +32,22 @@ class _Asked:
     until: float
 
 
-class _Waiting(Response):
-    """What the first look answers for a phone that waits; the route keeps it from the socket."""
-
-    def __init__(self, asked: _Asked) -> None:
-        super().__init__()
-        self.asked = asked
-
-
 def authorization_route(deps: Dependencies, path: str, longest_wait_seconds: int) -> BaseRoute:
     """Return the route where a phone waits for its authorization."""
-    problems = Problems()
 
     def first(request: Request) -> Response:
         began = time.monotonic()
         device = device_identity.judge(deps, request.peer)
-        document = documents.read(request)
-        documents.require_version(document)
+        document = documents.read_versioned(request)
         wait = documents.number(document, "wait", largest=longest_wait_seconds)
-        link = documents.identifier(document, "link")
+        link = documents.identifier(document.get("link"), "link")
         proof = documents.octets(document, "proof", limit=LARGEST_SIGNATURE_BYTES)
         authorized = linking.authorization(deps, link, proof, device)
         if authorized is None and wait:
-            return _Waiting(_Asked(link, proof, device, began + wait))
+            return Waiting(_Asked(link, proof, device, began + wait))
         return _answer(authorized)
 
-    answer_at_once = endpoint(path, first, methods=["POST"], errors=problems, proxies=deps.proxies).endpoint
-
-    async def serve(request: ASGIRequest) -> Response:
-        response: Response = await answer_at_once(request)
-        if not isinstance(response, _Waiting):
-            return response
-        try:
-            return await _until_decided(deps, request, response.asked)
-        except EtymonError as error:
-            log.info("request_refused", path=path, code=error.code, **error.facts)
-            return problems.expected(error)
-        except Exception:  # the process edge: everything unexpected becomes a reference number
-            reference = uuid.uuid4().hex[:12]
-            log.exception("request_crashed", path=path, reference=reference)
-            return problems.unexpected(reference)
-
-    return Endpoint(path, serve, methods=["POST"], errors=problems)
+    return waiting_endpoint(path, first, partial(_until_decided, deps), errors=Problems(), proxies=deps.proxies)
 
 
 async def _until_decided(deps: Dependencies, request: ASGIRequest, asked: _Asked) -> Response:
@@ -99,6 +70,6 @@ def _answer(authorized: Authorized | None) -> Response:
             "state": "confirmed",
             "authorization": authorized.authorization.reveal(),
             "purposes": [purpose.value for purpose in authorized.purposes],
-            "expiresAt": moment(authorized.expires_at),
+            "expiresAt": shown_time(authorized.expires_at),
         }
     )

@@ -4,25 +4,23 @@
 import time
 import uuid
 from dataclasses import dataclass
+from functools import partial
 from typing import Final
 
-import structlog
 from starlette.concurrency import run_in_threadpool
 from starlette.requests import Request as ASGIRequest
 from starlette.responses import Response
 from starlette.routing import BaseRoute
 
-from etymon.kernel.errors import EtymonError
 from etymon.mdm import check_in
 from etymon.mdm.dependencies import Dependencies
 from etymon.mdm.desired import Instructions
-from etymon.mdm.http import check_in_documents, documents
-from etymon.mdm.http.documents import Problems
+from etymon.mdm.http import check_in_documents
 from etymon.mdm.http.enrollment import CHECK_IN
 from etymon.mdm.model import CHECKS_IN
-from etymon.web.exchange import Endpoint, Request, endpoint, json_response
-
-log = structlog.get_logger("etymon.mdm")
+from etymon.web import documents
+from etymon.web.documents import Problems
+from etymon.web.exchange import Request, Waiting, json_response, waiting_endpoint
 
 NOTHING_NEWER: Final = 204
 
@@ -41,17 +39,8 @@ class _Wait:
     until: float
 
 
-class _Waiting(Response):
-    """What the first step answers for a check-in that waits; the route keeps it from the socket."""
-
-    def __init__(self, wait: _Wait) -> None:
-        super().__init__(status_code=NOTHING_NEWER)
-        self.wait = wait
-
-
 def routes(deps: Dependencies) -> list[BaseRoute]:
     """Return the route of check-in."""
-    problems = Problems()
 
     def first(request: Request) -> Response:
         began = time.monotonic()
@@ -60,26 +49,11 @@ def routes(deps: Dependencies) -> list[BaseRoute]:
         standing, told = check_in.check_in(deps, thumbprint, report)
         if told is None and report.wait and standing.state in CHECKS_IN:
             until = began + report.wait.total_seconds()
-            return _Waiting(_Wait(thumbprint, standing.device, report.known, until))
+            return Waiting(_Wait(thumbprint, standing.device, report.known, until))
         return _answer(told)
 
-    answer_at_once = endpoint(CHECK_IN, first, methods=["POST"], errors=problems, proxies=deps.proxies).endpoint
-
-    async def serve(request: ASGIRequest) -> Response:
-        response: Response = await answer_at_once(request)
-        if not isinstance(response, _Waiting):
-            return response
-        try:
-            return await _until_news(deps, request, response.wait)
-        except EtymonError as error:
-            log.info("request_refused", path=CHECK_IN, code=error.code, **error.facts)
-            return problems.expected(error)
-        except Exception:  # the process edge: everything unexpected becomes a reference number
-            reference = uuid.uuid4().hex[:12]
-            log.exception("request_crashed", path=CHECK_IN, reference=reference)
-            return problems.unexpected(reference)
-
-    return [Endpoint(CHECK_IN, serve, methods=["POST"], errors=problems)]
+    until_news = partial(_until_news, deps)
+    return [waiting_endpoint(CHECK_IN, first, until_news, errors=Problems(), proxies=deps.proxies)]
 
 
 async def _until_news(deps: Dependencies, request: ASGIRequest, wait: _Wait) -> Response:

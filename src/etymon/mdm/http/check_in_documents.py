@@ -7,8 +7,6 @@ from typing import Any, Final
 from etymon.kernel.errors import Malformed
 from etymon.mdm.check_in import LONGEST_WAIT, Report
 from etymon.mdm.desired import Desired, Instructions
-from etymon.mdm.http import documents
-from etymon.mdm.http.documents import Document
 from etymon.mdm.model import (
     LONGEST_DETAIL,
     LONGEST_DEVICE_FACT,
@@ -23,6 +21,8 @@ from etymon.mdm.model import (
     ResultState,
 )
 from etymon.mdm.settings import AddressSource, ConfigurationProfile, Email, to_document, type_of
+from etymon.web import documents
+from etymon.web.documents import Document
 
 MOST_RESULTS: Final = 200
 MOST_COMMANDS: Final = 50
@@ -85,7 +85,7 @@ def _command_result(document: Document) -> CommandResult:
 def _credential(document: Document) -> HeldCredential:
     return HeldCredential(
         purpose=_one_of(Purpose, document, "purpose"),
-        thumbprint=documents.thumbprint(document, "thumbprint"),
+        thumbprint=documents.thumbprint(document.get("thumbprint"), "thumbprint"),
         not_after=documents.moment(document, "notAfter"),
     )
 

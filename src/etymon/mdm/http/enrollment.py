@@ -10,12 +10,13 @@ from etymon.kernel.errors import NotAuthenticated
 from etymon.kernel.secret import Secret
 from etymon.mdm import enrollment, signed_statements
 from etymon.mdm.dependencies import Dependencies
-from etymon.mdm.http import documents
-from etymon.mdm.http.documents import Document, Problems, base64_of, organization, shown_time
 from etymon.mdm.model import LONGEST_DEVICE_FACT, DeviceFacts
 from etymon.pki.certificate import to_der
 from etymon.pki.csr import LIMIT_BYTES as LARGEST_CSR_BYTES
 from etymon.pki.csr import verify_proof_of_possession
+from etymon.web import documents
+from etymon.web.branding import Branding
+from etymon.web.documents import Document, Problems, base64_of, shown_time
 from etymon.web.exchange import Request, endpoint, json_response
 
 SESSIONS: Final = "/mdm/enrollment/v1/sessions"
@@ -36,7 +37,7 @@ def routes(deps: Dependencies) -> list[BaseRoute]:
                 "session": str(begun.session),
                 "sessionSecret": begun.secret.reveal(),
                 "expiresAt": shown_time(begun.expires_at),
-                "organization": organization(begun.branding),
+                "organization": _organization(begun.branding),
                 "identityProvider": {
                     "issuer": deps.identity_provider.issuer,
                     "clientId": deps.enrollment_client,
@@ -66,7 +67,7 @@ def routes(deps: Dependencies) -> list[BaseRoute]:
                 "certificate": base64_of(to_der(done.issued.certificate)),
                 "chain": [base64_of(to_der(certificate)) for certificate in done.issued.chain],
                 "checkIn": deps.device_url + CHECK_IN,
-                "organization": organization(done.branding),
+                "organization": _organization(done.branding),
             }
         )
 
@@ -80,6 +81,13 @@ def routes(deps: Dependencies) -> list[BaseRoute]:
         endpoint(f"{SESSIONS}/{{session}}/complete", complete, methods=["POST"], errors=problems, proxies=deps.proxies),
         endpoint("/mdm/jwks", keys, methods=["GET"], errors=problems),
     ]
+
+
+def _organization(branding: Branding) -> dict[str, object]:
+    """Return how the organisation shows itself."""
+    logo = branding.logo
+    shown = {"type": logo.media_type, "value": base64_of(logo.content)} if logo else None
+    return {"displayName": branding.organization, "themeColor": branding.color, "logo": shown}
 
 
 def _facts(document: Document) -> DeviceFacts:

@@ -1,8 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0
-"""JSON documents of the endpoint manager's protocols: read strictly, answered with problem details."""
+"""JSON documents of our own protocols (docs/protocols/README.md): read strictly, answered with problem details."""
 
 import base64
-import binascii
 import json
 import re
 from collections.abc import Mapping
@@ -13,7 +12,6 @@ from uuid import UUID
 from starlette.responses import JSONResponse, Response
 
 from etymon.kernel.errors import EtymonError, Malformed
-from etymon.web.branding import Branding
 from etymon.web.exchange import Request
 from etymon.web.problem import ProblemDetails, status_of
 
@@ -30,7 +28,7 @@ Document = Mapping[str, object]
 
 
 class Problems:
-    """Problem details; one for an unknown version lists the versions there are (docs/protocols/README.md)."""
+    """Problem details; one for an unknown version lists the versions there are."""
 
     def __init__(self) -> None:
         self._plain = ProblemDetails()
@@ -82,6 +80,14 @@ def text(document: Document, name: str, *, limit: int, default: str | None = Non
     return value
 
 
+def line(document: Document, name: str, *, limit: int, default: str | None = None) -> str:
+    """Return a text of at most `limit` characters, all of them printable."""
+    value = text(document, name, limit=limit, default=default)
+    if not value.isprintable():
+        raise Malformed("malformed", f"{name} is a line of at most {limit} printable characters.")
+    return value
+
+
 def identifier(value: object, name: str) -> UUID:
     """Return a UUID."""
     try:
@@ -95,7 +101,7 @@ def octets(document: Document, name: str, *, limit: int) -> bytes:
     value = text(document, name, limit=limit * 4 // 3 + 4)
     try:
         return base64.b64decode(value, validate=True)
-    except (binascii.Error, ValueError) as exc:
+    except ValueError as exc:
         raise Malformed("malformed", f"{name} is base64.") from exc
 
 
@@ -125,10 +131,9 @@ def number(document: Document, name: str, *, largest: int) -> int:
     return value
 
 
-def thumbprint(document: Document, name: str) -> bytes:
-    """Return the 32 bytes of a thumbprint in lower-case hex."""
-    value = text(document, name, limit=64)
-    if not re.fullmatch(r"[0-9a-f]{64}", value):
+def thumbprint(value: object, name: str) -> bytes:
+    """Return the 32 bytes of a thumbprint."""
+    if not isinstance(value, str) or not re.fullmatch(r"[0-9a-f]{64}", value):
         raise Malformed("malformed", f"{name} is a SHA-256 in lower-case hex.")
     return bytes.fromhex(value)
 
@@ -152,10 +157,3 @@ def shown_time(value: datetime) -> str:
 def base64_of(value: bytes) -> str:
     """Return bytes as text."""
     return base64.b64encode(value).decode("ascii")
-
-
-def organization(branding: Branding) -> dict[str, object]:
-    """Return how the organisation shows itself."""
-    logo = branding.logo
-    shown = {"type": logo.media_type, "value": base64_of(logo.content)} if logo else None
-    return {"displayName": branding.organization, "themeColor": branding.color, "logo": shown}
