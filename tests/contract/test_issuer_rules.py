@@ -13,11 +13,11 @@ from etymon.directory.model import Role
 from etymon.issuer import follow_ups, issuance_rules
 from etymon.issuer.model import DERIVATION_MOVES, DerivationState, Purpose
 from etymon.issuer.store import card_sessions, derivations
-from etymon.issuer.store.card_sessions import CardSessions
 from etymon.issuer.tables import derivations as derivations_table
 from etymon.kernel.entropy import Entropy
 from etymon.kernel.errors import Conflict, NotFound, NotPermitted
 from etymon.storage.database import Database
+from etymon.web.certificate_proof import ProofRequest
 from etymon.web.sessions import Session
 from support.clock import TurnedClock
 from support.issuer_site import IssuerSite
@@ -106,6 +106,17 @@ def test_a_derivation_that_moved_meanwhile_is_not_moved(site: IssuerSite) -> Non
         derivations.move(tx, replace(stale, state=DerivationState.CONFIRMED), DerivationState.ISSUING)
 
 
+def test_the_sweep_forgets_proofs_that_were_begun_and_led_to_nothing(site: IssuerSite) -> None:
+    begun = ProofRequest(uuid.uuid4(), "self-service", bytes(32), "/issuer/", "/issuer/", (), site.clock.now())
+    with site.database.transaction() as tx:
+        card_sessions.ProofRequests(tx).add(begun)
+    for minutes, is_known in ((9, True), (1, False)):
+        site.turn(minutes=minutes)
+        follow_ups.sweep(site.deps)
+        with site.database.snapshot() as tx:
+            assert (card_sessions.ProofRequests(tx).find(begun.id) is not None) is is_known
+
+
 def test_the_sweep_forgets_sessions_and_proofs_nobody_needs(site: IssuerSite) -> None:
     unused = site.present_card()
     used = site.present_card()
@@ -113,11 +124,11 @@ def test_the_sweep_forgets_sessions_and_proofs_nobody_needs(site: IssuerSite) ->
     now = site.clock.now()
     session = Session(uuid.uuid4(), site.alice.id, now, now, now + timedelta(minutes=15))
     with site.database.transaction() as tx:
-        CardSessions(tx).add(b"digest", session)
+        card_sessions.kept(tx).add(b"digest", session)
     site.turn(minutes=15)
     follow_ups.sweep(site.deps)
     with site.database.snapshot() as tx:
-        assert CardSessions(tx).find(b"digest") is None
+        assert card_sessions.kept(tx).find(b"digest") is None
         assert card_sessions.find_proof(tx, unused.proof) is not None  # its page may still be open
     site.turn(days=1)
     follow_ups.sweep(site.deps)

@@ -7,7 +7,7 @@ from typing import Final
 from etymon.idp.dependencies import Dependencies
 from etymon.idp.store import counters
 
-REMOVE_EVERY: Final = timedelta(hours=1)
+REMOVE_EVERY: Final = timedelta(minutes=10)
 
 
 def remove_over(deps: Dependencies) -> int:

@@ -10,7 +10,7 @@ from etymon.directory import bindings
 from etymon.idp.dependencies import Dependencies
 from etymon.idp.model import ProvenCertificate, SignIn
 from etymon.idp.store import proofs
-from etymon.idp.store.sessions import SessionTable
+from etymon.idp.store import sessions as session_store
 from etymon.kernel.errors import NotPermitted
 from etymon.storage.database import Transaction
 from etymon.web.sessions import Session, Sessions, Visit
@@ -35,7 +35,7 @@ def begin(tx: Transaction, deps: Dependencies, visit: Visit, proof_id: UUID, pro
         "identifier": proof.identifier,
         "proof": str(proof_id),
     }
-    started = sessions(deps).sign_in(SessionTable(tx), visit, person=proof.person, facts=facts)
+    started = sessions(deps).sign_in(session_store.kept(tx), visit, person=proof.person, facts=facts)
     event = AuditEvent(
         "idp:session:started",
         f"person:{proof.person}",
@@ -61,7 +61,7 @@ def end(tx: Transaction, deps: Dependencies, visit: Visit) -> Visit:
     if visit.session is not None:
         event = AuditEvent("idp:session:ended", f"person:{visit.session.person}", f"session:{visit.session.id}")
         trail.record(tx, deps.clock, deps.entropy, event)
-    return sessions(deps).sign_out(SessionTable(tx), visit)
+    return sessions(deps).sign_out(session_store.kept(tx), visit)
 
 
 def _sign_in(session: Session) -> SignIn:

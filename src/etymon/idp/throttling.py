@@ -1,7 +1,6 @@
 # SPDX-License-Identifier: Apache-2.0
 """Limits on guessing, counted in the database so that all processes of a deployment agree."""
 
-import ipaddress
 from dataclasses import dataclass
 from datetime import timedelta
 from typing import Final
@@ -40,18 +39,6 @@ class DatabaseCounters:
         """Forget the count."""
         with self.database.transaction() as tx:
             counters.clear(tx, key)
-
-
-def household(address: str) -> str:
-    """Return under which name an address is counted: itself, of IPv6 its /64, which is what one household has."""
-    try:
-        parsed = ipaddress.ip_address(address)
-    except ValueError:
-        return address
-    if isinstance(parsed, ipaddress.IPv4Address):
-        return str(parsed)
-    mapped = parsed.ipv4_mapped
-    return str(ipaddress.ip_network((parsed, 64), strict=False)) if mapped is None else str(mapped)
 
 
 def wrong_codes(deps: Dependencies, kind: str) -> RateLimit:

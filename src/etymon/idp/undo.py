@@ -37,7 +37,7 @@ def undo(tx: Transaction, deps: Dependencies, undo_id: UUID) -> bool:
     grant = grant_store.of_device_authorization(tx, authorization.id)
     if grant is not None:
         grants.end(tx, deps, grant.id, actor=f"person:{person}", reason="undone")
-    session_store.end_of_person(tx, person)
+    session_store.kept(tx).end_of_person(person)
     if authorization.device is not None:
         payload = {"enrollment_session": authorization.device.enrollment_session, "person": str(person)}
         jobs.enqueue(tx, deps.clock, deps.entropy, APPROVAL_UNDONE, payload)

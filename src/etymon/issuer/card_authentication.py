@@ -15,7 +15,8 @@ from etymon.directory import bindings, trust
 from etymon.issuer.dependencies import SERVICE, Dependencies, record
 from etymon.issuer.errors import card_not_bound, card_required
 from etymon.issuer.model import CardProof, CardSession, Evidence
-from etymon.issuer.store.card_sessions import CardSessions, ProofRequests
+from etymon.issuer.store import card_sessions
+from etymon.issuer.store.card_sessions import ProofRequests
 from etymon.kernel.entropy import random_id
 from etymon.kernel.errors import Malformed, NotPermitted
 from etymon.pki import certificate as reading
@@ -36,7 +37,14 @@ def hand_off(deps: Dependencies) -> CertificateProof:
 
 
 @contextmanager
-def open_store(deps: Dependencies) -> Iterator[ProofStore[CardProof]]:
+def open_to_read(deps: Dependencies) -> Iterator[ProofStore[CardProof]]:
+    """Open a reading transaction with the proof requests in it."""
+    with deps.database.snapshot() as tx:
+        yield ProofRequests(tx)
+
+
+@contextmanager
+def open_to_write(deps: Dependencies) -> Iterator[ProofStore[CardProof]]:
     """Open a transaction with the proof requests in it."""
     with deps.database.transaction() as tx:
         yield ProofRequests(tx)
@@ -81,7 +89,7 @@ def sign_in(
         trust_entry=proof.trust_entry,
         policies=" ".join(sorted(proof.policies)),
     )
-    return sessions.sign_in(CardSessions(tx), visit, person=proof.person, facts=facts)
+    return sessions.sign_in(card_sessions.kept(tx), visit, person=proof.person, facts=facts)
 
 
 def card_session(session: Session | None) -> CardSession:

@@ -59,7 +59,7 @@ def undo(deps: Dependencies, undo_id: UUID, *, source: str) -> None:
 def account_ended(deps: Dependencies, person_id: UUID) -> None:
     """End every credential, link and session of a person whose account has ended (FIPS 201-3 §2.9.4)."""
     with deps.database.transaction() as tx:
-        card_sessions.end_sessions_of(tx, person_id)
+        card_sessions.kept(tx).end_of_person(person_id)
         for derivation in derivations.lock_all_of(tx, person_id):
             end_derivation(tx, deps, derivation, EndReason.AFFILIATION_CHANGED, actor="directory", source="worker")
 

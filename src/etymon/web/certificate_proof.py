@@ -24,9 +24,16 @@ from etymon.web import csrf
 from etymon.web.exchange import Request, endpoint
 from etymon.web.pages import Pages
 from etymon.web.problem import status_of
+from etymon.web.rate_limits import MemoryCounters, RateLimit, household
 
 REQUEST_LIFETIME: Final = timedelta(minutes=5)
+REQUEST_KEPT: Final = timedelta(minutes=10)
+"""How long after its end a request that led to nothing is still known as one that was late."""
+
 CODE_LIFETIME: Final = timedelta(seconds=60)
+BEGUN: Final = "1000 per 10 minutes"
+"""Proofs that one address begins, at each process: an organisation may sign in from behind one address."""
+
 SECRET_BITS: Final = 128
 LONGEST_SECRET: Final = 64
 
@@ -76,7 +83,7 @@ class ProofStore(Protocol[P]):
 
 
 OpenStore = Callable[[], AbstractContextManager[ProofStore[P]]]
-"""Opens a transaction and gives the store in it."""
+"""Opens a transaction, one that reads or one that writes, and gives the store in it."""
 
 Judge = Callable[[bytes, str], P]
 """Judges the DER certificate of a TLS peer for a purpose: returns what was proved or raises an EtymonError."""
@@ -92,6 +99,11 @@ class CertificateProof:
     digest_key: DigestKey
     clock: Clock
     entropy: Entropy
+    _begun: RateLimit = field(init=False, repr=False)
+
+    def __post_init__(self) -> None:
+        counters = MemoryCounters(self.clock)
+        object.__setattr__(self, "_begun", RateLimit(f"{self.service}-proofs", BEGUN, counters, self.clock))
 
     @property
     def cookie_name(self) -> str:
@@ -106,6 +118,7 @@ class CertificateProof:
     def begin(
         self,
         store: ProofStore[P],
+        asking: Request,
         *,
         purpose: str,
         continue_at: str,
@@ -115,8 +128,10 @@ class CertificateProof:
         """Return the answer that sends the browser to certauth.
 
         After the proof the browser goes on to `continue_at`; refusals lead back to `back_at`. `form_targets` are the
-        origins besides the site that `continue_at` redirects to.
+        origins besides the site that `continue_at` redirects to. Raises Throttled: anybody may begin, and what begins
+        is kept until a while after its end.
         """
+        self._begun.count(household(asking.client_address))
         cookie = Secret(random_token(self.entropy, bits=SECRET_BITS))
         request = ProofRequest(
             random_id(self.entropy),
@@ -164,17 +179,24 @@ class CertificateProof:
         return response
 
     def certauth_routes(
-        self, open_store: OpenStore[P], judge: Judge[P], pages: Pages, *, proxies: Collection[str] = ()
+        self,
+        reading: OpenStore[P],
+        writing: OpenStore[P],
+        judge: Judge[P],
+        pages: Pages,
+        *,
+        proxies: Collection[str] = (),
     ) -> list[BaseRoute]:
         """Return the routes of the certauth listener: one page, which sets no cookie and reads none.
 
-        The listener closes each connection after its answer: a kept one would outlive the card.
+        Only a certificate that was judged good is written down. The listener closes each connection after its answer:
+        a kept one would outlive the card.
         """
 
         def prove(request: Request) -> Response:
             back_at = "/"
             try:
-                with open_store() as store:
+                with reading() as store:
                     asked = self._find(store, request.query.get("request", ""))
                 back_at = asked.back_at
                 if self.clock.now() >= asked.expires_at:
@@ -186,7 +208,7 @@ class CertificateProof:
                     )
                 proof = judge(request.peer.der, asked.purpose)  # may ask for revocation status: no transaction is open
                 code = Secret(random_token(self.entropy, bits=SECRET_BITS))
-                with open_store() as store:
+                with writing() as store:
                     taken = store.accept(
                         asked.id,
                         code_digest=self._digest("code", code),

@@ -5,6 +5,7 @@ The library `limits` decides; the counters are a seam, so that time stays an arg
 table. A window begins with its first try.
 """
 
+import ipaddress
 import threading
 from datetime import datetime, timedelta
 from typing import Final, NamedTuple, Protocol
@@ -79,6 +80,18 @@ class MemoryCounters:
         self._counts = {key: count for key, count in self._counts.items() if count.ends_at > now}
         while len(self._counts) >= self._most:
             self._counts.pop(next(iter(self._counts)))
+
+
+def household(address: str) -> str:
+    """Return under which name an address is counted: itself, of IPv6 its /64, which is what one household has."""
+    try:
+        parsed = ipaddress.ip_address(address)
+    except ValueError:
+        return address
+    if isinstance(parsed, ipaddress.IPv4Address):
+        return str(parsed)
+    mapped = parsed.ipv4_mapped
+    return str(ipaddress.ip_network((parsed, 64), strict=False)) if mapped is None else str(mapped)
 
 
 class RateLimit:

@@ -6,7 +6,7 @@ counts of wrong codes hang on. Signing in always makes a new value, so that nobo
 """
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 from typing import Final, Protocol
 from uuid import UUID
@@ -85,21 +85,25 @@ class Sessions:
         return f"__Host-etymon-{self.service}"
 
     def visit(self, store: SessionStore, request: Request) -> Visit:
-        """Return who is at the browser. A session that is over counts as none and is forgotten."""
+        """Return who is at the browser; changes nothing. A session that is over counts as none."""
         value = request.cookies.get(self.cookie_name, "")
         if not value or len(value) > LONGEST_COOKIE:
             return Visit(Secret(random_token(self.entropy, bits=SESSION_BITS)), is_new=True, session=None)
         cookie = Secret(value)
-        digest = self._digest(cookie)
-        session = store.find(digest)
+        session = store.find(self._digest(cookie))
         now = self.clock.now()
         if session is not None and (now >= session.ends_at or now >= session.seen_at + self.idle):
-            store.remove(digest)
             session = None
-        if session is not None and now >= session.seen_at + TOUCH_AFTER:
-            store.touch(digest, now)
-            session = replace(session, seen_at=now)
         return Visit(cookie, is_new=False, session=session)
+
+    def is_noted_again(self, visit: Visit) -> bool:
+        """Say whether it was long ago that the session of a visit was last written down as in use."""
+        return visit.session is not None and self.clock.now() >= visit.session.seen_at + TOUCH_AFTER
+
+    def note(self, store: SessionStore, visit: Visit) -> None:
+        """Write a session down as in use now, where that was long ago."""
+        if self.is_noted_again(visit):
+            store.touch(self._digest(visit.cookie), self.clock.now())
 
     def sign_in(self, store: SessionStore, visit: Visit, *, person: UUID, facts: Mapping[str, str]) -> Visit:
         """Return a new visit with a session of `person`; what the browser had before is over."""

@@ -71,10 +71,10 @@ class House:
                 endpoint("/done", lambda r: Response("done " + r.query["who"]), methods=["GET"], errors=errors),
             ]
         )
-        self.certauth = Starlette(routes=self.proof.certauth_routes(self._open, self._judge, self.pages))
+        self.certauth = Starlette(routes=self.proof.certauth_routes(self._open, self._open, self._judge, self.pages))
 
-    def _begin(self, _: Request) -> Response:
-        return self.proof.begin(self.store, purpose="sign-in", continue_at="/done", back_at="/begin-page")
+    def _begin(self, request: Request) -> Response:
+        return self.proof.begin(self.store, request, purpose="sign-in", continue_at="/done", back_at="/begin-page")
 
     def _return(self, request: Request) -> Response:
         redeemed = self.proof.redeem(self.store, request)
@@ -186,6 +186,17 @@ def test_a_request_ends_after_five_minutes(house: House) -> None:
     page = house.browser(b"alice").get(started.headers["location"])
 
     assert (page.status, page.code) == (410, "proof_request_expired")
+
+
+def test_one_address_begins_no_more_than_is_removed_again(house: House) -> None:
+    begin = httpx.Request("GET", f"{SITE}/begin")
+    for _ in range(1000):
+        assert InProcess(house.site).handle_request(begin).status_code == 303
+    refused = InProcess(house.site).handle_request(begin)
+    assert (refused.status_code, len(house.store.requests)) == (429, 1000)
+    assert int(refused.headers["retry-after"]) <= 601
+    house.clock.advance(timedelta(minutes=10))
+    assert InProcess(house.site).handle_request(begin).status_code == 303
 
 
 def handed_out(house: House) -> tuple[str, dict[str, str]]:

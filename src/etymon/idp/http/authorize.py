@@ -13,7 +13,7 @@ from etymon.idp import authorization_code, sign_in
 from etymon.idp.authorization_code import AuthorizationRequest
 from etymon.idp.errors import login_required
 from etymon.idp.http.site import Site, Visiting
-from etymon.idp.model import Purpose
+from etymon.idp.model import Purpose, SignIn
 from etymon.kernel.errors import EtymonError, Malformed, NotPermitted, TooLarge
 from etymon.web.exchange import Request
 
@@ -42,23 +42,26 @@ class _Face:
     site: Site
 
     def authorize(self, request: Request) -> Response:
-        """RFC 6749 §4.1.1, OpenID Connect Core §3.1.2.1."""
+        """RFC 6749 §4.1.1, OpenID Connect Core §3.1.2.1. Only for somebody who is signed in anything is written."""
         deps = self.site.deps
         parameters = request.parameters()
-        with self.site.visiting(request) as visiting:
-            to = authorization_code.destination(visiting.tx, parameters)
+        with self.site.looking(request) as looking:
+            to = authorization_code.destination(looking.tx, parameters)
             try:
                 asked = authorization_code.read(parameters, to)
-                who = sign_in.signed_in(visiting.tx, visiting.visit)
-                if who is None or not asked.takes(who, deps.clock.now()):
-                    return self._ask(visiting, asked, parameters)
-                code = authorization_code.issue(visiting.tx, deps, asked, who)
+                if self._fitting(looking, asked) is None:
+                    return self._ask(looking, asked, parameters)
             except (Malformed, NotPermitted) as error:
-                location = to.refusal(deps.issuer, error)
-            else:
-                location = to.location(deps.issuer, {"code": code.reveal()})
-            response = RedirectResponse(location, 303, {"Cache-Control": "no-store", "Referrer-Policy": "no-referrer"})
-            return self.site.sessions.remember(response, visiting.visit)
+                return self._go_back(looking, to.refusal(deps.issuer, error))
+        with self.site.visiting(request) as visiting:
+            try:
+                who = self._fitting(visiting, asked)
+                if who is None:  # the session has ended since
+                    raise _login_required()
+                code = authorization_code.issue(visiting.tx, deps, asked, who)
+            except NotPermitted as error:
+                return self._go_back(visiting, to.refusal(deps.issuer, error))
+            return self._go_back(visiting, to.location(deps.issuer, {"code": code.reveal()}))
 
     def authorize_by_form(self, request: Request) -> Response:
         """Take the same request as a form. A page of another site sent it, so that no cookie came with it: go round."""
@@ -87,6 +90,14 @@ class _Face:
                 back_at=wanted,
                 form_targets=(to.form_target,),
             )
+
+    def _fitting(self, visiting: Visiting, asked: AuthorizationRequest) -> SignIn | None:
+        who = sign_in.signed_in(visiting.tx, visiting.visit)
+        return who if who is not None and asked.takes(who, self.site.deps.clock.now()) else None
+
+    def _go_back(self, visiting: Visiting, location: str) -> Response:
+        response = RedirectResponse(location, 303, {"Cache-Control": "no-store", "Referrer-Policy": "no-referrer"})
+        return self.site.sessions.remember(response, visiting.visit)
 
     def _ask(self, visiting: Visiting, asked: AuthorizationRequest, parameters: Mapping[str, str]) -> Response:
         if "none" in asked.prompt:

@@ -35,7 +35,7 @@ class _Face:
 
     def start(self, request: Request) -> Response:
         """Say what is going to happen."""
-        with self.site.visiting(request) as visiting:
+        with self.site.looking(request) as visiting:
             return self.site.page(visiting, "binding_start.html")
 
     def ask_card(self, request: Request) -> Response:
@@ -45,7 +45,7 @@ class _Face:
 
     def ask_code(self, request: Request) -> Response:
         """Ask for the one-time code."""
-        with self.site.visiting(request) as visiting:
+        with self.site.looking(request) as visiting:
             proof = uuid_of(request.query.get("proof", ""), not_found())
             binding.held_card(visiting.tx, self.site.deps, proof, browser=visiting.browser)
             return self.site.page(visiting, "binding_code.html", {"proof": str(proof), "refusal": "", "code": "ok"})
@@ -66,7 +66,7 @@ class _Face:
         except (Throttled, Unavailable):
             raise
         except EtymonError as refusal:
-            with self.site.visiting(request) as visiting:
+            with self.site.looking(request) as visiting:
                 return self.site.page(
                     visiting,
                     "binding_code.html",

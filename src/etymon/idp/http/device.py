@@ -34,7 +34,7 @@ class _Face:
 
     def ask_code(self, request: Request) -> Response:
         """Show the page a phone sends its user to."""
-        with self.site.visiting(request) as visiting:
+        with self.site.looking(request) as visiting:
             return self.site.page(visiting, "device_code.html", {"refusal": "", "code": "ok"})
 
     def take_code(self, request: Request) -> Response:
@@ -68,7 +68,7 @@ class _Face:
 
     def ask_decision(self, request: Request) -> Response:
         """Show who is about to approve what."""
-        with self.site.visiting(request) as visiting:
+        with self.site.looking(request) as visiting:
             found = self._entered(visiting, request.query.get("authorization", ""))
             proof = uuid_of(request.query.get("proof", ""), not_found())
             person, _ = device_authorization.approver(

@@ -45,6 +45,7 @@ from etymon.kernel.secret import Secret
 from etymon.storage.database import Transaction
 from etymon.web.exchange import Request, json_response
 from etymon.web.problem import status_of
+from etymon.web.rate_limits import household
 
 OAUTH_ERRORS: Final = frozenset(
     {
@@ -168,7 +169,7 @@ class _Face:
         """RFC 8628 §3.1, §3.2."""
         deps = self.site.deps
         form = request.form()
-        throttling.starts(deps).count(throttling.household(request.client_address))
+        throttling.starts(deps).count(household(request.client_address))
         with deps.database.transaction() as tx:
             address = deps.site_url + DEVICE_AUTHORIZATION_PATH
             client = clients.authenticate(tx, deps, form, endpoint=address)

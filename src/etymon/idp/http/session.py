@@ -46,7 +46,7 @@ class _Face:
 
     def account(self, request: Request) -> Response:
         """Say who is signed in at this browser."""
-        with self.site.visiting(request) as visiting:
+        with self.site.looking(request) as visiting:
             who = sign_in.signed_in(visiting.tx, visiting.visit)
             person = people.find(visiting.tx, who.person) if who is not None else None
             if who is None or person is None:

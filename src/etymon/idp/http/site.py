@@ -9,19 +9,21 @@ from uuid import UUID
 from starlette.responses import RedirectResponse, Response
 from starlette.routing import BaseRoute, Route
 
-from etymon.idp import card_authentication, sign_in, throttling
+from etymon.idp import card_authentication, sign_in
 from etymon.idp.dependencies import Dependencies
 from etymon.idp.model import ProvenCertificate
+from etymon.idp.store import sessions as session_store
 from etymon.idp.store.proofs import ProofTable
-from etymon.idp.store.sessions import SessionTable
+from etymon.idp.tables import sessions as sessions_table
 from etymon.kernel.errors import EtymonError, NotFound
+from etymon.storage import sessions as browser_sessions
 from etymon.storage.database import Transaction
 from etymon.web import csrf
 from etymon.web.certificate_proof import CertificateProof
 from etymon.web.exchange import Request, endpoint
 from etymon.web.pages import PageErrors, Pages
 from etymon.web.problem import ErrorFace
-from etymon.web.rate_limits import RateLimit
+from etymon.web.rate_limits import RateLimit, household
 from etymon.web.sessions import Sessions, Visit
 
 
@@ -59,10 +61,18 @@ class Site:
         return cls(deps, sessions, pages, proof)
 
     @contextmanager
+    def looking(self, request: Request) -> Iterator[Visiting]:
+        """Open a reading transaction in which the browser is known: looking at a page keeps no writer waiting."""
+        visit = browser_sessions.visit(self.deps.database, self.sessions, sessions_table, request)
+        with self.deps.database.snapshot() as tx:
+            yield Visiting(tx, request, visit, self.sessions.browser(visit))
+
+    @contextmanager
     def visiting(self, request: Request) -> Iterator[Visiting]:
         """Open a transaction in which the browser is known."""
         with self.deps.database.transaction() as tx:
-            visit = self.sessions.visit(SessionTable(tx), request)
+            visit = self.sessions.visit(session_store.kept(tx), request)
+            self.sessions.note(session_store.kept(tx), visit)
             yield Visiting(tx, request, visit, self.sessions.browser(visit))
 
     @contextmanager
@@ -96,6 +106,7 @@ class Site:
         """Send the browser to certauth."""
         response = self.proof.begin(
             ProofTable(visiting.tx),
+            visiting.request,
             purpose=purpose,
             continue_at=continue_at,
             back_at=back_at,
@@ -105,9 +116,7 @@ class Site:
 
     def limited(self, limit: RateLimit, visiting: Visiting) -> "Tries":
         """Return the tries of this browser and this address under a limit."""
-        return Tries(
-            limit, (f"browser {visiting.browser}", f"address {throttling.household(visiting.request.client_address)}")
-        )
+        return Tries(limit, (f"address {household(visiting.request.client_address)}", f"browser {visiting.browser}"))
 
     def route(
         self,
@@ -125,19 +134,27 @@ class Site:
         """Return the routes of the certauth listener."""
 
         @contextmanager
-        def open_store() -> Iterator[ProofTable]:
+        def reading() -> Iterator[ProofTable]:
+            with self.deps.database.snapshot() as tx:
+                yield ProofTable(tx)
+
+        @contextmanager
+        def writing() -> Iterator[ProofTable]:
             with self.deps.database.transaction() as tx:
                 yield ProofTable(tx)
 
         def judge(der: bytes, purpose: str) -> ProvenCertificate:
             return card_authentication.judge(self.deps, der, purpose)
 
-        return self.proof.certauth_routes(open_store, judge, self.pages, proxies=self.deps.proxies)
+        return self.proof.certauth_routes(reading, writing, judge, self.pages, proxies=self.deps.proxies)
 
 
 @dataclass(frozen=True, slots=True)
 class Tries:
-    """Guesses of one browser and one address. They are counted before the guess is looked at."""
+    """Guesses of one address and one browser. They are counted before the guess is looked at.
+
+    The address comes first: when it has no guess left, browsers that it makes up leave no count behind.
+    """
 
     limit: RateLimit
     identifiers: tuple[str, ...]

@@ -28,7 +28,7 @@ class _Face:
 
     def show(self, request: Request) -> Response:
         """Show what the button would end. Opening the link ends nothing: programs open links in mail too."""
-        with self.site.visiting(request) as visiting:
+        with self.site.looking(request) as visiting:
             found = undo.find(visiting.tx, uuid_of(request.path_parameters["id"], not_found()))
             live = found.state in {DeviceState.APPROVED, DeviceState.USED}
             return self.site.page(visiting, "undo.html", {**self._shown(visiting, found), "live": live})

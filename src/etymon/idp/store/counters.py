@@ -18,6 +18,7 @@ from etymon.idp.tables import (
     sessions,
 )
 from etymon.storage.database import Transaction
+from etymon.web.certificate_proof import REQUEST_KEPT
 from etymon.web.rate_limits import Count
 
 KEPT_AFTERWARDS: Final = timedelta(days=30)
@@ -60,7 +61,7 @@ def remove_over(tx: Transaction, now: datetime) -> int:
         counters.delete().where(counters.c.ends_at <= now),
         assertion_ids.delete().where(assertion_ids.c.expires_at <= now),
         sessions.delete().where(sessions.c.ends_at <= now),
-        proofs.delete().where(proofs.c.state.in_(open_proofs), proofs.c.expires_at <= now - timedelta(hours=1)),
+        proofs.delete().where(proofs.c.state.in_(open_proofs), proofs.c.expires_at <= now - REQUEST_KEPT),
         authorization_codes.delete().where(authorization_codes.c.expires_at <= long_over),
         grants.delete().where(grants.c.ends_at <= long_over),
         device_authorizations.delete().where(device_authorizations.c.expires_at <= long_over),

@@ -32,7 +32,8 @@ def certauth_routes(deps: Dependencies) -> list[BaseRoute]:
     """Return what the certauth listener serves: the proof of a card."""
     pages = Pages("etymon.issuer", deps.branding, translations=deps.translations)
     return card_authentication.hand_off(deps).certauth_routes(
-        partial(card_authentication.open_store, deps),
+        partial(card_authentication.open_to_read, deps),
+        partial(card_authentication.open_to_write, deps),
         partial(card_authentication.judge, deps),
         pages,
         proxies=deps.proxies,

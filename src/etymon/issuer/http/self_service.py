@@ -21,9 +21,11 @@ from etymon.issuer.model import (
     DerivationState,
     EndReason,
 )
-from etymon.issuer.store import credentials, derivations
-from etymon.issuer.store.card_sessions import CardSessions, ProofRequests
+from etymon.issuer.store import card_sessions, credentials, derivations
+from etymon.issuer.store.card_sessions import ProofRequests
+from etymon.issuer.tables import sessions as sessions_table
 from etymon.kernel.errors import EtymonError, Malformed
+from etymon.storage import sessions as browser_sessions
 from etymon.web import csrf, documents
 from etymon.web.certificate_proof import CertificateProof
 from etymon.web.documents import Problems
@@ -109,6 +111,7 @@ class SelfService:
         with self.deps.database.transaction() as tx:
             return self.hand_off.begin(
                 ProofRequests(tx),
+                request,
                 purpose=card_authentication.PURPOSE,
                 continue_at=NEW if form.get("next") == "new" else HOME,
                 back_at=HOME,
@@ -119,7 +122,7 @@ class SelfService:
         deps = self.deps
         with deps.database.transaction() as tx:
             redeemed = self.hand_off.redeem(ProofRequests(tx), request)
-            visit = self.sessions.visit(CardSessions(tx), request)
+            visit = self.sessions.visit(card_sessions.kept(tx), request)
             opened = card_authentication.sign_in(
                 tx, deps, self.sessions, visit, redeemed.proof, source=request.client_address
             )
@@ -131,7 +134,7 @@ class SelfService:
         visit = self._visit(request)
         csrf.require_own_form(request, self.sessions, visit, self.deps.site_url)
         with self.deps.database.transaction() as tx:
-            visit = self.sessions.sign_out(CardSessions(tx), visit)
+            visit = self.sessions.sign_out(card_sessions.kept(tx), visit)
         return self.sessions.remember(_see_other(HOME), visit)
 
     def landing(self, request: Request) -> Response:
@@ -233,8 +236,7 @@ class SelfService:
         return _see_other(f"{HOME}?ended=1")
 
     def _visit(self, request: Request) -> Visit:
-        with self.deps.database.transaction() as tx:
-            return self.sessions.visit(CardSessions(tx), request)
+        return browser_sessions.visit(self.deps.database, self.sessions, sessions_table, request)
 
     def _own(self, session: CardSession, request: Request) -> Derivation:
         with self.deps.database.snapshot() as tx:

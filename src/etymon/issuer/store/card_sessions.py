@@ -12,8 +12,8 @@ import sqlalchemy as sa
 from etymon.issuer.model import CardProof, Evidence
 from etymon.issuer.tables import card_proofs, derivations, proof_requests, sessions, status_evidence
 from etymon.storage.database import Transaction
-from etymon.web.certificate_proof import ProofRequest, Redeemed
-from etymon.web.sessions import Session
+from etymon.storage.sessions import SessionTable
+from etymon.web.certificate_proof import REQUEST_KEPT, ProofRequest, Redeemed
 
 
 class ProvedCard(NamedTuple):
@@ -80,45 +80,9 @@ class ProofRequests:
         return None if proof is None else Redeemed(_request(row), proof)
 
 
-@dataclass(frozen=True, slots=True)
-class CardSessions:
-    """The table behind `web.sessions`, in one transaction."""
-
-    tx: Transaction
-
-    def add(self, digest: bytes, session: Session) -> None:
-        """Keep a session that begins."""
-        self.tx.execute(
-            sessions.insert().values(
-                digest=digest,
-                id=session.id,
-                person_id=session.person,
-                started_at=session.started_at,
-                seen_at=session.seen_at,
-                ends_at=session.ends_at,
-                facts=dict(session.facts),
-            )
-        )
-
-    def find(self, digest: bytes) -> Session | None:
-        """Return the session of this digest, whether over or not."""
-        row = self.tx.execute(sa.select(*sessions.c).where(sessions.c.digest == digest)).one_or_none()
-        if row is None:
-            return None
-        return Session(row.id, row.person_id, row.started_at, row.seen_at, row.ends_at, row.facts)
-
-    def touch(self, digest: bytes, seen_at: datetime) -> None:
-        """Remember that the session was used."""
-        self.tx.execute(sessions.update().where(sessions.c.digest == digest).values(seen_at=seen_at))
-
-    def remove(self, digest: bytes) -> None:
-        """Forget the session."""
-        self.tx.execute(sessions.delete().where(sessions.c.digest == digest))
-
-
-def end_sessions_of(tx: Transaction, person: UUID) -> None:
-    """Forget every session of a person."""
-    tx.execute(sessions.delete().where(sessions.c.person_id == person))
+def kept(tx: Transaction) -> SessionTable:
+    """Return the card sessions, in one transaction."""
+    return SessionTable(tx, sessions)
 
 
 def add_proof(tx: Transaction, proof: CardProof) -> None:
@@ -180,9 +144,9 @@ def proved_card(tx: Transaction, proof: UUID) -> ProvedCard | None:
 
 
 def remove_what_is_over(tx: Transaction, now: datetime, *, proofs_before: datetime) -> int:
-    """Remove ended sessions and requests, and proofs older than `proofs_before` that no derivation stands on."""
+    """Remove sessions and requests that are over, and older proofs than `proofs_before` under which nothing began."""
     removed = tx.execute(sessions.delete().where(sessions.c.ends_at <= now)).rowcount
-    removed += tx.execute(proof_requests.delete().where(proof_requests.c.expires_at <= proofs_before)).rowcount
+    removed += tx.execute(proof_requests.delete().where(proof_requests.c.expires_at <= now - REQUEST_KEPT)).rowcount
     used = sa.exists().where(derivations.c.proof_id == card_proofs.c.id)
     asked = sa.exists().where(proof_requests.c.proof_id == card_proofs.c.id)
     removed += tx.execute(card_proofs.delete().where(card_proofs.c.proved_at <= proofs_before, ~used, ~asked)).rowcount

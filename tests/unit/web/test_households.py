@@ -3,7 +3,7 @@
 
 import pytest
 
-from etymon.idp import throttling
+from etymon.web.rate_limits import household
 
 
 @pytest.mark.parametrize(
@@ -18,4 +18,4 @@ from etymon.idp import throttling
     ],
 )
 def test_whoever_has_a_whole_network_is_counted_once(address: str, counted_as: str) -> None:
-    assert throttling.household(address) == counted_as
+    assert household(address) == counted_as
