@@ -5,7 +5,7 @@ import enum
 import re
 from dataclasses import dataclass
 from datetime import datetime
-from typing import Final
+from typing import Final, NamedTuple
 from uuid import UUID
 
 from etymon.kernel.errors import Malformed
@@ -96,6 +96,13 @@ class Binding:
     def state(self) -> BindingState:
         """Whether it opens the account."""
         return BindingState.BOUND if self.ended_at is None else BindingState.ENDED
+
+
+class EntryVersion(NamedTuple):
+    """A trust entry as it was saved at a time; saved again, it is another version."""
+
+    name: str
+    saved_at: datetime
 
 
 @dataclass(frozen=True, slots=True)

@@ -6,7 +6,7 @@ from typing import Final
 from etymon.audit.model import Fact
 from etymon.directory.dependencies import Recording, record
 from etymon.directory.errors import trust_entry_in_use, trust_entry_opens_accounts, trust_entry_unknown
-from etymon.directory.model import Role
+from etymon.directory.model import EntryVersion, Role
 from etymon.directory.store import bindings as store
 from etymon.pki.certificate import thumbprint
 from etymon.pki.trust_entry import TrustEntry, TrustKind
@@ -62,6 +62,11 @@ def remove(tx: Transaction, deps: Recording, name: str, *, actor: str) -> None:
 def entries(tx: Transaction, kind: TrustKind | None = None) -> tuple[TrustEntry, ...]:
     """Return the entries, or those of one kind, by name."""
     return tuple(store.entries(tx, kind))
+
+
+def versions(tx: Transaction, kind: TrustKind) -> tuple[EntryVersion, ...]:
+    """Return which versions of the entries of a kind are in force: the same as before while none was touched."""
+    return store.versions(tx, kind)
 
 
 def entry(tx: Transaction, name: str) -> TrustEntry:

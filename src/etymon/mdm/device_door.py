@@ -1,8 +1,9 @@
 # SPDX-License-Identifier: Apache-2.0
 """Who is at the device listener: a device identity of an authority this organisation trusts for devices.
 
-Validating a path costs signatures; a validated one is remembered for a minute. The device's own revocation is asked
-every time: for our own authority that is one read of the database, and it takes effect with the commit that made it.
+Validating a path costs signatures; a validated one is remembered for a minute, as long as the trust entries for devices
+are the same. That, and the device's own revocation, is asked every time: for our own authority these are two reads of
+the database, and both take effect with the commit that made them.
 """
 
 import threading
@@ -15,6 +16,7 @@ from typing import Final
 from cryptography import x509
 
 from etymon.directory import trust
+from etymon.directory.model import EntryVersion
 from etymon.kernel.clock import Clock
 from etymon.kernel.errors import DecodeError, Malformed, NotAuthenticated
 from etymon.pki import certificate as certificates
@@ -38,6 +40,8 @@ REVOKED: Final = frozenset({"revoked_by_database", "revoked_by_ocsp", "revoked_b
 class _Remembered:
     path: tuple[x509.Certificate, ...]
     status: StatusSource
+    trusted: tuple[EntryVersion, ...]
+    """The trust entries under which the path was validated."""
     until: datetime
 
 
@@ -77,7 +81,7 @@ class DeviceDoor:
         thumbprint = certificates.thumbprint(leaf)
         now = self._clock.now()
         known = self._recall(thumbprint, now)
-        if known is None:
+        if known is None or known.trusted != self._trusted():
             known = self._validated(leaf, now)
             self._remember(thumbprint, known)
             return thumbprint
@@ -88,6 +92,7 @@ class DeviceDoor:
     def _validated(self, leaf: x509.Certificate, now: datetime) -> _Remembered:
         with self._database.snapshot() as tx:
             entries = trust.entries(tx, kind=TrustKind.DEVICE)
+            trusted = trust.versions(tx, TrustKind.DEVICE)
         for entry in entries:
             source = self._status_of(entry)
             try:
@@ -96,8 +101,12 @@ class DeviceDoor:
                 if refusal.code in OTHER_KINDS:
                     continue
                 raise
-            return _Remembered(path.certificates, source, now + REMEMBERED_FOR)
+            return _Remembered(path.certificates, source, trusted, now + REMEMBERED_FOR)
         raise NotTrusted("wrong_certificate_kind", "Only the device identity certificate is taken here.")
+
+    def _trusted(self) -> tuple[EntryVersion, ...]:
+        with self._database.snapshot() as tx:
+            return trust.versions(tx, TrustKind.DEVICE)
 
     def _recall(self, thumbprint: bytes, now: datetime) -> _Remembered | None:
         with self._lock:

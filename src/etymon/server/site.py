@@ -122,8 +122,7 @@ class Site:
     def _watch(self) -> None:
         """Keep pages and TLS up to date: branding, the server's own certificate, the CAs of new trust entries.
 
-        What comes through TLS is judged in `pki`; a CA that is trusted no more is refused there at once, at check-in
-        within a minute (`mdm.device_door`).
+        What comes through TLS is judged in `pki`, where a CA that is trusted no more is refused at once.
         """
         while not self._stopping.wait(LOOKED_AT_EVERY_SECONDS):
             for keep_up in (self._rebrand, self._renew_identity, self._accept_cas):

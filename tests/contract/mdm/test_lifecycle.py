@@ -16,6 +16,7 @@ from etymon.mdm.check_in import Report
 from etymon.mdm.model import CommandResult, CommandState, CommandType, DeviceState, InvalidationReason
 from etymon.mdm.store import issuers
 from etymon.pki.certificate import to_der
+from etymon.pki.trust_entry import IdentifierKind, TrustEntry, TrustKind
 from etymon.web.peer_certificate import PeerCertificate
 from support import declared_pki
 from support.directory_site import ADMINISTRATOR
@@ -316,16 +317,45 @@ def test_an_expired_identity_is_refused(site: MDMSite, *, remembered: bool) -> N
     assert refusal.value.code == "expired"
 
 
-def test_a_device_authority_that_is_not_trusted_any_more_opens_nothing(site: MDMSite) -> None:
+def test_a_device_authority_that_is_not_trusted_any_more_opens_nothing_from_then_on(site: MDMSite) -> None:
     phone = site.phone(site.directory.person())
     peer = PeerCertificate(to_der(phone.certificate))
     site.deps.device_door.judge(peer)
     with site.database.transaction() as tx:
         trust.remove(tx, site.directory.deps, "device", actor=ADMINISTRATOR)
-    site.clock.advance(timedelta(minutes=1))
     with pytest.raises(NotPermitted) as refusal:
         site.deps.device_door.judge(peer)
     assert refusal.value.code == "wrong_certificate_kind"
+    site.trust_devices()
+    assert site.deps.device_door.judge(peer) == phone.thumbprint
+
+
+def test_an_entry_that_takes_another_authorities_place_counts_from_then_on(site: MDMSite) -> None:
+    """Also when it is saved at the same time by the clock, as after the clock was set back."""
+    phone = site.phone(site.directory.person())
+    peer = PeerCertificate(to_der(phone.certificate))
+    site.deps.device_door.judge(peer)
+    other = declared_pki.root(site.clock.now(), "Other Device CA").certificate
+    entry = TrustEntry("device", TrustKind.DEVICE, (other,), frozenset(), IdentifierKind.THUMBPRINT)
+    with site.database.transaction() as tx:
+        trust.save(tx, site.directory.deps, entry, actor=ADMINISTRATOR)
+    with pytest.raises(NotPermitted) as refusal:
+        site.deps.device_door.judge(peer)
+    assert refusal.value.code == "wrong_certificate_kind"
+
+
+def test_an_entry_for_cards_changes_nothing_at_this_door(site: MDMSite) -> None:
+    phone = site.phone(site.directory.person())
+    peer = PeerCertificate(to_der(phone.certificate))
+    site.deps.device_door.judge(peer)
+    with site.database.snapshot() as tx:
+        before = trust.versions(tx, TrustKind.DEVICE)
+    cards = declared_pki.root(site.clock.now(), "Agency CA")
+    with site.database.transaction() as tx:
+        trust.save(tx, site.directory.deps, declared_pki.entry(cards), actor=ADMINISTRATOR)
+    with site.database.snapshot() as tx:
+        assert trust.versions(tx, TrustKind.DEVICE) == before
+    assert site.deps.device_door.judge(peer) == phone.thumbprint
 
 
 def test_another_device_identity_of_the_authority_is_no_managed_device(site: MDMSite) -> None:

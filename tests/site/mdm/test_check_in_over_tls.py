@@ -9,11 +9,13 @@ from uuid import uuid4
 
 import httpx
 
+from etymon.directory import trust
 from etymon.mdm import desired_state, lifecycle
 from etymon.mdm.settings import CredentialSource
 from etymon.mdm.wake_ups import WakeUps
 from etymon.pki import keys
 from etymon.pki.algorithms import KeyType
+from support import patience
 from support.ca_site import proven_key
 from support.directory_site import ADMINISTRATOR
 from support.mdm_listeners import RunningSite
@@ -271,3 +273,16 @@ def test_when_the_process_is_about_to_end_nobody_waits(running: RunningSite) -> 
     waiting = Waiting(running, phone, known_version(running, phone)).until_asleep()
     running.site.deps.wake_ups.close()
     assert waiting.answer().status_code == 204
+
+
+def test_a_phone_that_waits_is_told_nothing_once_its_authority_is_trusted_no_more(running: RunningSite) -> None:
+    site = running.site
+    phone = site.phone(site.directory.person())
+    known = check_in(running, phone).json()["version"]
+    with ThreadPoolExecutor(1) as pool:
+        waiting = pool.submit(check_in, running, phone, known=known, wait=30)
+        patience.until(lambda: site.deps.wake_ups.sleepers == 1, "the phone waits")
+        with site.database.transaction() as tx:
+            trust.remove(tx, site.directory.deps, "device", actor=ADMINISTRATOR)
+        site.configure(for_apps(), everybody())
+        assert problem(waiting.result()) == (403, "wrong_certificate_kind")

@@ -2,13 +2,13 @@
 """Trust entries, bindings and binding codes."""
 
 from collections.abc import Collection
-from datetime import datetime
+from datetime import datetime, timedelta
 from typing import Final
 from uuid import UUID
 
 import sqlalchemy as sa
 
-from etymon.directory.model import Binding, PresentedCode, Role
+from etymon.directory.model import Binding, EntryVersion, PresentedCode, Role
 from etymon.directory.tables import binding_codes, bindings, people, roles, trust_entries
 from etymon.pki.trust_entry import TrustEntry, TrustKind
 from etymon.storage.database import Transaction
@@ -24,6 +24,12 @@ BINDING_COLUMNS = (
 )
 LIVE: Final = bindings.c.ended_at.is_(None)
 KEPT: Final = trust_entries.c.removed_at.is_(None)
+_VERSIONS: Final = (
+    sa.select(trust_entries.c.name, trust_entries.c.saved_at)
+    .where(KEPT, trust_entries.c.kind == sa.bindparam("kind"))
+    .order_by(trust_entries.c.name)
+)
+"""Made once: every check-in asks it."""
 
 
 def entry(tx: Transaction, name: str) -> TrustEntry | None:
@@ -54,10 +60,17 @@ def entries(tx: Transaction, kind: TrustKind | None) -> list[TrustEntry]:
     return [TrustEntry.from_document(document) for document in tx.scalars(wanted)]
 
 
+def versions(tx: Transaction, kind: TrustKind) -> tuple[EntryVersion, ...]:
+    """Return which versions of the entries of a kind there are, by name; without a look into them."""
+    return tuple(EntryVersion(*row) for row in tx.execute(_VERSIONS, {"kind": kind.value}))
+
+
 def save_entry(tx: Transaction, saved: TrustEntry, now: datetime) -> None:
-    """Save a trust entry, new or in place of the one of its name."""
+    """Save a trust entry, new or in place of the one of its name; no two versions of it are saved at the same time."""
     values = {"kind": saved.kind.value, "document": saved.to_document(), "saved_at": now, "removed_at": None}
     if not insert_unless_taken(tx, trust_entries, name=saved.name, **values):
+        before = tx.execute(sa.select(trust_entries.c.saved_at).where(trust_entries.c.name == saved.name)).scalar_one()
+        values["saved_at"] = max(now, before + timedelta.resolution)
         tx.execute(trust_entries.update().where(trust_entries.c.name == saved.name).values(values))
 
 

@@ -21,6 +21,7 @@ from etymon.mdm.model import CHECKS_IN
 from etymon.web import documents
 from etymon.web.documents import Problems
 from etymon.web.exchange import Request, Waiting, json_response, waiting_endpoint
+from etymon.web.peer_certificate import PeerCertificate
 
 NOTHING_NEWER: Final = 204
 
@@ -33,6 +34,7 @@ itself. Those that this process has news for are woken at once in any case."""
 class _Wait:
     """A check-in that has nothing to be told yet."""
 
+    peer: PeerCertificate | None
     thumbprint: bytes
     device: uuid.UUID
     known: int
@@ -49,7 +51,7 @@ def routes(deps: Dependencies) -> list[BaseRoute]:
         standing, told = check_in.check_in(deps, thumbprint, report)
         if told is None and report.wait and standing.state in CHECKS_IN:
             until = began + report.wait.total_seconds()
-            return Waiting(_Wait(thumbprint, standing.device, report.known, until))
+            return Waiting(_Wait(request.peer, thumbprint, standing.device, report.known, until))
         return _answer(told)
 
     until_news = partial(_until_news, deps)
@@ -63,10 +65,17 @@ async def _until_news(deps: Dependencies, request: ASGIRequest, wait: _Wait) -> 
         await deps.wake_ups.sleep(wait.device, min(left, pause))
         if await request.is_disconnected():
             break
-        _, told = await run_in_threadpool(check_in.look, deps, wait.thumbprint, wait.known)
+        told = await run_in_threadpool(_look, deps, wait)
         if told is not None:
             return _answer(told)
     return _answer(None)
+
+
+def _look(deps: Dependencies, wait: _Wait) -> Instructions | None:
+    _, told = check_in.look(deps, wait.thumbprint, wait.known)
+    if told is not None:
+        deps.device_door.judge(wait.peer)  # what was trusted when the wait began may not be any more
+    return told
 
 
 def _answer(told: Instructions | None) -> Response:

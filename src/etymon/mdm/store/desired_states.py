@@ -16,6 +16,18 @@ from etymon.mdm.tables import managed_devices as devices
 from etymon.storage.database import Transaction
 
 _CHANGE = sa.func.coalesce(sa.select(changes.c.counter).where(changes.c.id == 1).scalar_subquery(), 0)
+_STANDING = sa.select(
+    devices.c.id,
+    devices.c.person_id,
+    devices.c.state,
+    devices.c.desired_version,
+    devices.c.computed_change,
+    devices.c.computed_at,
+    _CHANGE.label("change"),
+    devices.c.last_check_in_at,
+    devices.c.report_digest,
+).where(devices.c.identity_thumbprint == sa.bindparam("thumbprint"))
+"""Made once: every check-in asks it."""
 
 
 def count_change(tx: Transaction) -> None:
@@ -38,19 +50,7 @@ def mark_person(tx: Transaction, person: UUID) -> list[UUID]:
 
 def standing(tx: Transaction, thumbprint: bytes) -> Standing | None:
     """Return how the device with this identity stands: the one read of an idle check-in."""
-    row = tx.execute(
-        sa.select(
-            devices.c.id,
-            devices.c.person_id,
-            devices.c.state,
-            devices.c.desired_version,
-            devices.c.computed_change,
-            devices.c.computed_at,
-            _CHANGE.label("change"),
-            devices.c.last_check_in_at,
-            devices.c.report_digest,
-        ).where(devices.c.identity_thumbprint == thumbprint)
-    ).one_or_none()
+    row = tx.execute(_STANDING, {"thumbprint": thumbprint}).one_or_none()
     if row is None:
         return None
     return Standing(
