@@ -10,7 +10,7 @@ import pytest
 from etymon.ca.certificates import find_issued
 from etymon.ca.model import RevocationReason
 from etymon.ca.revocation import PUBLISH_CRL
-from etymon.directory import bindings, trust
+from etymon.directory import bindings
 from etymon.issuer import invalidation
 from etymon.issuer.model import CredentialState, DerivationState, EndReason, Purpose
 from etymon.kernel.entropy import Entropy
@@ -19,7 +19,7 @@ from etymon.pki.certificate import card_uuid
 from etymon.storage import jobs
 from etymon.storage.database import Database
 from support.clock import TurnedClock
-from support.issuer_site import ADMINISTRATOR, PC, IssuerSite, Link
+from support.issuer_site import PC, IssuerSite, Link
 
 
 @pytest.fixture
@@ -180,12 +180,3 @@ def test_what_has_ended_is_not_looked_at(site: IssuerSite, link: Link) -> None:
     site.turn(days=7)
     site.work()
     assert site.events("issuer:card:checked_again") == []
-
-
-def test_a_card_issuer_that_is_trusted_no_more_is_not_asked(site: IssuerSite, link: Link) -> None:
-    with site.database.transaction() as tx:
-        trust.remove(tx, site.deps, "cards", actor=ADMINISTRATOR)
-    site.turn(days=7)
-    site.work()
-    assert site.events("issuer:card:checked_again") == []
-    assert site.derivation(link.begun).state is DerivationState.ISSUING

@@ -8,12 +8,12 @@ import pytest
 from cryptography.hazmat.primitives.serialization import Encoding
 
 from etymon.ca import authorities
-from etymon.directory import people
+from etymon.directory import bindings, people
 from etymon.mdm import lifecycle
 from etymon.phone.state import Purpose
 from etymon.server.demo.peers import openssl_status
 from etymon.server.wiring import ADMINISTRATION_CLIENT
-from support import phone_messages, site_pages
+from support import card_office, phone_messages, site_pages
 from support.held_phone import HeldPhone
 from support.phone_messages import Enrolling, Linking, told
 from support.site_pages import expect
@@ -191,6 +191,35 @@ def test_credentials_that_were_not_meant_are_undone_by_the_link_of_their_notice(
     expect(reader.get(link), "undo_over")
     held.check_in()
     assert held.phone.status().membership is not None, "the phone stays enrolled"
+
+
+@pytest.mark.needs("openssl")
+def test_a_card_that_is_taken_from_its_person_takes_along_what_it_made_lately(
+    either_site: WholeSite, tmp_path: Path
+) -> None:
+    site = either_site
+    card = site.card_for("taken", group=ALL_PURPOSES)
+    known, kept = (
+        certificates(site.phone_of("taken", group=ALL_PURPOSES)),
+        certificates(site.phone_of("not-taken", group=ALL_PURPOSES)),
+    )
+    browser = site.browser(card)
+    expect(site_pages.present_card(browser, site.url), "home")
+    with site.deployment.database.transaction() as tx:
+        (binding,) = (
+            one for one in bindings.bindings_of(tx, site.person("taken").id) if one.trust_entry == card_office.ENTRY
+        )
+        bindings.end(tx, site.wiring.directory, binding.id, reason="stolen", actor="test")
+    site.settle()
+
+    assert ocsp(site, known, tmp_path) == CREDENTIALS_REVOKED, "the phone itself was enrolled by its person"
+    assert reasons(site, "taken") == {"keyCompromise"}
+    expect(browser.get(f"{site.url}/issuer/"), "start")
+    assert site.mail.wait_for(f"taken@{DOMAIN}", lambda content: b"taken from your account" in content)
+    (derivation,) = (row["id"] for row in site.rows("issuer_derivations") if row["person_id"] == binding.person_id)
+    found = [event for event in site.events("issuer:card:found_unbound") if event.event.subject == str(derivation)]
+    assert len(found) == 1
+    assert ocsp(site, kept, tmp_path) == GOOD
 
 
 @pytest.mark.needs("openssl")

@@ -23,7 +23,12 @@ from etymon.kernel.entropy import random_id, random_text
 from etymon.kernel.errors import Unavailable
 from etymon.kernel.secret import Secret, same
 from etymon.pki.trust_entry import TrustKind
+from etymon.storage import jobs
 from etymon.storage.database import Transaction
+
+CARDS_ENDED_JOB: Final = "directory.cards_ended"
+"""Payload: `trust_entry`, `binding` (null: all there were under the entry) and `ended_at`. Whoever derived credentials
+from these cards looks at what was derived lately (SP 800-157r1 §2.4)."""
 
 CODE_LIFETIME: Final = timedelta(minutes=10)
 """How long a binding code lives (SP 800-63B-4 §4.1.2.2: at most ten minutes)."""
@@ -65,12 +70,32 @@ def bind(
 
 
 def end(tx: Transaction, deps: Recording, binding_id: UUID, *, reason: str, actor: str) -> None:
-    """End a binding: the card or credential no longer stands for anybody. The record of it stays."""
+    """End a binding: the card or credential no longer stands for anybody. The record of it stays.
+
+    What was derived from a card lately is looked at, for the card may have been in other hands.
+    """
     ended = store.end(tx, binding_id, deps.clock.now())
     if ended is None:
         raise binding_unknown()
     facts = {"trust_entry": ended.trust_entry, "binding": str(binding_id), "reason": reason}
     record(tx, deps, "binding:ended", actor=actor, subject=f"person:{ended.person_id}", facts=facts)
+    if store.kind_of(tx, ended.trust_entry) is TrustKind.CARD:
+        cards_ended(tx, deps, ended.trust_entry, binding_id)
+
+
+def cards_ended(tx: Transaction, deps: Recording, trust_entry: str, binding_id: UUID | None = None) -> None:
+    """Have looked at what was derived lately from a card that stands for nobody any more, or from all of an entry."""
+    payload: dict[str, jobs.JSONValue] = {
+        "trust_entry": trust_entry,
+        "binding": None if binding_id is None else str(binding_id),
+        "ended_at": deps.clock.now().isoformat(),
+    }
+    jobs.enqueue(tx, deps.clock, deps.entropy, CARDS_ENDED_JOB, payload)
+
+
+def find(tx: Transaction, binding_id: UUID) -> Binding | None:
+    """Return a binding, ended or not."""
+    return store.find(tx, binding_id)
 
 
 def person_for(tx: Transaction, trust_entry: str, identifier: str) -> Person | None:

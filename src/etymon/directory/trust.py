@@ -4,6 +4,7 @@
 from typing import Final
 
 from etymon.audit.model import Fact
+from etymon.directory import bindings
 from etymon.directory.dependencies import Recording, record
 from etymon.directory.errors import trust_entry_in_use, trust_entry_opens_accounts, trust_entry_unknown
 from etymon.directory.model import EntryVersion, Role
@@ -50,13 +51,18 @@ def _widens(before: TrustEntry, after: TrustEntry) -> bool:
 
 
 def remove(tx: Transaction, deps: Recording, name: str, *, actor: str) -> None:
-    """Remove an entry and end the bindings under it, so that a later entry of its name does not inherit them."""
+    """Remove an entry and end the bindings under it, so that a later entry of its name does not inherit them.
+
+    What was derived lately from cards of the entry is looked at.
+    """
     now = deps.clock.now()
     if not store.remove_entry(tx, name, now):
         raise trust_entry_unknown()
     ended = store.end_bindings_under(tx, name, now)
     facts = {"bindings_ended": ended}
     record(tx, deps, "trust_entry:removed", actor=actor, subject=f"trust_entry:{name}", facts=facts)
+    if store.kind_of(tx, name) is TrustKind.CARD:
+        bindings.cards_ended(tx, deps, name)
 
 
 def entries(tx: Transaction, kind: TrustKind | None = None) -> tuple[TrustEntry, ...]:

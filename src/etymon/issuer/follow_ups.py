@@ -3,10 +3,11 @@
 
 import contextlib
 from collections.abc import Callable, Mapping
-from datetime import timedelta
+from datetime import datetime, timedelta
 from typing import Final
 from uuid import UUID
 
+from etymon.directory.bindings import CARDS_ENDED_JOB
 from etymon.issuer import card_recheck, completion
 from etymon.issuer.dependencies import Dependencies, record
 from etymon.issuer.model import DerivationState
@@ -32,17 +33,28 @@ def finish(deps: Dependencies, job: Job) -> None:
 
 
 def recheck_card(deps: Dependencies, job: Job) -> None:
-    """Look once more whether the card that a derivation stands on was revoked."""
-    refusal = card_recheck.judge(deps, UUID(str(job.payload["derivation"])))
+    """Look once more whether the card that a derivation stands on is still good."""
+    derivation = UUID(str(job.payload["derivation"]))
+    finding = card_recheck.judge(deps, derivation)
     with deps.database.transaction() as tx:
-        if refusal is not None:
-            card_recheck.end(tx, deps, UUID(str(job.payload["derivation"])), refusal)
+        if finding is not None:
+            card_recheck.end(tx, deps, derivation, finding)
+        jobs.complete(tx, job)
+
+
+def cards_ended(deps: Dependencies, job: Job) -> None:
+    """End what was made lately with a card that stands for nobody any more."""
+    entry, binding = str(job.payload["trust_entry"]), job.payload["binding"]
+    ended_at = datetime.fromisoformat(str(job.payload["ended_at"]))
+    card_recheck.cards_ended(deps, entry, None if binding is None else UUID(str(binding)), ended_at)
+    with deps.database.transaction() as tx:
         jobs.complete(tx, job)
 
 
 HANDLERS: Final[Mapping[str, Callable[[Dependencies, Job], None]]] = {
     completion.FINISH: finish,
     card_recheck.RECHECK: recheck_card,
+    CARDS_ENDED_JOB: cards_ended,
 }
 """Job kind to handler; the server's worker collects them."""
 

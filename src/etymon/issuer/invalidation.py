@@ -65,11 +65,18 @@ def account_ended(deps: Dependencies, person_id: UUID) -> None:
 
 
 def end_derivation(
-    tx: Transaction, deps: Dependencies, derivation: Derivation, reason: EndReason, *, actor: str, source: str
+    tx: Transaction,
+    deps: Dependencies,
+    derivation: Derivation,
+    reason: EndReason,
+    *,
+    actor: str,
+    source: str,
+    because: str = "",
 ) -> tuple[Credential, ...]:
     """End a locked derivation with all its certificates and tell the person; return what was ended.
 
-    One that is over already stays as it was.
+    One that is over already stays as it was. `because` tells the person more than the reason does.
     """
     ended = end_credentials(tx, deps, credentials.of_derivation(tx, derivation.id), reason, actor=actor, source=source)
     if derivation.state in OPEN:
@@ -77,7 +84,7 @@ def end_derivation(
         derivations.move(tx, derivation, DerivationState.ENDED, values)
         record(tx, deps, "derivation:ended", actor=actor, subject=derivation.id, source=source, reason=reason.value)
     if ended:
-        tell(tx, deps, derivation, reason)
+        tell(tx, deps, derivation, reason, because=because)
     return ended
 
 
@@ -115,8 +122,8 @@ def end_credentials(
     return tuple(ended)
 
 
-def tell(tx: Transaction, deps: Dependencies, derivation: Derivation, reason: EndReason) -> None:
+def tell(tx: Transaction, deps: Dependencies, derivation: Derivation, reason: EndReason, *, because: str = "") -> None:
     """Tell the person that credentials of a derivation were ended."""
     person = people.find(tx, derivation.person)
     if person is not None:
-        notices.credentials_ended(tx, deps, person, derivation, reason)
+        notices.credentials_ended(tx, deps, person, derivation, because or notices.REASON_TEXTS[reason])

@@ -59,15 +59,15 @@ def certificate_issued(
 
 
 def credentials_ended(
-    tx: Transaction, deps: Dependencies, person: Person, derivation: Derivation, reason: EndReason
+    tx: Transaction, deps: Dependencies, person: Person, derivation: Derivation, because: str
 ) -> None:
-    """Tell that credentials were ended (FIPS 201-3 §2.10.2)."""
+    """Tell that credentials were ended (FIPS 201-3 §2.10.2), and why."""
     _tell(
         tx,
         deps,
         person,
         "Credentials on your phone were ended",
-        f"Credentials in your name on this phone were ended, because {REASON_TEXTS[reason]}:\n\n"
+        f"Credentials in your name on this phone were ended, because {because}:\n\n"
         f"  {device(derivation)}\n\nThey are not accepted any more. "
         f"If you need new ones, set the phone up again with your card:\n\n  {deps.issuer_url}/\n",
         undo=None,

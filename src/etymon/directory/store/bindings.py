@@ -52,6 +52,12 @@ def keep_entry(tx: Transaction, name: str) -> TrustKind | None:
     return None if kind is None else TrustKind(kind)
 
 
+def kind_of(tx: Transaction, name: str) -> TrustKind | None:
+    """Return the kind of a trust entry, removed or not."""
+    kind = tx.scalar(sa.select(trust_entries.c.kind).where(trust_entries.c.name == name))
+    return None if kind is None else TrustKind(kind)
+
+
 def entries(tx: Transaction, kind: TrustKind | None) -> list[TrustEntry]:
     """Return all trust entries, by name: they are configuration, and few."""
     wanted = sa.select(trust_entries.c.document).where(KEPT).order_by(trust_entries.c.name)
@@ -125,6 +131,12 @@ def end(tx: Transaction, binding_id: UUID, now: datetime) -> Binding | None:
     row = tx.execute(
         bindings.update().where(bindings.c.id == binding_id, LIVE).values(ended_at=now).returning(*BINDING_COLUMNS)
     ).one_or_none()
+    return None if row is None else Binding(*row)
+
+
+def find(tx: Transaction, binding_id: UUID) -> Binding | None:
+    """Return a binding, ended or not."""
+    row = tx.execute(sa.select(*BINDING_COLUMNS).where(bindings.c.id == binding_id)).one_or_none()
     return None if row is None else Binding(*row)
 
 

@@ -9,6 +9,7 @@ from uuid import UUID
 
 import sqlalchemy as sa
 
+from etymon.directory.model import Binding
 from etymon.issuer.model import CardProof, Evidence
 from etymon.issuer.tables import card_proofs, derivations, proof_requests, sessions, status_evidence
 from etymon.storage.database import Transaction
@@ -83,6 +84,16 @@ class ProofRequests:
 def kept(tx: Transaction) -> SessionTable:
     """Return the card sessions, in one transaction."""
     return SessionTable(tx, sessions)
+
+
+def end_with(tx: Transaction, trust_entry: str, card: Binding | None, *, since: datetime, until: datetime) -> None:
+    """Forget the sessions of people who proved, between two times, a card of an entry, or this card."""
+    proved = sa.select(card_proofs.c.person_id).where(
+        card_proofs.c.proved_at > since, card_proofs.c.trust_entry == trust_entry
+    )
+    if card is not None:
+        proved = proved.where(card_proofs.c.identifier == card.identifier)
+    tx.execute(sessions.delete().where(sessions.c.person_id.in_(proved), sessions.c.started_at <= until))
 
 
 def add_proof(tx: Transaction, proof: CardProof) -> None:

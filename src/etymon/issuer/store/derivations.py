@@ -8,6 +8,7 @@ from uuid import UUID
 
 import sqlalchemy as sa
 
+from etymon.directory.model import Binding
 from etymon.issuer.errors import derivation_over
 from etymon.issuer.model import (
     DERIVATION_MOVES,
@@ -20,7 +21,7 @@ from etymon.issuer.model import (
     Purpose,
     RedeemedLink,
 )
-from etymon.issuer.tables import authorizations
+from etymon.issuer.tables import authorizations, card_proofs
 from etymon.issuer.tables import derivations as table
 from etymon.storage.database import Transaction
 
@@ -108,6 +109,26 @@ def lock_on(
 def of_person(tx: Transaction, person: UUID, states: Collection[DerivationState]) -> tuple[Derivation, ...]:
     """Return a person's derivations in one of `states`, the newest first."""
     return _all(tx, sa.and_(table.c.person_id == person, table.c.state.in_([state.value for state in states])))
+
+
+def made_with(
+    tx: Transaction, trust_entry: str, card: Binding | None, *, since: datetime, until: datetime
+) -> tuple[UUID, ...]:
+    """Return what can be ended of what began, until a time, with cards of an entry, or with one of them.
+
+    What was confirmed before `since` is left out.
+    """
+    conditions: list[Filter] = [
+        table.c.state.in_([state.value for state in OPEN]),
+        table.c.expires_at > since,  # which the index knows, and which is later than the confirmation
+        sa.or_(table.c.confirmed_at.is_(None), table.c.confirmed_at > since),
+        table.c.begun_at <= until,
+        card_proofs.c.trust_entry == trust_entry,
+    ]
+    if card is not None:
+        conditions += [card_proofs.c.identifier == card.identifier, table.c.person_id == card.person_id]
+    found = sa.select(table.c.id).join(card_proofs, card_proofs.c.id == table.c.proof_id).where(*conditions)
+    return tuple(tx.scalars(found.order_by(table.c.id)))
 
 
 def over_at(tx: Transaction, now: datetime, states: Collection[DerivationState], limit: int) -> tuple[UUID, ...]:
