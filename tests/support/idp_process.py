@@ -10,6 +10,7 @@ import sys
 
 import structlog
 
+from etymon.audit.refusals import Refusals
 from etymon.idp.dependencies import Dependencies
 from etymon.idp.signing_keys import SigningKey
 from etymon.kernel.clock import SystemClock
@@ -25,10 +26,12 @@ from support.idp_listeners import applications, serving
 def main() -> None:
     structlog.configure(logger_factory=structlog.PrintLoggerFactory(sys.stderr))  # standard output is the test's
     settings = json.loads(sys.stdin.readline())
+    database, clock, entropy = Database(settings["database"]), SystemClock(), SystemEntropy()
     deps = Dependencies(
-        database=Database(settings["database"]),
-        clock=SystemClock(),
-        entropy=SystemEntropy(),
+        database=database,
+        clock=clock,
+        entropy=entropy,
+        refusals=Refusals(database, clock, entropy),
         digest_key=DigestKey(Secret(bytes.fromhex(settings["digest_key"]))),
         site_url=settings["site_url"],
         certauth_url=settings["certauth_url"],

@@ -18,6 +18,7 @@ from joserfc import jwt
 from joserfc.jwk import ECKey
 from starlette.applications import Starlette
 
+from etymon.audit.refusals import Refusals
 from etymon.directory import bindings, roles, trust
 from etymon.directory.model import Binding, Person, Role
 from etymon.idp import clients
@@ -142,6 +143,7 @@ class IdPSite:
             database=self.database,
             clock=self.clock,
             entropy=self.entropy,
+            refusals=Refusals(self.database, self.clock, self.entropy),
             digest_key=self.digest_key,
             site_url=site_url,
             certauth_url=certauth_url,

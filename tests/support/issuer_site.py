@@ -15,6 +15,7 @@ from cryptography.hazmat.primitives.asymmetric import ec
 
 from etymon.audit import trail
 from etymon.audit.model import AuditEvent
+from etymon.audit.refusals import Refusals
 from etymon.ca import ceremony, certificates, revocation
 from etymon.ca.certificates import find_issued
 from etymon.ca.model import AlternativeNames, CertificateState, RevocationReason, SubjectNames
@@ -128,6 +129,7 @@ class IssuerSite:
             database=self.database,
             clock=self.clock,
             entropy=self.entropy,
+            refusals=Refusals(self.database, self.clock, self.entropy),
             digest_key=self.digest_key,
             site_url=site_url,
             certauth_url=certauth_url,
@@ -243,7 +245,7 @@ class IssuerSite:
     def present_card(self, card: Certified | None = None) -> CardSession:
         """Prove a card and open a session, as the pages do."""
         presented = to_der((card or self.card).certificate)
-        proof = card_authentication.judge(self.deps, presented, card_authentication.PURPOSE)
+        proof = card_authentication.judge(self.deps, presented, card_authentication.PURPOSE, PC)
         with self.database.transaction() as tx:
             card_sessions.add_proof(tx, proof)
         return CardSession(uuid.uuid4(), proof.person, proof.id, proof.proved_at)

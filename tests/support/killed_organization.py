@@ -180,7 +180,7 @@ class Organization:
         """Prove the person's card and begin a derivation, as the page on the PC does."""
         now = self.deployment.clock.now()
         card = self.cards.issue(now, person.display_name, upn=person.user_principal_name)
-        proof = card_authentication.judge(self.issuer, to_der(card.certificate), card_authentication.PURPOSE)
+        proof = card_authentication.judge(self.issuer, to_der(card.certificate), card_authentication.PURPOSE, "")
         with self.deployment.database.transaction() as tx:
             card_sessions.add_proof(tx, proof)
         session = CardSession(uuid.uuid4(), proof.person, proof.id, proof.proved_at)

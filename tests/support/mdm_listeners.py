@@ -86,6 +86,7 @@ class RunningSite:
             database=deps.database,
             clock=deps.clock,
             entropy=deps.entropy,
+            refusals=deps.refusals,
             digest_key=deps.digest_key,
             site_url=site_url,
             certauth_url=site_url,

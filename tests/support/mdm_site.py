@@ -14,6 +14,7 @@ from joserfc.jwk import ECKey
 
 from etymon.audit import trail
 from etymon.audit.model import RecordedEvent
+from etymon.audit.refusals import Refusals
 from etymon.ca import ceremony
 from etymon.ca.status import DatabaseStatusSource
 from etymon.directory import groups, trust
@@ -108,6 +109,7 @@ class MDMSite:
             database=database,
             clock=clock,
             entropy=entropy,
+            refusals=Refusals(database, clock, entropy),
             digest_key=DigestKey(Secret(bytes(range(32)))),
             ca=self.ca.deps,
             identity_provider=IdentityProvider(

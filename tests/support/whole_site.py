@@ -47,6 +47,7 @@ from etymon.server.wiring import Wiring
 from etymon.storage.jobs import jobs
 from etymon.storage.schema import metadata
 from etymon.web.listeners import NO_CHECK_TIME
+from etymon.web.rate_limits import MemoryCounters
 from support import patience, site_pages, tls_files
 from support.card_office import ENTRY, Card, CardOffice
 from support.held_phone import HeldPhone
@@ -262,7 +263,8 @@ class WholeSite:
             return tx.scalar(due) or 0
 
     def forgive(self) -> None:
-        """Forget guesses and starts that were counted against addresses and browsers."""
+        """Forget guesses, starts and refusals that were counted against addresses and browsers."""
+        self.deployment.refusals.counters = MemoryCounters(self.clock)
         with self.deployment.database.transaction() as tx:
             tx.execute(sa.delete(metadata.tables["idp_counters"]))
 

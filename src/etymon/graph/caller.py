@@ -9,7 +9,7 @@ from etymon.directory import people, roles
 from etymon.directory.model import Role
 from etymon.graph.dependencies import SCOPE, Dependencies
 from etymon.kernel.errors import NotAuthenticated, NotPermitted
-from etymon.mdm.identity_provider import require_card
+from etymon.mdm.identity_provider import AccessToken, require_card
 
 READERS: Final = frozenset(Role)
 ADMINISTRATORS: Final = frozenset({Role.ADMINISTRATOR})
@@ -35,16 +35,20 @@ class Caller:
         return Role.ADMINISTRATOR in self.roles
 
 
-def authenticate(deps: Dependencies, authorization: str) -> Caller:
-    """Return who sent a request with this `Authorization` header.
+def authenticate(deps: Dependencies, authorization: str) -> AccessToken:
+    """Return the token that a request with this `Authorization` header came with.
 
-    Raises NotAuthenticated `token_missing` and `token_not_valid`; NotPermitted `card_required`, `scope_missing`,
-    `account_ended` and `role_missing`. May ask the identity provider for its keys: call it outside transactions.
+    Raises NotAuthenticated `token_missing` and `token_not_valid`; NotPermitted `scope_missing`. May ask the identity
+    provider for its keys: call it outside transactions.
     """
     scheme, _, token = authorization.partition(" ")
     if scheme.lower() != "bearer" or not token.strip():
         raise NotAuthenticated("token_missing", "Send an access token as a bearer token.")
-    read = deps.identity_provider.read(token.strip(), audience=deps.url, scope=SCOPE)
+    return deps.identity_provider.read(token.strip(), audience=deps.url, scope=SCOPE)
+
+
+def admit(deps: Dependencies, read: AccessToken) -> Caller:
+    """Return the caller whose token this is. Raises NotPermitted `card_required`, `account_ended`, `role_missing`."""
     require_card(read)
     with deps.database.snapshot() as tx:
         person = people.find(tx, read.person)

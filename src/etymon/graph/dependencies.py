@@ -4,6 +4,7 @@
 from dataclasses import dataclass
 from typing import Final
 
+from etymon.audit.refusals import Refusals
 from etymon.issuer.dependencies import Dependencies as IssuerDependencies
 from etymon.kernel.clock import Clock
 from etymon.kernel.entropy import Entropy
@@ -36,6 +37,11 @@ class Dependencies:
     def entropy(self) -> Entropy:
         """The deployment's chance."""
         return self.mdm.entropy
+
+    @property
+    def refusals(self) -> Refusals:
+        """What writes down that callers were refused."""
+        return self.mdm.refusals
 
     @property
     def digest_key(self) -> DigestKey:

@@ -145,7 +145,7 @@ def issue(tx: Transaction, deps: Dependencies, request: AuthorizationRequest, si
     """
     person = people.find(tx, sign_in.person)
     if person is None or not person.active:
-        raise access_denied("The account has ended.")
+        raise access_denied("The account has ended.", "account_ended")
     tokens.require_allowed(tx, request.scopes, sign_in.acr, person)
     code = Secret(random_token(deps.entropy, bits=CODE_BITS))
     kept = AuthorizationCode(
@@ -173,16 +173,16 @@ def exchange(
     digest = _digest(deps, code)
     kept = store.find_code(tx, digest)
     if kept is None or kept.client_id != client.id:
-        raise invalid_grant("The code is not known.")
+        raise invalid_grant("The code is not known.", "code_unknown")
     if not store.use_code(tx, digest):
         grants.end(tx, deps, kept.grant_id, actor=f"client:{client.id}", reason="code_reused")
-        raise invalid_grant("The code was used already; everything that came of it has ended.")
+        raise invalid_grant("The code was used already; everything that came of it has ended.", "code_reused")
     if deps.clock.now() >= kept.expires_at:
-        raise invalid_grant("The code is more than a minute old.")
+        raise invalid_grant("The code is more than a minute old.", "code_late")
     if redirect_uri != kept.redirect_uri:
-        raise invalid_grant("The redirect URI is not the one the code was sent to.")
+        raise invalid_grant("The redirect URI is not the one the code was sent to.", "other_redirect_uri")
     if not CODE_VERIFIER.fullmatch(verifier) or not _fits(verifier, kept.code_challenge):
-        raise invalid_grant("The code verifier does not fit the challenge.")
+        raise invalid_grant("The code verifier does not fit the challenge.", "verifier_wrong")
     return grants.begin(tx, deps, client, kept.scopes, kept.sign_in, grant_id=kept.grant_id, nonce=kept.nonce)
 
 

@@ -8,12 +8,11 @@ from typing import Final
 
 from cryptography import x509
 
-from etymon.audit import trail
-from etymon.audit.model import AuditEvent, Outcome
+from etymon.audit.refusals import ANONYMOUS
 from etymon.directory import bindings, trust
 from etymon.idp.dependencies import Dependencies
 from etymon.idp.model import ACR_CARD, ACR_DERIVED, ProvenCertificate, Purpose
-from etymon.kernel.errors import DecodeError, NotPermitted
+from etymon.kernel.errors import NotPermitted
 from etymon.pki.certificate import load, to_der
 from etymon.pki.errors import NotTrusted
 from etymon.pki.path_validation import ValidatedPath, validate
@@ -32,20 +31,16 @@ KINDS: Final = {
 NO_PATH: Final = frozenset({"untrusted_root", "path_invalid"})
 
 
-def judge(deps: Dependencies, der: bytes, purpose_text: str) -> ProvenCertificate:
+def judge(deps: Dependencies, der: bytes, purpose_text: str, source: str) -> ProvenCertificate:
     """Return what the certificate proves for a purpose. Network may be used: call it outside a transaction.
 
-    Raises NotTrusted with its code, NotPermitted `certificate_not_bound`, or DecodeError; each is on record then.
+    Raises NotTrusted with its code, NotPermitted `certificate_not_bound`, or Malformed; that is on record then.
     """
-    try:
+    subject = f"certificate:{sha256(der).hexdigest()}"
+    with deps.refusals.noted(
+        "idp:certificate:refused", actor=ANONYMOUS, subject=subject, source=source, purpose=purpose_text
+    ):
         return _judge(deps, der, purpose_text)
-    except (NotPermitted, DecodeError) as refusal:
-        subject = f"certificate:{sha256(der).hexdigest()}"
-        facts = {"purpose": purpose_text, "code": refusal.code}
-        event = AuditEvent("idp:certificate:refused", "anonymous", subject, Outcome.FAILURE, facts)
-        with deps.database.transaction() as tx:
-            trail.record(tx, deps.clock, deps.entropy, event)
-        raise
 
 
 def _judge(deps: Dependencies, der: bytes, purpose_text: str) -> ProvenCertificate:

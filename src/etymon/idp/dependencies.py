@@ -5,6 +5,7 @@ import gettext
 from collections.abc import Callable, Collection, Mapping
 from dataclasses import dataclass, field
 
+from etymon.audit.refusals import Refusals
 from etymon.idp.signing_keys import SigningKey, VerificationKey
 from etymon.kernel.clock import Clock
 from etymon.kernel.entropy import Entropy
@@ -26,6 +27,7 @@ class Dependencies:
     database: Database
     clock: Clock
     entropy: Entropy
+    refusals: Refusals
     digest_key: DigestKey
     site_url: str
     certauth_url: str

@@ -8,6 +8,7 @@ from uuid import UUID
 
 from etymon.audit import trail
 from etymon.audit.model import AuditEvent, Outcome
+from etymon.audit.refusals import ANONYMOUS
 from etymon.directory import bindings, notices
 from etymon.directory.model import Person
 from etymon.idp import clients, grants, tokens
@@ -51,11 +52,12 @@ MOST_STARTS: Final = 3
 """How often a start is tried when its code is taken, or the same enrollment session starts another just now."""
 
 
-OVER: Final[Mapping[DeviceState, str]] = {
-    DeviceState.USED: "The device code was used already.",
-    DeviceState.ENDED: "The device code was used already, and what came of it has ended.",
-    DeviceState.SUPERSEDED: "A newer device authorization has taken the place of this one.",
+OVER: Final[Mapping[DeviceState, tuple[str, str]]] = {
+    DeviceState.USED: ("The device code was used already.", "device_code_reused"),
+    DeviceState.ENDED: ("The device code was used already, and what came of it has ended.", "device_code_ended"),
+    DeviceState.SUPERSEDED: ("A newer device authorization has taken the place of this one.", "device_code_superseded"),
 }
+"""What a client is told that polls too late, and the reason for the trail."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -68,7 +70,13 @@ class Started:
 
 
 def begin(
-    tx: Transaction, deps: Dependencies, client: Client, scope: str, *, device: EnrollingDevice | None
+    tx: Transaction,
+    deps: Dependencies,
+    client: Client,
+    scope: str,
+    *,
+    device: EnrollingDevice | None,
+    source: str,
 ) -> Started:
     """Start a device authorization; what the same enrollment session started before is over."""
     if GrantType.DEVICE_CODE not in client.grants:
@@ -76,9 +84,12 @@ def begin(
     scopes = tokens.granted_scopes(client, scope)
     if (SCOPE_ENROLL in scopes) != (device is not None):
         raise invalid_scope("The scope enroll and an enrollment assertion come together.")
+    actor = f"client:{client.id}"
     for _ in range(MOST_STARTS):
         if device is not None:
-            store.supersede(tx, device.enrollment_session)
+            facts = {"enrollment_session": device.enrollment_session}
+            for id_ in store.supersede(tx, device.enrollment_session):
+                _record(tx, deps, "superseded", id_, actor=actor, facts=facts, source=source)
         started = _new(deps, client, scopes, device)
         if store.add(
             tx,
@@ -86,6 +97,8 @@ def begin(
             device_code_digest=_device_code_digest(deps, started.device_code),
             user_code_digest=_user_code_digest(deps, started.user_code),
         ):
+            begun = started.authorization
+            _record(tx, deps, "started", begun.id, actor=actor, facts=_facts(begun), source=source)
             return started
     raise Conflict("device_authorization_busy", "Another device authorization is starting for this device. Try again.")
 
@@ -164,6 +177,7 @@ def decide(
     *,
     approve: bool,
     browser: str,
+    source: str,
 ) -> DeviceAuthorization:
     """Approve or deny, once; the proof is used up. An approval is told to the person with a link that undoes it.
 
@@ -178,20 +192,19 @@ def decide(
     to = DeviceState.APPROVED if approve else DeviceState.DENIED
     if not store.decide(tx, authorization.id, to, sign_in, browser=browser, now=deps.clock.now()):
         raise Conflict("device_not_waiting", "The device does not wait any more. Start again on the device.")
-    facts = {"client": authorization.client_id, "scopes": " ".join(sorted(authorization.scopes))}
-    if authorization.device is not None:
-        facts["enrollment_session"] = authorization.device.enrollment_session
-    event = AuditEvent(
-        f"idp:device_authorization:{'approved' if approve else 'denied'}",
-        f"person:{person.id}",
-        f"device_authorization:{authorization.id}",
-        Outcome.SUCCESS,
-        facts,
-    )
-    trail.record(tx, deps.clock, deps.entropy, event)
+    verb = "approved" if approve else "denied"
+    _record(tx, deps, verb, authorization.id, actor=f"person:{person.id}", facts=_facts(authorization), source=source)
     if approve:
         _tell(tx, deps, authorization, person)
     return authorization
+
+
+def decider(tx: Transaction, deps: Dependencies, authorization_id: UUID, proof_id: UUID, *, browser: str) -> str:
+    """Return the trail's name for whoever shows this proof for this authorization, whether it can be decided or not."""
+    since = deps.clock.now() - PROOF_HELD
+    purpose = f"{Purpose.APPROVAL.value}:{authorization_id}"
+    proof = proofs.held(tx, proof_id, browser=browser, purpose=purpose, since=since)
+    return ANONYMOUS if proof is None or proof.person is None else f"person:{proof.person}"
 
 
 def exchange(tx: Transaction, deps: Dependencies, client: Client, device_code: Secret[str]) -> tokens.Tokens:
@@ -203,10 +216,11 @@ def exchange(tx: Transaction, deps: Dependencies, client: Client, device_code: S
         raise unauthorized_client("This client may not use the device grant.")
     authorization = store.by_device_code(tx, _device_code_digest(deps, device_code))
     if authorization is None or authorization.client_id != client.id:
-        raise invalid_grant("The device code is not known.")
+        reason = "device_code_unknown" if authorization is None else "device_code_of_another_client"
+        raise invalid_grant("The device code is not known.", reason)
     sign_in = _approved_by(tx, deps, authorization)
     if not store.use(tx, authorization.id, now=deps.clock.now()):
-        raise invalid_grant(OVER[DeviceState.USED])
+        raise invalid_grant(*OVER[DeviceState.USED])
     return grants.begin(
         tx,
         deps,
@@ -221,7 +235,7 @@ def exchange(tx: Transaction, deps: Dependencies, client: Client, device_code: S
 def _approved_by(tx: Transaction, deps: Dependencies, authorization: DeviceAuthorization) -> SignIn:
     now = deps.clock.now()
     if authorization.state in OVER:
-        raise invalid_grant(OVER[authorization.state])
+        raise invalid_grant(*OVER[authorization.state])
     if authorization.state is DeviceState.DENIED:
         raise access_denied("The person said no.")
     if now >= authorization.expires_at:
@@ -232,6 +246,20 @@ def _approved_by(tx: Transaction, deps: Dependencies, authorization: DeviceAutho
         raise authorization_pending()
     store.slow_down(tx, authorization, by=SLOWER_BY, now=now)
     raise slow_down()
+
+
+def _record(
+    tx: Transaction, deps: Dependencies, verb: str, id_: UUID, *, actor: str, facts: Mapping[str, str], source: str
+) -> None:
+    name, subject = f"idp:device_authorization:{verb}", f"device_authorization:{id_}"
+    trail.record(tx, deps.clock, deps.entropy, AuditEvent(name, actor, subject, Outcome.SUCCESS, facts, source))
+
+
+def _facts(authorization: DeviceAuthorization) -> dict[str, str]:
+    facts = {"client": authorization.client_id, "scopes": " ".join(sorted(authorization.scopes))}
+    if authorization.device is not None:
+        facts["enrollment_session"] = authorization.device.enrollment_session
+    return facts
 
 
 def _tell(tx: Transaction, deps: Dependencies, authorization: DeviceAuthorization, person: Person) -> None:

@@ -1,5 +1,8 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Refusals of the OAuth endpoints, by the names RFC 6749 §5.2, RFC 8628 §3.5 and OpenID Connect Core §3.1.2.6 give."""
+"""Refusals of the OAuth endpoints, by the names RFC 6749 §5.2, RFC 8628 §3.5 and OpenID Connect Core §3.1.2.6 give.
+
+Those names say little. A refusal that an auditor has to see has a `reason` among its facts; it is in log and trail.
+"""
 
 from etymon.kernel.errors import Conflict, Expired, Malformed, NotAuthenticated, NotPermitted
 
@@ -14,14 +17,14 @@ def invalid_client() -> NotAuthenticated:
     return NotAuthenticated("invalid_client", "The client is not registered, or did not authenticate itself.")
 
 
-def invalid_grant(detail: str) -> NotPermitted:
+def invalid_grant(detail: str, reason: str) -> NotPermitted:
     """The code or token is unknown, late, used, ended or another client's."""
-    return NotPermitted("invalid_grant", detail)
+    return NotPermitted("invalid_grant", detail, reason=reason)
 
 
 def unauthorized_client(detail: str) -> NotPermitted:
     """This client may not ask in this way."""
-    return NotPermitted("unauthorized_client", detail)
+    return NotPermitted("unauthorized_client", detail, reason="grant_not_registered")
 
 
 def unsupported_grant_type() -> Malformed:
@@ -34,9 +37,9 @@ def invalid_scope(detail: str) -> Malformed:
     return Malformed("invalid_scope", detail)
 
 
-def access_denied(detail: str) -> NotPermitted:
-    """The person, or a rule, said no."""
-    return NotPermitted("access_denied", detail)
+def access_denied(detail: str, reason: str | None = None) -> NotPermitted:
+    """The person, or a rule, said no; a rule gives its reason."""
+    return NotPermitted("access_denied", detail, **({"reason": reason} if reason else {}))
 
 
 def authorization_pending() -> Conflict:

@@ -45,6 +45,8 @@ def begin(
     store.add_grant(tx, grant)
     issued = tokens.issue(tx, deps, grant, nonce=nonce)
     facts = {"client": client.id, "scopes": " ".join(sorted(scopes)), "acr": sign_in.acr}
+    if device_authorization is not None:
+        facts["approval"] = str(device_authorization)
     event = AuditEvent("idp:grant:started", f"person:{sign_in.person}", f"grant:{grant.id}", Outcome.SUCCESS, facts)
     trail.record(tx, deps.clock, deps.entropy, event)
     return issued
@@ -65,21 +67,29 @@ def refresh(
     now = deps.clock.now()
     grant = store.find_live_grant(tx, kept.grant_id, now=now) if kept is not None else None
     if kept is None or grant is None or grant.client_id != client.id:
-        raise invalid_grant("The refresh token is not known, or what it stood for has ended.")
+        raise invalid_grant("The refresh token is not known, or what it stood for has ended.", "refresh_unknown")
     scopes = grant.scopes if scope is None else frozenset(scope.split())
     if not kept.used:
         _require_refreshable(tx, deps, grant, kept, scopes)
     if not store.use_refresh_token(tx, digest):
         end(tx, deps, grant.id, actor=f"client:{client.id}", reason="refresh_reused")
-        raise invalid_grant("The refresh token was used already; everything that came of it has ended.")
-    return tokens.issue(tx, deps, grant, scopes=scopes)
+        raise invalid_grant(
+            "The refresh token was used already; everything that came of it has ended.", "refresh_reused"
+        )
+    issued = tokens.issue(tx, deps, grant, scopes=scopes)
+    facts = {"client": client.id, "scopes": " ".join(sorted(scopes))}
+    event = AuditEvent(
+        "idp:grant:refreshed", f"person:{grant.sign_in.person}", f"grant:{grant.id}", Outcome.SUCCESS, facts
+    )
+    trail.record(tx, deps.clock, deps.entropy, event)
+    return issued
 
 
 def _require_refreshable(
     tx: Transaction, deps: Dependencies, grant: Grant, kept: store.RefreshToken, scopes: frozenset[str]
 ) -> None:
     if deps.clock.now() >= kept.expires_at:
-        raise invalid_grant("The refresh token's time is over.")
+        raise invalid_grant("The refresh token's time is over.", "refresh_late")
     if not scopes <= grant.scopes:
         raise invalid_scope("A refresh asks for no more than was granted.")
     try:
@@ -92,7 +102,7 @@ def _require_refreshable(
 def _require_bound(tx: Transaction, sign_in: SignIn) -> None:
     bound = bindings.person_for(tx, sign_in.trust_entry, sign_in.identifier)
     if bound is None or bound.id != sign_in.person:
-        raise invalid_grant("The account, or the credential it signed in with, has ended.")
+        raise invalid_grant("The account, or the credential it signed in with, has ended.", "binding_ended")
 
 
 def end(tx: Transaction, deps: Dependencies, grant_id: UUID, *, actor: str, reason: str) -> bool:

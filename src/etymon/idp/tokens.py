@@ -90,9 +90,9 @@ def audience(deps: Dependencies, scopes: frozenset[str]) -> str:
 def require_allowed(tx: Transaction, grant_scopes: frozenset[str], acr: str, person: Person) -> None:
     """Refuse what this person, signed in like this, may not let a client do. Raises NotPermitted `access_denied`."""
     if grant_scopes & {SCOPE_ADMINISTRATION, SCOPE_ENROLL} and acr != ACR_CARD:
-        raise access_denied("This needs a sign-in with the smart card itself.")
+        raise access_denied("This needs a sign-in with the smart card itself.", "card_required")
     if SCOPE_ADMINISTRATION in grant_scopes and not roles.roles_of(tx, person.id):
-        raise access_denied("This account has no administrative role.")
+        raise access_denied("This account has no administrative role.", "role_missing")
 
 
 def issue(
@@ -110,7 +110,7 @@ def issue(
     scopes = grant.scopes if scopes is None else scopes
     person = people.find(tx, grant.sign_in.person)
     if person is None or not person.active:
-        raise invalid_grant("The account has ended.")
+        raise invalid_grant("The account has ended.", "account_ended")
     require_allowed(tx, scopes, grant.sign_in.acr, person)
     refresh = _refresh_token(tx, deps, grant) if SCOPE_OFFLINE in grant.scopes else None
     id_token = _id_token(deps, grant, person, nonce) if SCOPE_OPENID in scopes else None

@@ -4,13 +4,14 @@
 Nothing else opens a card session: no token, no session of another service, no derived credential.
 """
 
+import hashlib
 from collections.abc import Iterator
 from contextlib import contextmanager
 from datetime import datetime
 from typing import Final
 from uuid import UUID
 
-from etymon.audit.model import Outcome
+from etymon.audit.refusals import ANONYMOUS
 from etymon.directory import bindings, trust
 from etymon.issuer.dependencies import SERVICE, Dependencies, record
 from etymon.issuer.errors import card_not_bound, card_required
@@ -18,7 +19,7 @@ from etymon.issuer.model import CardProof, CardSession, Evidence
 from etymon.issuer.store import card_sessions
 from etymon.issuer.store.card_sessions import ProofRequests
 from etymon.kernel.entropy import random_id
-from etymon.kernel.errors import Malformed, NotPermitted
+from etymon.kernel.errors import NotPermitted
 from etymon.pki import certificate as reading
 from etymon.pki.errors import NotTrusted
 from etymon.pki.path_validation import ValidatedPath, validate
@@ -50,7 +51,7 @@ def open_to_write(deps: Dependencies) -> Iterator[ProofStore[CardProof]]:
         yield ProofRequests(tx)
 
 
-def judge(deps: Dependencies, presented: bytes, purpose: str) -> CardProof:
+def judge(deps: Dependencies, presented: bytes, purpose: str, source: str) -> CardProof:
     """Judge the certificate a browser showed: a card's, good now, and bound to an active person.
 
     Raises `NotTrusted` and `card_not_bound`; refusals are audited. May ask for revocation status: call it outside
@@ -58,20 +59,9 @@ def judge(deps: Dependencies, presented: bytes, purpose: str) -> CardProof:
     """
     if purpose != PURPOSE:
         raise NotPermitted("wrong_purpose", "This proof was asked for by something else. Start again.")
-    try:
+    subject = f"certificate:{hashlib.sha256(presented).hexdigest()}"
+    with deps.refusals.noted("issuer:card:refused", actor=ANONYMOUS, subject=subject, source=source):
         return _judge(deps, presented)
-    except (NotPermitted, Malformed) as refusal:
-        with deps.database.transaction() as tx:
-            record(
-                tx,
-                deps,
-                "card:refused",
-                actor="browser",
-                subject="certificate",
-                outcome=Outcome.FAILURE,
-                code=refusal.code,
-            )
-        raise
 
 
 def sign_in(
@@ -90,6 +80,14 @@ def sign_in(
         policies=" ".join(sorted(proof.policies)),
     )
     return sessions.sign_in(card_sessions.kept(tx), visit, person=proof.person, facts=facts)
+
+
+def sign_out(tx: Transaction, deps: Dependencies, sessions: Sessions, visit: Visit, *, source: str) -> Visit:
+    """End the card session of a browser."""
+    if visit.session is not None:
+        person, session = f"person:{visit.session.person}", visit.session.id
+        record(tx, deps, "card_session:ended", actor=person, subject=session, source=source)
+    return sessions.sign_out(card_sessions.kept(tx), visit)
 
 
 def card_session(session: Session | None) -> CardSession:

@@ -11,6 +11,7 @@ from joserfc import jws, jwt
 from joserfc.errors import JoseError
 from joserfc.jwk import ECKey
 
+from etymon.audit.refusals import ANONYMOUS
 from etymon.directory import trust
 from etymon.issuer.dependencies import Dependencies, record
 from etymon.issuer.store import clients as store
@@ -80,8 +81,13 @@ def end(tx: Transaction, deps: Dependencies, client_id: str, *, actor: str) -> N
 def give_token(deps: Dependencies, assertion: str, *, source: str) -> Secret[str]:
     """Return an access token for the client that signed `assertion`, good for `TOKEN_LIFETIME`.
 
-    An assertion is good once. Raises `NotAuthenticated` `invalid_client`.
+    An assertion is good once. Raises `NotAuthenticated` `invalid_client`, which is recorded.
     """
+    with deps.refusals.noted("issuer:client:refused", actor=ANONYMOUS, subject="client", source=source):
+        return _give_token(deps, assertion, source)
+
+
+def _give_token(deps: Dependencies, assertion: str, source: str) -> Secret[str]:
     now = deps.clock.now()
     token = Secret(random_token(deps.entropy, bits=TOKEN_BITS))
     with deps.database.transaction() as tx:
@@ -98,13 +104,18 @@ def give_token(deps: Dependencies, assertion: str, *, source: str) -> Secret[str
     return token
 
 
-def by_token(deps: Dependencies, token: Secret[str]) -> Client:
-    """Return the client whose live token this is; `NotAuthenticated` otherwise."""
+def by_token(deps: Dependencies, token: Secret[str], *, source: str) -> Client:
+    """Return the client whose live token this is; `NotAuthenticated` otherwise, which is recorded if there was one."""
     with deps.database.snapshot() as tx:
         client = store.by_token(tx, token_digest(deps, token), deps.clock.now())
-    if client is None:
-        raise NotAuthenticated("token_not_valid", "The access token is missing, not known or over. Ask for a new one.")
-    return client
+    if client is not None:
+        return client
+    refusal = NotAuthenticated("token_not_valid", "The access token is missing, not known or over. Ask for a new one.")
+    if token.reveal():
+        deps.refusals.record(
+            "issuer:client:refused", actor=ANONYMOUS, subject="client", source=source, code=refusal.code
+        )
+    raise refusal
 
 
 def token_digest(deps: Dependencies, token: Secret[str]) -> bytes:

@@ -9,6 +9,7 @@ from typing import Final
 
 from etymon.audit import trail
 from etymon.audit.model import AuditEvent, Fact, Outcome
+from etymon.audit.refusals import Refusals
 from etymon.ca.dependencies import Dependencies as AuthorityDependencies
 from etymon.escrow.dependencies import Dependencies as EscrowDependencies
 from etymon.kernel.clock import Clock
@@ -36,6 +37,7 @@ class Dependencies:
     database: Database
     clock: Clock
     entropy: Entropy
+    refusals: Refusals
     digest_key: DigestKey
     site_url: str
     certauth_url: str

@@ -1,6 +1,9 @@
 # SPDX-License-Identifier: Apache-2.0
 """Who the phone at the device listener is: a device identity of an endpoint manager that is trusted here."""
 
+import hashlib
+
+from etymon.audit.refusals import ANONYMOUS
 from etymon.directory import trust
 from etymon.issuer.dependencies import Dependencies
 from etymon.issuer.errors import other_device, unmanaged_device
@@ -12,8 +15,8 @@ from etymon.pki.trust_entry import TrustKind
 from etymon.web.peer_certificate import PeerCertificate
 
 
-def judge(deps: Dependencies, peer: PeerCertificate | None) -> DeviceIdentity | None:
-    """Return the device identity that the TLS peer showed; None when it showed no certificate.
+def judge(deps: Dependencies, peer: PeerCertificate | None, *, source: str = "") -> DeviceIdentity | None:
+    """Return the device identity that the TLS peer showed; None when it showed no certificate. Refusals are recorded.
 
     Raises `NotTrusted` for one that is revoked, over, of another kind, or whose status nobody tells, and
     `unmanaged_device` for a certificate no trusted device CA issued. May ask for revocation status: call it outside
@@ -21,6 +24,12 @@ def judge(deps: Dependencies, peer: PeerCertificate | None) -> DeviceIdentity | 
     """
     if peer is None:
         return None
+    subject = f"certificate:{hashlib.sha256(peer.der).hexdigest()}"
+    with deps.refusals.noted("issuer:device:refused", actor=ANONYMOUS, subject=subject, source=source):
+        return _judge(deps, peer)
+
+
+def _judge(deps: Dependencies, peer: PeerCertificate) -> DeviceIdentity:
     leaf = reading.load(peer.der)
     with deps.database.snapshot() as tx:
         entries = trust.entries(tx)

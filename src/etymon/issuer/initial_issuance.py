@@ -11,7 +11,7 @@ from uuid import UUID
 from cryptography import x509
 from cryptography.hazmat.primitives.asymmetric import rsa
 
-from etymon.audit.model import Outcome
+from etymon.audit.refusals import REFUSED
 from etymon.escrow import delivery, deposit
 from etymon.escrow.model import GeneratedKey
 from etymon.issuer import (
@@ -42,7 +42,7 @@ from etymon.issuer.model import (
 from etymon.issuer.planning import EnrollmentRequest
 from etymon.issuer.store import derivations
 from etymon.kernel.entropy import random_id
-from etymon.kernel.errors import Malformed, NotPermitted
+from etymon.kernel.errors import Malformed
 from etymon.kernel.secret import Secret
 from etymon.pki import csr
 from etymon.pki.certificate import spki
@@ -132,8 +132,15 @@ def redeem(deps: Dependencies, request: EnrollmentRequest, device: DeviceIdentit
     """
     try:
         return _redeem(deps, request, device, source=source)
-    except NotPermitted as refusal:  # somebody has a live authorization and may not use it so
-        _record_refusal(deps, request, refusal, source)
+    except REFUSED as refusal:
+        deps.refusals.record(
+            "issuer:credential:refused",
+            actor=linking.actor_of(device),
+            subject=_named(deps, request),
+            source=source,
+            purpose=request.purpose.value,
+            code=refusal.code,
+        )
         raise
 
 
@@ -190,20 +197,11 @@ def _plan(
         return planning.use_authorization(tx, deps, locked, request, key, source=source)
 
 
-def _record_refusal(deps: Dependencies, request: EnrollmentRequest, refusal: NotPermitted, source: str) -> None:
-    with deps.database.transaction() as tx:
+def _named(deps: Dependencies, request: EnrollmentRequest) -> str:
+    """Return which derivation an authorization is of, for the trail, whether it lives or not."""
+    with deps.database.snapshot() as tx:
         derivation = derivations.by_authorization(tx, linking.authorization_digest(deps, request.authorization))
-        record(
-            tx,
-            deps,
-            "credential:refused",
-            actor="device",
-            subject=derivation.id if derivation else "derivation",
-            source=source,
-            outcome=Outcome.FAILURE,
-            purpose=request.purpose.value,
-            code=refusal.code,
-        )
+    return str(derivation.id) if derivation else "derivation"
 
 
 def _supersede(tx: Transaction, deps: Dependencies, person: UUID) -> None:

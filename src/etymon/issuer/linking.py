@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from datetime import datetime
 from uuid import UUID
 
+from etymon.audit.refusals import ANONYMOUS
 from etymon.issuer import card_recheck, device_identity, eligibility, errors, link_key, notices
 from etymon.issuer.dependencies import Dependencies, record
 from etymon.issuer.model import (
@@ -128,6 +129,11 @@ def _authorization(deps: Dependencies, derivation: Derivation) -> Secret[str]:
     key = deps.digest_key.derive("issuer.authorization")
     mac = hmac.digest(key.reveal(), derivation.id.bytes, hashlib.sha256)
     return Secret(base64.urlsafe_b64encode(mac).rstrip(b"=").decode("ascii"))
+
+
+def actor_of(device: DeviceIdentity | None) -> str:
+    """Return the trail's name for a phone."""
+    return f"device:{device.thumbprint.hex()}" if device else ANONYMOUS
 
 
 def record_link(

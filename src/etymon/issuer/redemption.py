@@ -4,6 +4,7 @@
 import hashlib
 from dataclasses import dataclass, replace
 from datetime import datetime
+from typing import Final
 from uuid import UUID
 
 from etymon.audit.model import Outcome
@@ -27,6 +28,9 @@ from etymon.pki.algorithms import key_type
 from etymon.pki.certificate import spki
 from etymon.storage.database import Transaction
 from etymon.wire import link_qr
+
+COUNTED: Final = frozenset({"link_secret_wrong", "link_password_wrong"})
+"""Refusals that change something, and are recorded with it."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -59,11 +63,14 @@ def redeem(deps: Dependencies, request: Redemption, device: DeviceIdentity | Non
     what eligibility refuses.
     """
     public_key = link_key.load(request.key)
-    with deps.database.transaction() as tx:
-        answer = _redeem(tx, deps, replace(request, key=spki(public_key)), device, source)
-    if isinstance(answer, EtymonError):  # refused, and what the refusal changed is kept
-        raise answer
-    return answer
+    with deps.refusals.noted(
+        "issuer:link:refused", actor=linking.actor_of(device), subject=str(request.link), source=source, but=COUNTED
+    ):
+        with deps.database.transaction() as tx:
+            answer = _redeem(tx, deps, replace(request, key=spki(public_key)), device, source)
+        if isinstance(answer, EtymonError):  # refused, and what the refusal changed is kept
+            raise answer
+        return answer
 
 
 def _redeem(
@@ -88,8 +95,7 @@ def _redeem(
         return _linked(applicant.person, _take(tx, deps, derivation, request, device, source))
     taken_by = derivation.link.device.thumbprint if derivation.link.device else None
     if taken_by != (device.thumbprint if device else None) or derivation.link.key != request.key:
-        _record_refusal(tx, deps, derivation, device, source, code="link_already_redeemed")
-        return errors.link_already_redeemed()
+        raise errors.link_already_redeemed()
     return _linked(applicant.person, derivation)
 
 
@@ -113,7 +119,7 @@ def _take(
     )
     derivations.move(tx, derivation, DerivationState.REDEEMED, derivations.redeemed_values(link))
     taken = replace(derivation, link=link)
-    linking.record_link(tx, deps, "link:redeemed", taken, actor=_actor(device), source=source)
+    linking.record_link(tx, deps, "link:redeemed", taken, actor=linking.actor_of(device), source=source)
     return taken
 
 
@@ -123,34 +129,22 @@ def _wrong(
     """Count a wrong secret or password; one of them too many ends the link."""
     left = WRONG_SECRETS_LIMIT - derivations.count_wrong_secret(tx, derivation.id)
     refusal = errors.link_password_wrong(left) if derivation.asks_password else errors.link_secret_wrong()
-    _record_refusal(tx, deps, derivation, device, source, code=refusal.code)
-    if left > 0:
-        return refusal
-    ended = derivations.ended_values(EndReason.UNSPECIFIED, deps.clock.now())
-    derivations.move(tx, derivation, DerivationState.DENIED, ended)
-    linking.record_link(tx, deps, "link:denied", derivation, actor=_actor(device), source=source)
-    return errors.link_denied() if derivation.asks_password else refusal  # its person would only type again
-
-
-def _record_refusal(
-    tx: Transaction,
-    deps: Dependencies,
-    derivation: Derivation,
-    device: DeviceIdentity | None,
-    source: str,
-    *,
-    code: str,
-) -> None:
     record(
         tx,
         deps,
         "link:refused",
-        actor=_actor(device),
+        actor=linking.actor_of(device),
         subject=derivation.id,
         source=source,
         outcome=Outcome.FAILURE,
-        code=code,
+        code=refusal.code,
     )
+    if left > 0:
+        return refusal
+    ended = derivations.ended_values(EndReason.UNSPECIFIED, deps.clock.now())
+    derivations.move(tx, derivation, DerivationState.DENIED, ended)
+    linking.record_link(tx, deps, "link:denied", derivation, actor=linking.actor_of(device), source=source)
+    return errors.link_denied() if derivation.asks_password else refusal  # its person would only type again
 
 
 def _managed_only(tx: Transaction, derivation: Derivation) -> bool:
@@ -169,7 +163,3 @@ def masked(address: str) -> str:
     """Return a mail address of which a stranger learns the ends of the local part and the domain."""
     local, _, domain = address.rpartition("@")
     return f"{local[:1]}…{local[-1:]}@{domain}" if len(local) > 2 else f"…@{domain}"
-
-
-def _actor(device: DeviceIdentity | None) -> str:
-    return f"device:{device.thumbprint.hex()}" if device else "device:unmanaged"

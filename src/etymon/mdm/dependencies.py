@@ -10,6 +10,7 @@ from joserfc.jwk import ECKey
 
 from etymon.audit import trail
 from etymon.audit.model import AuditEvent, Fact, Outcome
+from etymon.audit.refusals import Refusals
 from etymon.ca.dependencies import Dependencies as AuthorityDependencies
 from etymon.kernel.clock import Clock
 from etymon.kernel.entropy import Entropy
@@ -39,6 +40,7 @@ class Dependencies:
     database: Database
     clock: Clock
     entropy: Entropy
+    refusals: Refusals
     digest_key: DigestKey
     ca: AuthorityDependencies
     identity_provider: IdentityProvider

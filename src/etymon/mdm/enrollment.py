@@ -7,11 +7,13 @@ one transaction, signs outside it, and admits the device in another. Asking agai
 certificate while the session lives; another key is a conflict.
 """
 
+from contextlib import AbstractContextManager
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 from typing import Final
 from uuid import UUID
 
+from etymon.audit.refusals import ANONYMOUS
 from etymon.ca import issuance
 from etymon.ca.model import AlternativeNames, IssuanceRequest, IssuedCertificate, SubjectNames
 from etymon.directory import people
@@ -76,8 +78,13 @@ class Completed:
 def begin(deps: Dependencies, token: Secret[str], facts: DeviceFacts, *, source: str) -> Begun:
     """Open a session for a phone that shows a live token.
 
-    Raises NotPermitted `enrollment_token_unknown` (also revoked) and Expired `enrollment_token_expired`.
+    Raises NotPermitted `enrollment_token_unknown` (also revoked) and Expired `enrollment_token_expired`; recorded.
     """
+    with deps.refusals.noted("mdm:enrollment:refused", actor=ANONYMOUS, subject="enrollment", source=source):
+        return _begin(deps, token, facts, source)
+
+
+def _begin(deps: Dependencies, token: Secret[str], facts: DeviceFacts, source: str) -> Begun:
     now = deps.clock.now()
     with deps.database.transaction() as tx:
         digest = enrollment_profiles.token_digest(deps, token)
@@ -113,13 +120,14 @@ def begin(deps: Dependencies, token: Secret[str], facts: DeviceFacts, *, source:
     return Begun(session.id, secret, session.expires_at, shown, _assertion(deps, session))
 
 
-def fresh_assertion(deps: Dependencies, session_id: UUID, secret: Secret[str]) -> str:
+def fresh_assertion(deps: Dependencies, session_id: UUID, secret: Secret[str], *, source: str) -> str:
     """Return another assertion for an open session; the phone starts its device authorization anew."""
-    with deps.database.snapshot() as tx:
-        session = _session(tx, deps, session_id, secret)
-    if session.state is not SessionState.OPEN:
-        raise _already_completed()
-    _require_alive(session, deps.clock.now())
+    with noted(deps, session_id, ANONYMOUS, source=source):
+        with deps.database.snapshot() as tx:
+            session = _session(tx, deps, session_id, secret)
+        if session.state is not SessionState.OPEN:
+            raise _already_completed()
+        _require_alive(session, deps.clock.now())
     return _assertion(deps, session)
 
 
@@ -132,15 +140,21 @@ def complete(
     (`other_session`), or whose account has ended; Expired `enrollment_session_expired`; Conflict
     `session_already_completed` for another key or another person; NotFound for an unknown session or secret.
     """
-    require_card(token)
-    if token.claims.get("enrollment_session") != str(session_id):
-        raise NotPermitted("other_session", "The sign-in was for another enrollment. Start the enrollment again.")
-    planned, device_id = _plan(deps, session_id, secret, token.person, csr, source=source)
+    with noted(deps, session_id, f"person:{token.person}", source=source):
+        require_card(token)
+        if token.claims.get("enrollment_session") != str(session_id):
+            raise NotPermitted("other_session", "The sign-in was for another enrollment. Start the enrollment again.")
+        planned, device_id = _plan(deps, session_id, secret, token.person, csr, source=source)
     issued = issuance.complete(deps.ca, planned)
     with deps.database.transaction() as tx:
         _admit(tx, deps, device_id, issued)
         shown = branding.current(tx, deps)
     return Completed(device_id, issued, shown)
+
+
+def noted(deps: Dependencies, session_id: UUID, actor: str, *, source: str) -> AbstractContextManager[None]:
+    """Have written down what is refused, inside, of an enrollment under way."""
+    return deps.refusals.noted("mdm:enrollment:refused", actor=actor, subject=f"enrollment:{session_id}", source=source)
 
 
 def finish(deps: Dependencies, session_id: UUID) -> None:
@@ -243,14 +257,7 @@ def _admit(tx: Transaction, deps: Dependencies, device_id: UUID, issued: IssuedC
     device = device_store.find(tx, device_id)
     if device is not None and device.profile is not None:
         store.count_enrolled(tx, device.profile)
-    record(
-        tx,
-        deps,
-        "device:enrolled",
-        actor="service:mdm",
-        subject=f"device:{device_id}",
-        certificate=str(issued.id),
-    )
+    record(tx, deps, "device:enrolled", actor="service:mdm", subject=f"device:{device_id}", certificate=str(issued.id))
 
 
 def _session(

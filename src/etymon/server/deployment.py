@@ -9,6 +9,7 @@ from typing import Final
 
 from cryptography.hazmat.primitives.asymmetric import ec
 
+from etymon.audit.refusals import Refusals
 from etymon.ca.dependencies import Dependencies as AuthorityDependencies
 from etymon.ca.lints import PUBLIC_HOST_EXCEPTION
 from etymon.ca.profiles import EXAMPLE_POLICY_OIDS
@@ -63,6 +64,11 @@ class Deployment:
     def digest_key(self) -> DigestKey:
         """Under which bearer values are stored."""
         return DigestKey(self.keyring.get("digests"))
+
+    @cached_property
+    def refusals(self) -> Refusals:
+        """What all services of the process write refusals down with."""
+        return Refusals(self.database, self.clock, self.entropy)
 
     @cached_property
     def ca(self) -> AuthorityDependencies:

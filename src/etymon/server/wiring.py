@@ -77,6 +77,7 @@ class Wiring:
             database=deployment.database,
             clock=deployment.clock,
             entropy=deployment.entropy,
+            refusals=deployment.refusals,
             digest_key=deployment.digest_key,
             ca=deployment.ca,
             identity_provider=IdentityProvider(
@@ -165,6 +166,7 @@ def identity_provider(deployment: Deployment, status_of: StatusOf) -> IdentityPr
         database=deployment.database,
         clock=deployment.clock,
         entropy=deployment.entropy,
+        refusals=deployment.refusals,
         digest_key=deployment.digest_key,
         site_url=read.site_url,
         certauth_url=read.certauth_url,
@@ -182,6 +184,7 @@ def issuer(deployment: Deployment, status_of: StatusOf) -> IssuerDependencies:
         database=deployment.database,
         clock=deployment.clock,
         entropy=deployment.entropy,
+        refusals=deployment.refusals,
         digest_key=deployment.digest_key,
         site_url=read.site_url,
         certauth_url=read.certauth_url,

@@ -85,8 +85,9 @@ class ProofStore(Protocol[P]):
 OpenStore = Callable[[], AbstractContextManager[ProofStore[P]]]
 """Opens a transaction, one that reads or one that writes, and gives the store in it."""
 
-Judge = Callable[[bytes, str], P]
-"""Judges the DER certificate of a TLS peer for a purpose: returns what was proved or raises an EtymonError."""
+Judge = Callable[[bytes, str, str], P]
+"""Judges the DER certificate of a TLS peer for a purpose, shown from an address: returns what was proved or raises an
+EtymonError."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -206,7 +207,8 @@ class CertificateProof:
                         "no_certificate",
                         "The browser showed no certificate of a card or credential that is accepted here.",
                     )
-                proof = judge(request.peer.der, asked.purpose)  # may ask for revocation status: no transaction is open
+                # may ask for revocation status: no transaction is open
+                proof = judge(request.peer.der, asked.purpose, request.client_address)
                 code = Secret(random_token(self.entropy, bits=SECRET_BITS))
                 with writing() as store:
                     taken = store.accept(

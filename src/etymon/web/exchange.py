@@ -194,12 +194,12 @@ async def _read(request: ASGIRequest, limit: int, proxies: Collection[str]) -> R
         cookies=request.cookies,
         body=bytes(body),
         peer=_peer(request) or from_proxy(request.headers.getlist("client-cert"), neighbour, proxies),
-        client_address=_client_address(headers, neighbour, proxies),
+        client_address=client_address(headers, neighbour, proxies),
         query_string=request.url.query,
     )
 
 
-def _client_address(headers: Mapping[str, str], neighbour: str, proxies: Collection[str]) -> str:
+def client_address(headers: Mapping[str, str], neighbour: str, proxies: Collection[str]) -> str:
     """Return the client's address: the neighbour's, or the one that a configured proxy added last."""
     if neighbour in proxies:
         return headers.get("x-forwarded-for", "").rpartition(",")[2].strip() or neighbour

@@ -10,6 +10,7 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
+from etymon.audit.refusals import Refusals
 from etymon.directory import bindings
 from etymon.directory.model import Person
 from etymon.idp import accounts, clients, device_authorization, tokens, undo
@@ -149,6 +150,7 @@ class Real:
             database=self.database,
             clock=self.clock,
             entropy=self.entropy,
+            refusals=Refusals(self.database, self.clock, self.entropy),
             digest_key=DigestKey(Secret(bytes(32))),
             site_url="https://idp.test",
             certauth_url="https://idp.test:8444",
@@ -166,7 +168,7 @@ class Real:
                 person_id=self.alice.id,
                 actor=ADMINISTRATOR,
             )
-            self.started = device_authorization.begin(tx, self.deps, CLIENT, "openid", device=None)
+            self.started = device_authorization.begin(tx, self.deps, CLIENT, "openid", device=None, source="")
 
     def wait(self, time: timedelta) -> None:
         self.clock.advance(time)
@@ -194,7 +196,7 @@ class Real:
         approve = to is DeviceState.APPROVED
         try:
             with self.database.transaction() as tx:
-                device_authorization.decide(tx, self.deps, id_, proof, approve=approve, browser=BROWSER)
+                device_authorization.decide(tx, self.deps, id_, proof, approve=approve, browser=BROWSER, source="")
         except EtymonError as refusal:
             return refusal.code
         return to.value

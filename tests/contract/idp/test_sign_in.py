@@ -119,6 +119,7 @@ def test_what_was_done_is_on_record(site: IdPSite) -> None:
         "idp:client:registered",
         "idp:session:started",
         "idp:session:ended",
+        "idp:device_authorization:started",
         "idp:device_authorization:approved",
         "idp:grant:started",
     }

@@ -119,9 +119,9 @@ def test_the_token_of_a_deleted_profile_begins_nothing_and_its_devices_stay(site
 def test_a_session_ends_after_fifteen_minutes(site: MDMSite) -> None:
     alice, begun = site.directory.person(), site.begin()
     site.clock.advance(timedelta(minutes=14, seconds=59))
-    enrollment.fresh_assertion(site.deps, begun.session, begun.secret)
+    enrollment.fresh_assertion(site.deps, begun.session, begun.secret, source="192.0.2.1")
     site.clock.advance(timedelta(seconds=1))
-    assert code(lambda: enrollment.fresh_assertion(site.deps, begun.session, begun.secret)) == (
+    assert code(lambda: enrollment.fresh_assertion(site.deps, begun.session, begun.secret, source="192.0.2.1")) == (
         "enrollment_session_expired"
     )
     assert code(lambda: site.complete(begun, site.access(alice, begun), fresh_csr())) == "enrollment_session_expired"
@@ -176,7 +176,7 @@ def test_a_second_key_is_a_conflict(site: MDMSite) -> None:
     with pytest.raises(Conflict) as refusal:
         site.complete(begun, site.access(alice, begun), fresh_csr())
     assert refusal.value.code == "session_already_completed"
-    assert code(lambda: enrollment.fresh_assertion(site.deps, begun.session, begun.secret)) == (
+    assert code(lambda: enrollment.fresh_assertion(site.deps, begun.session, begun.secret, source="192.0.2.1")) == (
         "session_already_completed"
     )
 
@@ -306,7 +306,7 @@ def test_sessions_that_led_to_nothing_are_removed_in_time(site: MDMSite) -> None
     site.clock.advance(timedelta(days=2))
     site.begin(token)
     with pytest.raises(NotFound):
-        enrollment.fresh_assertion(site.deps, stale.session, stale.secret)
-    assert code(lambda: enrollment.fresh_assertion(site.deps, kept.session, kept.secret)) == (
+        enrollment.fresh_assertion(site.deps, stale.session, stale.secret, source="192.0.2.1")
+    assert code(lambda: enrollment.fresh_assertion(site.deps, kept.session, kept.secret, source="192.0.2.1")) == (
         "session_already_completed"
     )

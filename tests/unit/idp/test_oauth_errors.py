@@ -21,7 +21,7 @@ from etymon.kernel.errors import (
 CASES: list[tuple[EtymonError, int, str]] = [
     (errors.invalid_request("x"), 400, "invalid_request"),
     (errors.invalid_client(), 401, "invalid_client"),
-    (errors.invalid_grant("x"), 400, "invalid_grant"),
+    (errors.invalid_grant("x", "code_late"), 400, "invalid_grant"),
     (errors.unauthorized_client("x"), 400, "unauthorized_client"),
     (errors.unsupported_grant_type(), 400, "unsupported_grant_type"),
     (errors.invalid_scope("x"), 400, "invalid_scope"),
@@ -55,7 +55,7 @@ def test_every_named_error_is_in_the_table() -> None:
 
 
 def test_a_description_holds_what_the_standard_allows() -> None:
-    body = json.loads(bytes(OAuthErrors().expected(errors.invalid_grant('a "b" \\ c\n“d” é')).body))
+    body = json.loads(bytes(OAuthErrors().expected(errors.invalid_grant('a "b" \\ c\n“d” é', "code_late")).body))
 
     assert body["error_description"] == "a b  cd "
 

@@ -84,7 +84,8 @@ class House:
     def _open(self) -> Iterator[Memory]:
         yield self.store
 
-    def _judge(self, der: bytes, purpose: str) -> str:
+    def _judge(self, der: bytes, purpose: str, source: str) -> str:
+        assert source
         if der == b"revoked":
             raise NotPermitted("revoked_by_ocsp", "This certificate was revoked.")
         return f"{der.decode()}-{purpose}"

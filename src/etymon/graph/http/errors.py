@@ -11,8 +11,10 @@ from pydantic import BaseModel, Field
 from starlette.exceptions import HTTPException
 from starlette.responses import JSONResponse, Response
 
+from etymon.audit.refusals import ANONYMOUS
 from etymon.graph.dependencies import Dependencies
-from etymon.kernel.errors import EtymonError, NotAuthenticated, Throttled
+from etymon.kernel.errors import EtymonError, NotAuthenticated, NotPermitted, Throttled
+from etymon.web.exchange import client_address
 from etymon.web.problem import status_of
 
 log = structlog.get_logger("etymon.graph")
@@ -82,6 +84,8 @@ def add_handlers(app: FastAPI, deps: Dependencies) -> None:
         status = status_of(error)
         log_as = log.warning if status >= 500 else log.info
         log_as("request_refused", path=_pattern(request), code=error.code, **error.facts)
+        if isinstance(error, NotPermitted | NotAuthenticated) and error.code != "token_missing":
+            _record(deps, request, error)
         headers: dict[str, str] = {}
         if isinstance(error, Throttled):
             headers["Retry-After"] = str(error.retry_after_seconds)
@@ -128,6 +132,16 @@ def _answer(
         }
     }
     return JSONResponse(body, status, {"Cache-Control": "no-store", "request-id": request_id, **(headers or {})})
+
+
+def _record(deps: Dependencies, request: Request, refusal: EtymonError) -> None:
+    deps.refusals.record(
+        "graph:request:refused",
+        actor=getattr(request.state, "actor", ANONYMOUS),
+        subject=f"{request.method} {_pattern(request)}",
+        source=client_address(request.headers, request.client.host if request.client else "", deps.mdm.proxies),
+        code=refusal.code,
+    )
 
 
 def _pattern(request: Request) -> str:

@@ -24,7 +24,9 @@ Services = Annotated[Dependencies, Depends(dependencies)]
 
 def anybody(request: Request, deps: Services) -> Caller:
     """Return who calls, whatever the role."""
-    return callers.authenticate(deps, request.headers.get("authorization", ""))
+    token = callers.authenticate(deps, request.headers.get("authorization", ""))
+    request.state.actor = f"person:{token.person}"  # also of who is refused: `errors` writes it down
+    return callers.admit(deps, token)
 
 
 Reader = Annotated[Caller, Depends(anybody)]

@@ -57,10 +57,14 @@ class _Face:
             tries = self.site.limited(limit, visiting)
             proof = uuid_of(form.get("proof", ""), not_found())
             binding.held_card(visiting.tx, self.site.deps, proof, browser=visiting.browser)
-        tries.count()
+        with self.site.noted("idp:binding:refused", request, "binding_code"):
+            tries.count()
         try:
             code = bindings.present_code(self.site.deps, Secret(form.get("code", "")), source=request.client_address)
-            with self.site.visiting(request) as visiting:
+            with (
+                self.site.noted("idp:binding:refused", request, f"person:{code.person_id}"),
+                self.site.visiting(request) as visiting,
+            ):
                 person = binding.bind(visiting.tx, self.site.deps, proof, code, browser=visiting.browser)
                 response = self.site.page(visiting, "binding_done.html", {"name": person.display_name})
         except (Throttled, Unavailable):

@@ -1,12 +1,16 @@
 # SPDX-License-Identifier: Apache-2.0
 """The device-login page: type the code, see the device, show the card for it, approve or deny."""
 
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from dataclasses import dataclass
 from urllib.parse import urlencode
+from uuid import UUID
 
 from starlette.responses import Response
 from starlette.routing import BaseRoute
 
+from etymon.audit.refusals import ANONYMOUS, REFUSED
 from etymon.idp import clients, device_authorization, throttling
 from etymon.idp.http.site import Site, Visiting, not_found, uuid_of
 from etymon.idp.model import SCOPE_ADMINISTRATION, SCOPE_ENROLL, DeviceAuthorization
@@ -43,15 +47,16 @@ class _Face:
         with self.site.submitted(request) as (visiting, form):
             tries = self.site.limited(limit, visiting)
             typed = form.get("code", "")
-        tries.count()
-        with self.site.visiting(request) as visiting:
-            try:
-                found = device_authorization.enter(visiting.tx, self.site.deps, typed, browser=visiting.browser)
-            except NotFound as refusal:
-                return self.site.page(
-                    visiting, "device_code.html", {"refusal": refusal.detail, "code": refusal.code}, status=404
-                )
-            response = self.site.page(visiting, "device_show.html", self._shown(visiting, found))
+        try:
+            with self.site.noted("idp:user_code:refused", request, "user_code"):
+                tries.count()
+                with self.site.visiting(request) as visiting:
+                    found = device_authorization.enter(visiting.tx, self.site.deps, typed, browser=visiting.browser)
+                    response = self.site.page(visiting, "device_show.html", self._shown(visiting, found))
+        except NotFound as refusal:
+            shown = {"refusal": refusal.detail, "code": refusal.code}
+            with self.site.looking(request) as looking:
+                return self.site.page(looking, "device_code.html", shown, status=404)
         tries.give_back()
         return response
 
@@ -68,9 +73,10 @@ class _Face:
 
     def ask_decision(self, request: Request) -> Response:
         """Show who is about to approve what."""
-        with self.site.looking(request) as visiting:
-            found = self._entered(visiting, request.query.get("authorization", ""))
-            proof = uuid_of(request.query.get("proof", ""), not_found())
+        ids = request.query
+        with self._noted(request, ids, also_of_nobody=False), self.site.looking(request) as visiting:
+            found = self._entered(visiting, ids.get("authorization", ""))
+            proof = uuid_of(ids.get("proof", ""), not_found())
             person, _ = device_authorization.approver(
                 visiting.tx, self.site.deps, found, proof, browser=visiting.browser
             )
@@ -87,14 +93,47 @@ class _Face:
 
     def decide(self, request: Request) -> Response:
         """Approve or deny."""
-        with self.site.submitted(request) as (visiting, form):
+        with self._noted(request, request.form()), self.site.submitted(request) as (visiting, form):
             authorization = uuid_of(form.get("authorization", ""), not_found())
             proof = uuid_of(form.get("proof", ""), not_found())
             approve = form.get("decision") == "approve"
             done = device_authorization.decide(
-                visiting.tx, self.site.deps, authorization, proof, approve=approve, browser=visiting.browser
+                visiting.tx,
+                self.site.deps,
+                authorization,
+                proof,
+                approve=approve,
+                browser=visiting.browser,
+                source=request.client_address,
             )
             return self.site.page(visiting, "device_done.html", {**self._shown(visiting, done), "approved": approve})
+
+    @contextmanager
+    def _noted(self, request: Request, ids: Mapping[str, str], *, also_of_nobody: bool = True) -> Iterator[None]:
+        """Write down that a decision is refused, and to whom if a card was shown for it."""
+        try:
+            yield
+        except REFUSED as refusal:
+            self._record(request, ids, refusal.code, also_of_nobody=also_of_nobody)
+            raise
+
+    def _record(self, request: Request, ids: Mapping[str, str], code: str, *, also_of_nobody: bool) -> None:
+        try:
+            authorization, proof = (UUID(ids.get(name, "")) for name in ("authorization", "proof"))
+        except ValueError:  # no decision about anything
+            return
+        deps = self.site.deps
+        with self.site.looking(request) as looking:
+            actor = device_authorization.decider(looking.tx, deps, authorization, proof, browser=looking.browser)
+        if actor != ANONYMOUS or also_of_nobody:
+            subject = f"device_authorization:{authorization}"
+            deps.refusals.record(
+                "idp:device_authorization:refused",
+                actor=actor,
+                subject=subject,
+                source=request.client_address,
+                code=code,
+            )
 
     def _entered(self, visiting: Visiting, text: str) -> DeviceAuthorization:
         return device_authorization.entered(

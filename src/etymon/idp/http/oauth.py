@@ -10,6 +10,7 @@ from uuid import UUID
 from starlette.responses import Response
 from starlette.routing import BaseRoute
 
+from etymon.audit.refusals import ANONYMOUS
 from etymon.directory import people
 from etymon.idp import (
     authorization_code,
@@ -27,6 +28,8 @@ from etymon.idp.model import (
     ACR_DERIVED,
     DEVICE_CODE_LIFETIME,
     SCOPES,
+    Client,
+    ClientAuthentication,
     DeviceAuthorizationKind,
     GrantType,
     shown_user_code,
@@ -169,14 +172,19 @@ class _Face:
         """RFC 8628 §3.1, §3.2."""
         deps = self.site.deps
         form = request.form()
-        throttling.starts(deps).count(household(request.client_address))
-        with deps.database.transaction() as tx:
+        source = request.client_address
+        throttling.starts(deps).count(household(source))
+        with (
+            self.site.noted("idp:device_authorization:refused", request, _claimed_client(form)),
+            deps.database.transaction() as tx,
+        ):
             address = deps.site_url + DEVICE_AUTHORIZATION_PATH
             client = clients.authenticate(tx, deps, form, endpoint=address)
             device = None
             if client.device_authorization is DeviceAuthorizationKind.ENROLLMENT:
                 device = enrollment_assertion.verify(deps, client, form.get("enrollment_assertion", ""))
-            started = device_authorization.begin(tx, deps, client, form.get("scope", ""), device=device)
+            scope = form.get("scope", "")
+            started = device_authorization.begin(tx, deps, client, scope, device=device, source=source)
         return json_response(
             {
                 "device_code": started.device_code.reveal(),
@@ -189,22 +197,42 @@ class _Face:
 
     def token(self, request: Request) -> Response:
         """RFC 6749 §3.2. A refusal goes out after the transaction: what it counted or ended is kept."""
+        deps = self.site.deps
         form = request.form()
         refusal: EtymonError | None = None
+        client: Client | None = None
         document: dict[str, str | int] = {}
-        with self.site.deps.database.transaction() as tx:
+        with deps.database.transaction() as tx:
             try:
-                document = self._tokens(tx, form).document()
+                grant_type = _required(form, "grant_type")
+                client = clients.authenticate(tx, deps, form, endpoint=deps.site_url + TOKEN_PATH)
+                document = self._tokens(tx, client, grant_type, form).document()
             except (Malformed, NotAuthenticated, NotPermitted, Conflict) as error:
                 refusal = error
         if refusal is not None:
+            self._record(request, form, client, refusal)
             raise refusal
         return json_response(document, headers={"Pragma": "no-cache"})
 
-    def _tokens(self, tx: Transaction, form: Mapping[str, str]) -> tokens.Tokens:
+    def _record(self, request: Request, form: Mapping[str, str], client: Client | None, refusal: EtymonError) -> None:
+        """Write down that a client did not authenticate itself, and each refusal that has a reason."""
+        record, source = self.site.deps.refusals.record, request.client_address
+        if isinstance(refusal, NotAuthenticated):
+            subject = _claimed_client(form)
+            record("idp:client:refused", actor=ANONYMOUS, subject=subject, source=source, code=refusal.code)
+        elif client is not None and "reason" in refusal.facts:
+            is_shown = client.authentication is not ClientAuthentication.NONE
+            record(
+                "idp:grant:refused",
+                actor=f"client:{client.id}" if is_shown else ANONYMOUS,
+                subject=f"client:{client.id}",
+                source=source,
+                code=refusal.code,
+                reason=refusal.facts["reason"],
+            )
+
+    def _tokens(self, tx: Transaction, client: Client, grant_type: str, form: Mapping[str, str]) -> tokens.Tokens:
         deps = self.site.deps
-        grant_type = _required(form, "grant_type")
-        client = clients.authenticate(tx, deps, form, endpoint=deps.site_url + TOKEN_PATH)
         if grant_type == GrantType.AUTHORIZATION_CODE.value:
             return authorization_code.exchange(
                 tx,
@@ -233,6 +261,12 @@ class _Face:
         if person is None or not person.active or "openid" not in access.scopes:
             raise NotAuthenticated("token_not_valid", "The account has ended, or the token is not for this.")
         return json_response({"sub": access.subject, **tokens.profile(person, access.scopes)})
+
+
+def _claimed_client(form: Mapping[str, str]) -> str:
+    """Return the trail's name of the client that somebody says to be, if there could be one."""
+    claimed = form.get("client_id", "")
+    return f"client:{claimed}" if clients.ID.fullmatch(claimed) else "client"
 
 
 def _required(form: Mapping[str, str], name: str) -> str:

@@ -33,7 +33,10 @@ class _Face:
 
     def come_back(self, request: Request) -> Response:
         """Take the code of a certificate proof and go on with what it was made for."""
-        with self.site.visiting(request) as visiting:
+        with (
+            self.site.noted("idp:proof:refused", request, "proof"),
+            self.site.visiting(request) as visiting,
+        ):
             redeemed = self.site.proof.redeem(ProofTable(visiting.tx, visiting.browser), request)
             purpose = Purpose(redeemed.request.purpose.partition(":")[0])
             target = redeemed.request.continue_at

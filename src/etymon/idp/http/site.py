@@ -2,16 +2,17 @@
 """What every face of the identity provider works with: pages, sessions, the certificate hand-off."""
 
 from collections.abc import Callable, Collection, Iterator, Mapping
-from contextlib import contextmanager
+from contextlib import AbstractContextManager, contextmanager
 from dataclasses import dataclass
+from functools import partial
 from uuid import UUID
 
 from starlette.responses import RedirectResponse, Response
 from starlette.routing import BaseRoute, Route
 
+from etymon.audit.refusals import ANONYMOUS
 from etymon.idp import card_authentication, sign_in
 from etymon.idp.dependencies import Dependencies
-from etymon.idp.model import ProvenCertificate
 from etymon.idp.store import sessions as session_store
 from etymon.idp.store.proofs import ProofTable
 from etymon.idp.tables import sessions as sessions_table
@@ -114,6 +115,12 @@ class Site:
         )
         return self.sessions.remember(response, visiting.visit)
 
+    def noted(
+        self, name: str, request: Request, subject: str, *, but: Collection[str] = ()
+    ) -> AbstractContextManager[None]:
+        """Have written down what is refused, inside, to a browser; open transactions inside it."""
+        return self.deps.refusals.noted(name, actor=ANONYMOUS, subject=subject, source=request.client_address, but=but)
+
     def limited(self, limit: RateLimit, visiting: Visiting) -> "Tries":
         """Return the tries of this browser and this address under a limit."""
         return Tries(limit, (f"address {household(visiting.request.client_address)}", f"browser {visiting.browser}"))
@@ -143,10 +150,9 @@ class Site:
             with self.deps.database.transaction() as tx:
                 yield ProofTable(tx)
 
-        def judge(der: bytes, purpose: str) -> ProvenCertificate:
-            return card_authentication.judge(self.deps, der, purpose)
-
-        return self.proof.certauth_routes(reading, writing, judge, self.pages, proxies=self.deps.proxies)
+        return self.proof.certauth_routes(
+            reading, writing, partial(card_authentication.judge, self.deps), self.pages, proxies=self.deps.proxies
+        )
 
 
 @dataclass(frozen=True, slots=True)

@@ -45,16 +45,18 @@ def add(
     return added.one_or_none() is not None
 
 
-def supersede(tx: Transaction, enrollment_session: str) -> None:
-    """End what an enrollment session has started before, unless its token was handed out."""
-    tx.execute(
+def supersede(tx: Transaction, enrollment_session: str) -> list[UUID]:
+    """End what an enrollment session has started before, unless its token was handed out; return what was ended."""
+    ended = tx.execute(
         table.update()
         .where(
             table.c.live_enrollment_session == enrollment_session,
             table.c.state.in_([DeviceState.PENDING.value, DeviceState.APPROVED.value]),
         )
         .values(state=DeviceState.SUPERSEDED.value, live_enrollment_session=None)
+        .returning(table.c.id)
     )
+    return [row.id for row in ended]
 
 
 def find(tx: Transaction, authorization_id: UUID) -> DeviceAuthorization | None:

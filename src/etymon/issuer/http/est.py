@@ -73,12 +73,12 @@ def device_routes(deps: Dependencies) -> list[BaseRoute]:
         return _body(est.CSR_ATTRIBUTES, est.encode_csr_attributes(key_types))
 
     def simpleenroll(request: Request) -> Response:
-        device = device_identity.judge(deps, request.peer)
+        device = device_identity.judge(deps, request.peer, source=request.client_address)
         enrolled = initial_issuance.redeem(deps, _enrollment(request, ENROLLED), device, source=request.client_address)
         return _body(est.CERTS_ONLY, _certs_only([enrolled.certificate]))
 
     def serverkeygen(request: Request) -> Response:
-        device = device_identity.judge(deps, request.peer)
+        device = device_identity.judge(deps, request.peer, source=request.client_address)
         asked = _enrollment(request, frozenset({Purpose.ENCRYPTION}))
         enrolled = initial_issuance.redeem(deps, asked, device, source=request.client_address)
         parts = [

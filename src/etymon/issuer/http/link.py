@@ -52,7 +52,7 @@ def device_routes(deps: Dependencies) -> list[BaseRoute]:
     """Return the routes of the device listener."""
 
     def redeem(request: Request) -> Response:
-        device = device_identity.judge(deps, request.peer)
+        device = device_identity.judge(deps, request.peer, source=request.client_address)
         asked = _redemption(documents.read_versioned(request))
         linked = redemption.redeem(deps, asked, device, source=request.client_address)
         return json_response(

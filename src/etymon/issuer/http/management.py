@@ -100,7 +100,13 @@ def site_routes(deps: Dependencies) -> list[BaseRoute]:
         client = _client(deps, request)
         invalidation_id = _uuid(request.path_parameters["invalidation"], "invalidation")
         order = _order(deps, documents.read(request))
-        done = management.invalidate(deps, client, invalidation_id, order, source=request.client_address)
+        with deps.refusals.noted(
+            "issuer:invalidation:refused",
+            actor=f"client:{client.id}",
+            subject=str(invalidation_id),
+            source=request.client_address,
+        ):
+            done = management.invalidate(deps, client, invalidation_id, order, source=request.client_address)
         return json_response(
             {
                 "invalidation": str(done.id),
@@ -111,8 +117,8 @@ def site_routes(deps: Dependencies) -> list[BaseRoute]:
 
     return [
         endpoint(TOKEN_PATH, token, methods=["POST"], errors=OAuthErrors(), proxies=deps.proxies),
-        endpoint(f"{PATH}/issuer", describe, methods=["GET"], errors=Problems()),
-        endpoint(f"{PATH}/credentials", credentials, methods=["GET"], errors=Problems()),
+        endpoint(f"{PATH}/issuer", describe, methods=["GET"], errors=Problems(), proxies=deps.proxies),
+        endpoint(f"{PATH}/credentials", credentials, methods=["GET"], errors=Problems(), proxies=deps.proxies),
         endpoint(
             f"{PATH}/invalidations/{{invalidation}}",
             invalidate,
@@ -126,7 +132,7 @@ def site_routes(deps: Dependencies) -> list[BaseRoute]:
 def _client(deps: Dependencies, request: Request) -> Client:
     scheme, _, value = request.headers.get("authorization", "").partition(" ")
     usable = scheme.lower() == "bearer" and len(value) <= LONGEST_TOKEN
-    return clients.by_token(deps, Secret(value if usable else ""))
+    return clients.by_token(deps, Secret(value if usable else ""), source=request.client_address)
 
 
 def _order(deps: Dependencies, document: documents.Document) -> Order:

@@ -2,6 +2,7 @@
 """The cardholder's pages: present the card, accept the duties, link a phone, see and end what there is."""
 
 from collections.abc import Mapping
+from contextlib import AbstractContextManager
 from dataclasses import dataclass
 from typing import Final
 from uuid import UUID
@@ -9,6 +10,7 @@ from uuid import UUID
 from starlette.responses import RedirectResponse, Response
 from starlette.routing import BaseRoute
 
+from etymon.audit.refusals import ANONYMOUS
 from etymon.directory import people
 from etymon.issuer import card_authentication, duties, eligibility, initial_issuance, invalidation, linking
 from etymon.issuer.dependencies import Dependencies
@@ -120,7 +122,7 @@ class SelfService:
     def card_presented(self, request: Request) -> Response:
         """Take the proof that certauth sent and open a card session."""
         deps = self.deps
-        with deps.database.transaction() as tx:
+        with self._noted("issuer:proof:refused", request), deps.database.transaction() as tx:
             redeemed = self.hand_off.redeem(ProofRequests(tx), request)
             visit = self.sessions.visit(card_sessions.kept(tx), request)
             opened = card_authentication.sign_in(
@@ -134,7 +136,7 @@ class SelfService:
         visit = self._visit(request)
         csrf.require_own_form(request, self.sessions, visit, self.deps.site_url)
         with self.deps.database.transaction() as tx:
-            visit = self.sessions.sign_out(card_sessions.kept(tx), visit)
+            visit = card_authentication.sign_out(tx, self.deps, self.sessions, visit, source=request.client_address)
         return self.sessions.remember(_see_other(HOME), visit)
 
     def landing(self, request: Request) -> Response:
@@ -162,9 +164,10 @@ class SelfService:
         session = card_authentication.card_session(visit.session)
         if form.get("accepted") != "yes":
             raise duties_not_accepted()
-        begun = initial_issuance.begin(
-            self.deps, session, duties_version=form.get("version", ""), source=request.client_address
-        )
+        with self._noted("issuer:derivation:refused", request, session):
+            begun = initial_issuance.begin(
+                self.deps, session, duties_version=form.get("version", ""), source=request.client_address
+            )
         return self.pages.page(
             "qr.html",
             request=request,
@@ -201,7 +204,8 @@ class SelfService:
         session = card_authentication.card_session(visit.session)
         derivation = _derivation_id(request)
         key = documents.thumbprint(form.get("key", ""), "key")
-        linking.confirm(self.deps, session, derivation, key, source=request.client_address)
+        with self._noted("issuer:link:refused", request, session, subject=str(derivation)):
+            linking.confirm(self.deps, session, derivation, key, source=request.client_address)
         return _see_other(f"/issuer/derivations/{derivation}")
 
     def deny(self, request: Request) -> Response:
@@ -210,7 +214,8 @@ class SelfService:
         csrf.require_own_form(request, self.sessions, visit, self.deps.site_url)
         session = card_authentication.card_session(visit.session)
         derivation = _derivation_id(request)
-        linking.deny(self.deps, session, derivation, source=request.client_address)
+        with self._noted("issuer:link:refused", request, session, subject=str(derivation)):
+            linking.deny(self.deps, session, derivation, source=request.client_address)
         return _see_other(f"/issuer/derivations/{derivation}")
 
     def ask_end(self, request: Request) -> Response:
@@ -232,8 +237,18 @@ class SelfService:
         reason = next((known for known in REASONS if known.value == form.get("reason")), None)
         if reason is None:
             raise Malformed("malformed", "Choose a reason.")
-        invalidation.end_own(self.deps, session.person, _derivation_id(request), reason, source=request.client_address)
+        derivation = _derivation_id(request)
+        with self._noted("issuer:derivation:refused", request, session, subject=str(derivation)):
+            invalidation.end_own(self.deps, session.person, derivation, reason, source=request.client_address)
         return _see_other(f"{HOME}?ended=1")
+
+    def _noted(
+        self, name: str, request: Request, session: CardSession | None = None, *, subject: str = ""
+    ) -> AbstractContextManager[None]:
+        """Have written down what is refused inside."""
+        actor = ANONYMOUS if session is None else f"person:{session.person}"
+        subject = subject or name.split(":")[1]
+        return self.deps.refusals.noted(name, actor=actor, subject=subject, source=request.client_address)
 
     def _visit(self, request: Request) -> Visit:
         return browser_sessions.visit(self.deps.database, self.sessions, sessions_table, request)

@@ -6,6 +6,7 @@ import time
 import uuid
 from dataclasses import dataclass
 from functools import partial
+from typing import Final
 
 from starlette.concurrency import run_in_threadpool
 from starlette.requests import Request as ASGIRequest
@@ -20,6 +21,9 @@ from etymon.issuer.model import DeviceIdentity
 from etymon.web import documents
 from etymon.web.documents import Problems, shown_time
 from etymon.web.exchange import Request, Waiting, json_response, waiting_endpoint
+
+OVER: Final = frozenset({"link_denied", "link_expired"})
+"""What the right phone is told when there is nothing to wait for any more."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -37,12 +41,19 @@ def authorization_route(deps: Dependencies, path: str, longest_wait_seconds: int
 
     def first(request: Request) -> Response:
         began = time.monotonic()
-        device = device_identity.judge(deps, request.peer)
+        device = device_identity.judge(deps, request.peer, source=request.client_address)
         document = documents.read_versioned(request)
         wait = documents.number(document, "wait", largest=longest_wait_seconds)
         link = documents.identifier(document.get("link"), "link")
         proof = documents.octets(document, "proof", limit=LARGEST_SIGNATURE_BYTES)
-        authorized = linking.authorization(deps, link, proof, device)
+        with deps.refusals.noted(
+            "issuer:link:refused",
+            actor=linking.actor_of(device),
+            subject=str(link),
+            source=request.client_address,
+            but=OVER,
+        ):
+            authorized = linking.authorization(deps, link, proof, device)
         if authorized is None and wait:
             return Waiting(_Asked(link, proof, device, began + wait))
         return _answer(authorized)

@@ -1,8 +1,10 @@
 # SPDX-License-Identifier: Apache-2.0
 """Check-in at the device listener. A check-in that waits holds a socket: no thread, no transaction."""
 
+import hashlib
 import time
 import uuid
+from contextlib import AbstractContextManager
 from dataclasses import dataclass
 from functools import partial
 from typing import Final
@@ -12,6 +14,7 @@ from starlette.requests import Request as ASGIRequest
 from starlette.responses import Response
 from starlette.routing import BaseRoute
 
+from etymon.audit.refusals import ANONYMOUS
 from etymon.mdm import check_in
 from etymon.mdm.dependencies import Dependencies
 from etymon.mdm.desired import Instructions
@@ -46,9 +49,11 @@ def routes(deps: Dependencies) -> list[BaseRoute]:
 
     def first(request: Request) -> Response:
         began = time.monotonic()
-        thumbprint = deps.device_door.judge(request.peer)
+        with _noted(deps, request):
+            thumbprint = deps.device_door.judge(request.peer)
         report = check_in_documents.report(documents.read_versioned(request))
-        standing, told = check_in.check_in(deps, thumbprint, report)
+        with _noted(deps, request):
+            standing, told = check_in.check_in(deps, thumbprint, report)
         if told is None and report.wait and standing.state in CHECKS_IN:
             until = began + report.wait.total_seconds()
             return Waiting(_Wait(request.peer, thumbprint, standing.device, report.known, until))
@@ -56,6 +61,18 @@ def routes(deps: Dependencies) -> list[BaseRoute]:
 
     until_news = partial(_until_news, deps)
     return [waiting_endpoint(CHECK_IN, first, until_news, errors=Problems(), proxies=deps.proxies)]
+
+
+def _noted(deps: Dependencies, request: Request) -> AbstractContextManager[None]:
+    """Have written down who showed a certificate and is refused."""
+    certificate = hashlib.sha256(request.peer.der).hexdigest() if request.peer else ""
+    return deps.refusals.noted(
+        "mdm:device:refused",
+        actor=ANONYMOUS,
+        subject=f"certificate:{certificate}",
+        source=request.client_address,
+        but={"device_identity_required"},
+    )
 
 
 async def _until_news(deps: Dependencies, request: ASGIRequest, wait: _Wait) -> Response:

@@ -6,6 +6,7 @@ from typing import Final
 from starlette.responses import Response
 from starlette.routing import BaseRoute
 
+from etymon.audit.refusals import ANONYMOUS
 from etymon.kernel.errors import NotAuthenticated
 from etymon.kernel.secret import Secret
 from etymon.mdm import enrollment, signed_statements
@@ -51,7 +52,8 @@ def routes(deps: Dependencies) -> list[BaseRoute]:
     def assertion(request: Request) -> Response:
         session = documents.identifier(request.path_parameters["session"], "session")
         secret = _secret(documents.read(request))
-        return json_response({"enrollmentAssertion": enrollment.fresh_assertion(deps, session, secret)})
+        given = enrollment.fresh_assertion(deps, session, secret, source=request.client_address)
+        return json_response({"enrollmentAssertion": given})
 
     def complete(request: Request) -> Response:
         bearer = _bearer(request)
@@ -59,7 +61,8 @@ def routes(deps: Dependencies) -> list[BaseRoute]:
         document = documents.read_versioned(request)
         secret = _secret(document)
         csr = verify_proof_of_possession(documents.octets(document, "csr", limit=LARGEST_CSR_BYTES))
-        token = deps.identity_provider.read(bearer, audience=deps.server_url, scope=enrollment.SCOPE)
+        with enrollment.noted(deps, session, ANONYMOUS, source=request.client_address):
+            token = deps.identity_provider.read(bearer, audience=deps.server_url, scope=enrollment.SCOPE)
         done = enrollment.complete(deps, session, secret, token, csr, source=request.client_address)
         return json_response(
             {
@@ -77,7 +80,9 @@ def routes(deps: Dependencies) -> list[BaseRoute]:
     problems = Problems()
     return [
         endpoint(SESSIONS, begin, methods=["POST"], errors=problems, proxies=deps.proxies),
-        endpoint(f"{SESSIONS}/{{session}}/assertion", assertion, methods=["POST"], errors=problems),
+        endpoint(
+            f"{SESSIONS}/{{session}}/assertion", assertion, methods=["POST"], errors=problems, proxies=deps.proxies
+        ),
         endpoint(f"{SESSIONS}/{{session}}/complete", complete, methods=["POST"], errors=problems, proxies=deps.proxies),
         endpoint("/mdm/jwks", keys, methods=["GET"], errors=problems),
     ]
