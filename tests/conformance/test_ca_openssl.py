@@ -26,7 +26,8 @@ from etymon.pki import keys
 from etymon.pki.algorithms import KeyType
 from etymon.pki.errors import NotTrusted
 from etymon.pki.path_validation import validate
-from etymon.pki.status import CRLCache, HTTPStatusSource, StatusKind, http_client
+from etymon.pki.status import CRLCache, HTTPStatusSource, StatusKind
+from etymon.pki.status_hosts import StatusHosts
 from etymon.pki.trust_entry import IdentifierKind, TrustEntry, TrustKind
 from etymon.storage.database import Database
 from support.ca_site import ORGANIZATION, CASite, pem, proven_key, rsa_key, subscriber_profiles
@@ -92,11 +93,11 @@ class Judged:
         return next(name for name, found in self.site.authorities.items() if found.certificate == issued.chain[0])
 
     def get(self, path: str) -> httpx.Response:
-        with http_client() as client:
+        with httpx.Client() as client:
             return client.get(f"{self.listener.url}{path}")
 
     def post(self, path: str, body: bytes, media_type: str = "application/ocsp-request") -> httpx.Response:
-        with http_client() as client:
+        with httpx.Client() as client:
             return client.post(f"{self.listener.url}{path}", content=body, headers={"Content-Type": media_type})
 
 
@@ -313,14 +314,17 @@ def test_a_path_is_validated_over_the_served_status(judged: Judged) -> None:
         identifier=IdentifierKind.FASCN,
         status_hosts=frozenset({judged.listener.address}),
     )
-    with http_client() as client:
-        source = HTTPStatusSource(entry.status_hosts, client, SystemEntropy(), CRLCache())
-        path = validate(issued.certificate, entry, at=judged.clock.now(), status=source)
-        assert [found.kind for found in path.evidence] == [StatusKind.OCSP, StatusKind.CRL, StatusKind.CRL]
-        assert re.fullmatch(r"[0-9a-f]{50}", path.identifier)
-        judged.revoke(issued)
-        with pytest.raises(NotTrusted) as caught:
-            validate(issued.certificate, entry, at=judged.clock.now(), status=source)
+    asked, cache = StatusHosts(), CRLCache()
+
+    def source() -> HTTPStatusSource:
+        return HTTPStatusSource(entry.status_hosts, asked, SystemEntropy(), cache)
+
+    path = validate(issued.certificate, entry, at=judged.clock.now(), status=source())
+    assert [found.kind for found in path.evidence] == [StatusKind.OCSP, StatusKind.CRL, StatusKind.CRL]
+    assert re.fullmatch(r"[0-9a-f]{50}", path.identifier)
+    judged.revoke(issued)
+    with pytest.raises(NotTrusted) as caught:
+        validate(issued.certificate, entry, at=judged.clock.now(), status=source())
     assert caught.value.code == "revoked_by_ocsp"
 
 

@@ -14,6 +14,7 @@ from etymon.pki import status
 from etymon.pki.errors import NotTrusted
 from etymon.pki.path_validation import validate
 from etymon.pki.status import CRLCache, HTTPStatusSource, StatusEvidence, StatusKind
+from etymon.pki.status_hosts import StatusHosts
 from support import declared_pki
 from support.declared_pki import Certified
 
@@ -83,44 +84,27 @@ def root() -> Certified:
     return declared_pki.root(NOW)
 
 
-class Ticking:
-    """A monotonic clock that jumps whenever it is read."""
-
-    def __init__(self, step: float) -> None:
-        self.step, self.now = step, 0.0
-
-    def __call__(self) -> float:
-        self.now += self.step
-        return self.now
-
-
 class Asking:
-    """A source with a cache, and one question."""
+    """What a process keeps, and one question."""
 
-    def __init__(self, root: Certified, *hosts: str, step: float = 0) -> None:
+    def __init__(self, root: Certified, *hosts: str) -> None:
         self._root = root
-        self._client = status.http_client()
-        self._source = HTTPStatusSource(
-            frozenset(hosts), self._client, SystemEntropy(), CRLCache(), monotonic=Ticking(step)
-        )
+        self._hosts = frozenset(hosts)
+        self._asked, self._cache = StatusHosts(), CRLCache()
 
     def __call__(self, leaf: Certified, *, at: datetime = NOW) -> StatusEvidence:
-        return self._source.status(leaf.certificate, self._root.certificate, at=at)
+        source = HTTPStatusSource(self._hosts, self._asked, SystemEntropy(), self._cache)
+        return source.status(leaf.certificate, self._root.certificate, at=at)
 
     def code(self, leaf: Certified, *, at: datetime = NOW) -> str:
         with pytest.raises(NotTrusted) as caught:
             self(leaf, at=at)
         return caught.value.code
 
-    def close(self) -> None:
-        self._client.close()
-
 
 @pytest.fixture
-def asking(root: Certified, host: StatusHost) -> Iterator[Asking]:
-    found = Asking(root, host.address)
-    yield found
-    found.close()
+def asking(root: Certified, host: StatusHost) -> Asking:
+    return Asking(root, host.address)
 
 
 @pytest.fixture
@@ -195,13 +179,6 @@ def test_a_list_that_is_too_large_is_not_read_to_its_end(host: StatusHost, askin
     assert asking.code(leaf) == "status_unavailable"
 
 
-def test_an_answer_that_takes_too_long_is_none(host: StatusHost, root: Certified, leaf: Certified) -> None:
-    host.answers["/ocsp"] = answering(root, leaf)
-    slow = Asking(root, host.address, step=status.TIMEOUT_SECONDS + 1)
-    assert slow.code(leaf) == "status_unavailable"
-    slow.close()
-
-
 @pytest.mark.parametrize("named", [(), ("status.example",), ("127.0.0.1:1",), ("127.0.0.1.example",)])
 def test_a_host_the_entry_does_not_name_is_never_contacted(
     named: tuple[str, ...], host: StatusHost, root: Certified, leaf: Certified
@@ -210,14 +187,12 @@ def test_a_host_the_entry_does_not_name_is_never_contacted(
     asking = Asking(root, *named)
     assert asking.code(leaf) == "status_unavailable"
     assert host.asked == []
-    asking.close()
 
 
 def test_a_host_may_be_named_without_its_port(host: StatusHost, root: Certified, leaf: Certified) -> None:
     host.answers["/ocsp"] = answering(root, leaf)
     asking = Asking(root, "127.0.0.1")
     assert asking(leaf).kind is StatusKind.OCSP
-    asking.close()
 
 
 @pytest.mark.parametrize(
@@ -242,12 +217,12 @@ def test_a_path_is_validated_with_the_evidence_of_every_step(host: StatusHost, r
     host.answers["/root.crl"] = lambda _: (200, root.crl(NOW))
     host.answers["/ocsp"] = answering(issuer, leaf)
     entry = declared_pki.entry(root, issuer, status_hosts=(host.address,))
-    with status.http_client() as client:
-        source = HTTPStatusSource(entry.status_hosts, client, SystemEntropy(), CRLCache())
-        path = validate(leaf.certificate, entry, at=NOW, status=source)
-        assert [evidence.kind for evidence in path.evidence] == [StatusKind.OCSP, StatusKind.CRL]
-        host.answers["/root.crl"] = lambda _: (200, root.crl(NOW, issuer.certificate))
-        fresh = HTTPStatusSource(entry.status_hosts, client, SystemEntropy(), CRLCache())
-        with pytest.raises(NotTrusted) as caught:
-            validate(leaf.certificate, entry, at=NOW, status=fresh)
+    asked = StatusHosts()
+    source = HTTPStatusSource(entry.status_hosts, asked, SystemEntropy(), CRLCache())
+    path = validate(leaf.certificate, entry, at=NOW, status=source)
+    assert [evidence.kind for evidence in path.evidence] == [StatusKind.OCSP, StatusKind.CRL]
+    host.answers["/root.crl"] = lambda _: (200, root.crl(NOW, issuer.certificate))
+    fresh = HTTPStatusSource(entry.status_hosts, asked, SystemEntropy(), CRLCache())
+    with pytest.raises(NotTrusted) as caught:
+        validate(leaf.certificate, entry, at=NOW, status=fresh)
     assert caught.value.code == "revoked_by_crl"

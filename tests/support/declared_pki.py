@@ -56,7 +56,7 @@ class Certified:
         ends: timedelta = timedelta(days=365),
         hash_algorithm: hashes.HashAlgorithm | None = None,
         ocsp_url: str | None = None,
-        crl_url: str | None = None,
+        crl_url: str | list[str] | None = None,
         upn: str | None = None,
         extra: Collection[tuple[x509.ExtensionType, bool]] = (),
     ) -> "Certified":
@@ -92,7 +92,8 @@ class Certified:
             access = x509.AccessDescription(AuthorityInformationAccessOID.OCSP, location)
             builder = builder.add_extension(x509.AuthorityInformationAccess([access]), critical=False)
         if crl_url is not None:
-            point = x509.DistributionPoint([x509.UniformResourceIdentifier(crl_url)], None, None, None)
+            urls = [crl_url] if isinstance(crl_url, str) else crl_url
+            point = x509.DistributionPoint([x509.UniformResourceIdentifier(url) for url in urls], None, None, None)
             builder = builder.add_extension(x509.CRLDistributionPoints([point]), critical=False)
         for extension, critical in extra:
             builder = builder.add_extension(extension, critical=critical)

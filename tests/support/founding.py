@@ -21,6 +21,7 @@ from etymon.mdm.credential_issuer import IssuerTerms
 from etymon.mdm.enrollment_profile import ProfileTerms
 from etymon.mdm.settings import DerivedCredentialForApps
 from etymon.mdm.targets import Target, TargetKind
+from etymon.pki.status_hosts import USUAL, Patience
 from etymon.server import initialization
 from etymon.server.demo.peers import mail_server
 from etymon.server.demo.peers.mail_server import MailServer
@@ -51,7 +52,12 @@ RULES: Final[Mapping[str, Mapping[str, Any]]] = {
 
 @contextmanager
 def founded(
-    directory: Path, *, organization: str = "Example Agency", database_url: str = "", proxy: Proxy | None = None
+    directory: Path,
+    *,
+    organization: str = "Example Agency",
+    database_url: str = "",
+    proxy: Proxy | None = None,
+    waits: Patience = USUAL,
 ) -> Iterator[WholeSite]:
     """Make cards, an organisation and everything around it in an empty directory, and run it until the block ends.
 
@@ -80,7 +86,7 @@ def founded(
         )
         deployment = Deployment.open(directory / "data", PASSPHRASE, clock, entropy)
         stack.callback(deployment.database.close)
-        site = WholeSite(directory, clock, Wiring(deployment), cards, mail)
+        site = WholeSite(directory, clock, Wiring(deployment, waits), cards, mail)
         site.codes = codes
         if proxy:
             stack.enter_context(proxy.serving(directory / "data"))
@@ -107,7 +113,6 @@ def _running(site: WholeSite) -> Iterator[None]:
         running.stop()
         thread.join()
         site.wiring.peer_client.close()
-        site.wiring._status_client.close()  # noqa: SLF001 - the process that owns it ends with it
 
 
 def _configuration(

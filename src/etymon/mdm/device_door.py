@@ -39,7 +39,7 @@ REVOKED: Final = frozenset({"revoked_by_database", "revoked_by_ocsp", "revoked_b
 @dataclass(frozen=True, slots=True)
 class _Remembered:
     path: tuple[x509.Certificate, ...]
-    status: StatusSource
+    entry: TrustEntry
     trusted: tuple[EntryVersion, ...]
     """The trust entries under which the path was validated."""
     until: datetime
@@ -86,7 +86,7 @@ class DeviceDoor:
             self._remember(thumbprint, known)
             return thumbprint
         _require_in_time(known.path, now)
-        known.status.status(known.path[0], known.path[1], at=now)
+        self._status_of(known.entry).status(known.path[0], known.path[1], at=now)
         return thumbprint
 
     def _validated(self, leaf: x509.Certificate, now: datetime) -> _Remembered:
@@ -94,14 +94,13 @@ class DeviceDoor:
             entries = trust.entries(tx, kind=TrustKind.DEVICE)
             trusted = trust.versions(tx, TrustKind.DEVICE)
         for entry in entries:
-            source = self._status_of(entry)
             try:
-                path = validate(leaf, entry, at=now, status=source)
+                path = validate(leaf, entry, at=now, status=self._status_of(entry))
             except NotTrusted as refusal:
                 if refusal.code in OTHER_KINDS:
                     continue
                 raise
-            return _Remembered(path.certificates, source, trusted, now + REMEMBERED_FOR)
+            return _Remembered(path.certificates, entry, trusted, now + REMEMBERED_FOR)
         raise NotTrusted("wrong_certificate_kind", "Only the device identity certificate is taken here.")
 
     def _trusted(self) -> tuple[EntryVersion, ...]:

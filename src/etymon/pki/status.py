@@ -3,14 +3,12 @@
 
 import enum
 import threading
-import time
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from dataclasses import dataclass, field
 from datetime import datetime
 from typing import Final, Protocol
 from urllib.parse import urlsplit
 
-import httpx
 from cryptography import x509
 from cryptography.x509.oid import AuthorityInformationAccessOID
 
@@ -19,9 +17,7 @@ from etymon.pki import revocation_data
 from etymon.pki.certificate import extension, spki_sha256
 from etymon.pki.errors import NotTrusted
 from etymon.pki.revocation_data import VerifiedCRL
-
-TIMEOUT_SECONDS: Final = 5.0
-"""Longest wait for a connection, for the next bytes, and for the whole answer."""
+from etymon.pki.status_hosts import StatusHosts
 
 OCSP_LIMIT_BYTES: Final = 100 * 1000
 CRL_LIMIT_BYTES: Final = 10 * 1000 * 1000
@@ -86,22 +82,16 @@ class HTTPStatusSource:
 
     `hosts` are `host` (any port) or `host:port`, lower-case. An authoritative answer of either kind ends the
     search; an unreachable, unreadable, unverifiable or outdated one moves on to the next.
+
+    A source is for one validation and made for it: its time to ask is over some seconds later (`Patience`).
     """
 
-    def __init__(
-        self,
-        hosts: frozenset[str],
-        client: httpx.Client,
-        entropy: Entropy,
-        cache: CRLCache,
-        *,
-        monotonic: Callable[[], float] = time.monotonic,
-    ) -> None:
+    def __init__(self, hosts: frozenset[str], asked: StatusHosts, entropy: Entropy, cache: CRLCache) -> None:
         self._hosts = hosts
-        self._client = client
+        self._asked = asked
+        self._until = asked.deadline()
         self._entropy = entropy
         self._cache = cache
-        self._monotonic = monotonic
 
     def status(self, certificate: x509.Certificate, issuer: x509.Certificate, *, at: datetime) -> StatusEvidence:
         """Return the evidence of the first source that answers."""
@@ -123,8 +113,7 @@ class HTTPStatusSource:
     ) -> StatusEvidence | None:
         nonce = self._entropy.octets(16)
         request = revocation_data.ocsp_request(certificate, issuer, nonce)
-        headers = {"Content-Type": "application/ocsp-request", "Accept": "application/ocsp-response"}
-        body = self._fetch("POST", url, OCSP_LIMIT_BYTES, request, headers)
+        body = self._asked.fetch(url, OCSP_LIMIT_BYTES, until=self._until, ocsp_request=request)
         answer = revocation_data.judge_ocsp(body, certificate, issuer, nonce=nonce, at=at) if body else None
         if body is None or answer is None:
             return None
@@ -135,7 +124,7 @@ class HTTPStatusSource:
     ) -> StatusEvidence | None:
         found = self._cache.find(url, issuer, at)
         if found is None:
-            body = self._fetch("GET", url, CRL_LIMIT_BYTES)
+            body = self._asked.fetch(url, CRL_LIMIT_BYTES, until=self._until)
             found = revocation_data.verify_crl(body, issuer, at=at) if body else None
             if found is None:
                 return None
@@ -157,31 +146,6 @@ class HTTPStatusSource:
         host = (parts.hostname or "").lower()
         named = f"[{host}]" if ":" in host else host
         return parts.username is None and bool({named, f"{named}:{port}"} & self._hosts)
-
-    def _fetch(
-        self, method: str, url: str, limit: int, body: bytes | None = None, headers: dict[str, str] | None = None
-    ) -> bytes | None:
-        """Return the answer's body; None for anything but a complete 200 within time and size."""
-        deadline = self._monotonic() + TIMEOUT_SECONDS
-        answer = bytearray()
-        try:
-            with self._client.stream(
-                method, url, content=body, headers=headers, timeout=TIMEOUT_SECONDS, follow_redirects=False
-            ) as response:
-                if response.status_code != httpx.codes.OK:
-                    return None
-                for chunk in response.iter_bytes():
-                    answer += chunk
-                    if len(answer) > limit or self._monotonic() > deadline:
-                        return None
-        except (httpx.HTTPError, httpx.InvalidURL):
-            return None
-        return bytes(answer)
-
-
-def http_client() -> httpx.Client:
-    """Return a client for status answers: no proxy and no credentials from the environment, no cookies kept."""
-    return httpx.Client(trust_env=False, timeout=TIMEOUT_SECONDS, headers={"User-Agent": "etymon"})
 
 
 def _ocsp_addresses(certificate: x509.Certificate) -> Iterator[str]:

@@ -33,7 +33,8 @@ from etymon.mdm.dependencies import Dependencies as EndpointManagerDependencies
 from etymon.mdm.device_door import DeviceDoor
 from etymon.mdm.identity_provider import IdentityProvider, PublishedKeys
 from etymon.pki.csr import hold
-from etymon.pki.status import CRLCache, HTTPStatusSource, StatusSource, http_client
+from etymon.pki.status import CRLCache, HTTPStatusSource, StatusSource
+from etymon.pki.status_hosts import USUAL, Patience, StatusHosts
 from etymon.pki.trust_entry import TrustEntry
 from etymon.server import tls_identity
 from etymon.server.deployment import Deployment
@@ -53,6 +54,7 @@ class Wiring:
     """The dependencies of every package, made from one deployment."""
 
     deployment: Deployment
+    patience: Patience = USUAL
 
     @cached_property
     def directory(self) -> DirectoryDependencies:
@@ -131,14 +133,14 @@ class Wiring:
         return CRLCache()
 
     @cached_property
-    def _status_client(self) -> httpx.Client:
-        return http_client()
+    def _status_hosts(self) -> StatusHosts:
+        return StatusHosts(self.patience)
 
     def status_of(self, entry: TrustEntry) -> StatusSource:
-        """Return who says whether an entry's certificates are revoked: the database for our own authorities."""
+        """Return who says, in one validation, whether an entry's certificates are revoked: the database for our own."""
         if entry.name in OWN_ENTRIES:
             return DatabaseStatusSource(self.deployment.database)
-        return HTTPStatusSource(entry.status_hosts, self._status_client, self.deployment.entropy, self._crls)
+        return HTTPStatusSource(entry.status_hosts, self._status_hosts, self.deployment.entropy, self._crls)
 
     @property
     def _controller(self) -> DevicePolicyController | None:
