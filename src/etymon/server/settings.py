@@ -95,6 +95,12 @@ class Settings(BaseSettings):
         default_factory=_made_of("device_port"),
         description="Where phones check in, if not at host and device_port; on the host of `site_url`.",
     )
+    most_connections: int = Field(
+        default=800,
+        ge=16,
+        le=100_000,
+        description="Connections each listener keeps at a time; one for each phone that waits for news, and some more.",
+    )
     status_url: Annotated[str, AfterValidator(_http_origin)] = Field(
         description="Where relying parties find CRL and OCSP. Fixed at `init`: certificates carry it."
     )

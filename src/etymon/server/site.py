@@ -29,6 +29,7 @@ from etymon.server.proxy_files import client_cas
 from etymon.server.wiring import Wiring
 from etymon.server.worker import Worker
 from etymon.web.branding import Branding
+from etymon.web.connections import ConnectionLimits
 from etymon.web.exchange import Request, endpoint, json_response
 from etymon.web.listeners import ClientCertificate, Listener, Listeners, ServerIdentity
 from etymon.web.pages import Pages
@@ -52,7 +53,10 @@ class Site:
         self._doors = {name: Door(app) for name, app in self._applications().items()}
         self._renew_at = wiring.deployment.clock.now() + tls_identity.RENEWED_AFTER
         self._known_cas = _known_cas(wiring)
-        self.listeners = Listeners(_listeners(wiring, self._doors, self.metrics, self._identity, self._known_cas))
+        self.listeners = Listeners(
+            _listeners(wiring, self._doors, self.metrics, self._identity, self._known_cas),
+            ConnectionLimits(connections=wiring.deployment.settings.most_connections),
+        )
         self._worker = worker(wiring, self.metrics) if with_worker else None
         self._stopping = threading.Event()
 

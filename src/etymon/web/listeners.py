@@ -9,32 +9,21 @@ refuses by itself (unknown CA, a certificate whose extended key usage excludes T
 import asyncio
 import contextlib
 import enum
-import os
 import socket
 import ssl
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
 from typing import Any, Final
 
-import structlog
 import uvicorn
-from starlette.responses import Response
-from starlette.types import ASGIApp, Receive, Scope, Send
-from uvicorn.protocols.http.h11_impl import H11Protocol
+from starlette.types import ASGIApp
 
-from etymon.kernel.errors import Unavailable
 from etymon.kernel.secret import Secret
-from etymon.web.problem import HeadersTooLarge, ProblemDetails
+from etymon.web.connections import BACKLOG, USUAL, CannotListen, ConnectionLimits, Entrance
+from etymon.web.http_protocol import HEADERS_LIMIT_BYTES, HTTPProtocol
 
 NO_CHECK_TIME: Final = 0x200000
 """X509_V_FLAG_NO_CHECK_TIME; Python's `ssl` has no name for it."""
-
-
-HEADERS_LIMIT_BYTES: Final = 32 * 1024
-"""Address and headers together, with room for a client certificate that a proxy sends."""
-
-
-log = structlog.get_logger("etymon.web")
 
 
 class ClientCertificate(enum.Enum):
@@ -66,39 +55,6 @@ class Listener:
     client_cas: str = ""
     keep_alive: bool = True
     tls13_only: bool = False
-
-
-class PeerCertificateProtocol(H11Protocol):
-    """Puts the DER certificate of the TLS peer into the ASGI scope."""
-
-    def connection_made(self, transport: Any) -> None:  # asyncio's own class is not the one uvicorn names
-        """Remember the peer's certificate for every request of this connection."""
-        super().connection_made(transport)
-        tls = transport.get_extra_info("ssl_object")
-        der = tls.getpeercert(binary_form=True) if tls is not None else None
-        inner = self.app
-
-        async def app(scope: Scope, receive: Receive, send: Send) -> None:
-            scope.setdefault("extensions", {})["etymon.peer_certificate"] = der
-            if _header_bytes(scope) > HEADERS_LIMIT_BYTES:
-                await _headers_too_large()(scope, receive, send)
-                return
-            await inner(scope, receive, send)
-
-        self.app = app
-
-
-def _header_bytes(scope: Scope) -> int:
-    fields = sum(len(name) + len(value) for name, value in scope["headers"])
-    return len(scope["raw_path"]) + len(scope["query_string"]) + fields
-
-
-def _headers_too_large() -> Response:
-    """Refuse in the form of our own protocols: which one is spoken was not looked at."""
-    limit = f"Address and headers of a request may have at most {HEADERS_LIMIT_BYTES} bytes."
-    response = ProblemDetails().expected(HeadersTooLarge(detail=limit))
-    response.headers["Connection"] = "close"
-    return response
 
 
 class TellingHandshake(ssl.SSLObject):
@@ -157,10 +113,12 @@ def accept(context: ssl.SSLContext, client_cas: str) -> None:
 class Listeners:
     """A running set of listeners."""
 
-    def __init__(self, listeners: Iterable[Listener]) -> None:
+    def __init__(self, listeners: Iterable[Listener], limits: ConnectionLimits = USUAL) -> None:
         self._listeners = tuple(listeners)
+        self._limits = limits
         self._contexts: dict[str, ssl.SSLContext] = {}
-        self._servers: list[uvicorn.Server] = []
+        self._servers: list[_Server] = []
+        self._is_stopping = False
 
     def accept(self, name: str, client_cas: str) -> None:
         """Accept further client CAs at a running listener."""
@@ -173,6 +131,7 @@ class Listeners:
 
     def stop(self) -> None:
         """Ask every listener to finish what it is answering and close."""
+        self._is_stopping = True
         for server in self._servers:
             server.should_exit = True
 
@@ -184,71 +143,105 @@ class Listeners:
     def ports(self) -> dict[str, int]:
         """Return the port each listener is bound to; useful where port 0 was asked for."""
         return {
-            listener.name: server.servers[0].sockets[0].getsockname()[1]
+            listener.name: server.entrance.doors[0].getsockname()[1]
             for listener, server in zip(self._listeners, self._servers, strict=True)
         }
 
-    async def run(self) -> None:
-        """Serve until `stop`; the caller owns signal handling. Raises Unavailable where nothing can listen."""
-        self._servers = [_Server(self._configuration(listener), listener.name) for listener in self._listeners]
-        for ended in await asyncio.gather(*(self._serve(server) for server in self._servers), return_exceptions=True):
-            if ended is not None:
-                raise ended
+    async def run(
+        self, entrances: Mapping[str, Entrance] | None = None, *, ready: Callable[[], None] = lambda: None
+    ) -> None:
+        """Serve until `stop`; the caller owns signal handling.
 
-    async def _serve(self, server: uvicorn.Server) -> None:
-        """Serve at one listener; when one cannot, none does."""
-        try:
-            await server.serve()
-        except BaseException:
-            self.stop()
-            raise
+        `entrances` are those of these listeners, by name; without them they are opened here (raises CannotListen).
+        `ready` is called once every listener answers.
+        """
+        if entrances is None:
+            entrances = entrances_of(self._listeners, self._limits)
+        self._contexts = {one.name: server_context(one) for one in self._listeners if one.identity is not None}
 
-    def _configuration(self, listener: Listener) -> uvicorn.Config:
-        options: dict[str, Any] = {
-            "host": listener.host,
-            "port": listener.port,
-            "http": PeerCertificateProtocol,
-            # the library's limit holds for what is still arriving; ours, below it, does not depend on how it arrives
-            "h11_max_incomplete_event_size": 2 * HEADERS_LIMIT_BYTES,
-            "ws": "none",
-            "lifespan": "off",
-            "log_config": None,
-            "access_log": False,
-            "server_header": False,
-            # the library would let anybody at the loopback say where a request comes from; `exchange` reads the
-            # header, and must see the neighbour that sent it
-            "proxy_headers": False,
-            "timeout_graceful_shutdown": 5,
-            "timeout_keep_alive": 30 if listener.keep_alive else 0,
-            "headers": [] if listener.keep_alive else [("Connection", "close")],
-        }
-        if listener.identity is not None:
-            context = self._contexts[listener.name] = server_context(listener)
-            options["ssl_certfile"] = listener.identity.chain_file
-            options["ssl_keyfile"] = listener.identity.key_file
-            options["ssl_context_factory"] = lambda _config, _default: context
-        return uvicorn.Config(listener.app, **options)
+        def one_more() -> None:
+            if self.started and not self._is_stopping:
+                ready()
+
+        servers = [
+            _Server(one, entrances[one.name], self._contexts.get(one.name), self._limits, one_more)
+            for one in self._listeners
+        ]
+        self._servers = servers
+        for server in servers:
+            server.should_exit = self._is_stopping
+        await asyncio.gather(*(server.serve() for server in servers))
+
+
+def entrances_of(listeners: Iterable[Listener], limits: ConnectionLimits = USUAL) -> dict[str, Entrance]:
+    """Open what listeners are reached by: all of them, or none and raise CannotListen."""
+    opened: dict[str, Entrance] = {}
+    try:
+        for one in listeners:
+            opened[one.name] = Entrance(one.name, one.host, one.port, limits)
+    except CannotListen:
+        for entrance in opened.values():
+            entrance.close()
+        raise
+    return opened
 
 
 class _Server(uvicorn.Server):
-    """A server that leaves signals to the process that runs it, and says where it listens."""
+    """A server that leaves signals to the process that runs it, and sockets to its entrance."""
 
-    def __init__(self, configuration: uvicorn.Config, name: str) -> None:
-        super().__init__(configuration)
-        self._name = name
+    def __init__(
+        self,
+        listener: Listener,
+        entrance: Entrance,
+        context: ssl.SSLContext | None,
+        limits: ConnectionLimits,
+        started: Callable[[], None],
+    ) -> None:
+        super().__init__(
+            uvicorn.Config(
+                listener.app,
+                # holds for what is still arriving; our own limit, below it, does not depend on how it arrives
+                h11_max_incomplete_event_size=2 * HEADERS_LIMIT_BYTES,
+                http="h11",
+                ws="none",
+                lifespan="off",
+                log_config=None,
+                access_log=False,
+                server_header=False,
+                # the library would let anybody at the loopback say where a request comes from; `exchange` reads the
+                # header, and must see the neighbour that sent it
+                proxy_headers=False,
+                timeout_graceful_shutdown=5,
+                timeout_keep_alive=limits.idle if listener.keep_alive else 0,
+                headers=[] if listener.keep_alive else [("Connection", "close")],
+            )
+        )
+        self.entrance = entrance
+        self._context = context
+        self._limits = limits
+        self._asks = listener.client_certificate is not ClientCertificate.NEVER
+        self._tell_started = started
 
     async def startup(self, sockets: list[socket.socket] | None = None) -> None:
-        """Listen; raises Unavailable where that cannot be, where the library would end the process."""
-        host, port = self.config.host, self.config.port
-        try:
-            await super().startup(sockets)
-        except SystemExit as end:
-            raise Unavailable(
-                "cannot_listen",
-                f"The {self._name} listener cannot be at {host}:{port}: {_reason(end.__context__)}. "
-                "Stop what is there, or choose another address or port.",
-            ) from end
-        log.info("listening", listener=self._name, host=host, port=self.servers[0].sockets[0].getsockname()[1])
+        """Answer at the entrance; uvicorn's own has no time-out for handshakes."""
+        del sockets
+        loop = asyncio.get_running_loop()
+        handshake = self._limits.card_handshake if self._asks else self._limits.handshake
+        self.servers = [
+            await loop.create_server(
+                self._protocol,
+                sock=door,
+                ssl=self._context,
+                backlog=BACKLOG,
+                ssl_handshake_timeout=handshake if self._context else None,
+            )
+            for door in self.entrance.doors
+        ]
+        self.started = True
+        self._tell_started()
+
+    def _protocol(self) -> HTTPProtocol:
+        return HTTPProtocol(self.config, self.server_state, self._limits, self.entrance.crowd)
 
     def install_signal_handlers(self) -> None:
         """Install nothing."""
@@ -256,9 +249,3 @@ class _Server(uvicorn.Server):
     def capture_signals(self) -> Any:
         """Capture nothing; one signal must stop all listeners, not the first."""
         return contextlib.nullcontext()
-
-
-def _reason(fault: BaseException | None) -> str:
-    if isinstance(fault, OSError) and fault.errno and fault.errno > 0:
-        return os.strerror(fault.errno)
-    return str(fault)

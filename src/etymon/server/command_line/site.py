@@ -84,9 +84,11 @@ def serve(
     without_worker: Annotated[bool, typer.Option("--no-worker", help="Run follow-ups elsewhere.")] = False,  # noqa: FBT002 - typer's way to declare a flag
 ) -> None:
     """Run the listeners, and the worker unless told otherwise, until SIGTERM or Ctrl-C."""
+    from etymon.server import open_files
     from etymon.server.site import Site
 
     wiring = _open(data, passphrase_file)
+    open_files.provide(wiring.deployment.settings.most_connections)
     site = Site(wiring, with_worker=not without_worker)
     on_stop(site.stop)
     site.run()
