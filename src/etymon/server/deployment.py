@@ -7,6 +7,7 @@ from functools import cached_property
 from pathlib import Path
 from typing import Final
 
+import sqlalchemy as sa
 from cryptography.hazmat.primitives.asymmetric import ec
 
 from etymon.audit.refusals import Refusals
@@ -15,7 +16,7 @@ from etymon.ca.lints import PUBLIC_HOST_EXCEPTION
 from etymon.ca.profiles import EXAMPLE_POLICY_OIDS
 from etymon.kernel.clock import Clock
 from etymon.kernel.entropy import Entropy
-from etymon.kernel.errors import Malformed, NotFound
+from etymon.kernel.errors import Malformed, NotFound, Unavailable
 from etymon.kernel.secret import DigestKey, Secret
 from etymon.pki import keys
 from etymon.pki.algorithms import KeyType
@@ -23,6 +24,7 @@ from etymon.pki.signer import SoftwareSigner
 from etymon.server import keyring, settings
 from etymon.server.keyring import Keyring
 from etymon.server.settings import Settings
+from etymon.storage import migrations
 from etymon.storage.database import Database
 
 DATABASE_FILE: Final = "etymon.db"
@@ -111,6 +113,22 @@ def open_database(directory: Path, read: Settings) -> Database:
     if not read.database_url and not (directory / DATABASE_FILE).is_file():
         raise NotFound("no_database", f"{directory / DATABASE_FILE} is missing. Restore it from a backup.")
     return Database(database_url(directory, read))
+
+
+def require_database(database: Database, read: Settings) -> None:
+    """Raise, with what to do, unless the database answers and has the schema of this program."""
+    named = database.engine.url
+    if database.dialect == "sqlite" and not Path(named.database or "").is_file():
+        raise NotFound("database_missing", f"The database {named.database} does not exist.")
+    try:
+        migrations.require_current(database)
+    except (Unavailable, sa.exc.DBAPIError) as exc:
+        cause = exc.__cause__ if isinstance(exc, Unavailable) else exc
+        reason = str(getattr(cause, "orig", cause)).strip().splitlines()[0]
+        setting = "database_url: " if read.database_url else ""
+        raise Unavailable(
+            "database_unavailable", f"{setting}{named.render_as_string()} cannot be used: {reason}"
+        ) from exc
 
 
 def fill(ring: Keyring, entropy: Entropy) -> None:

@@ -101,7 +101,7 @@ def read_passphrase(file: Path | None) -> Secret[str]:
     try:
         return Secret(source.read_text("utf-8").strip().partition("\n")[0].strip())
     except (OSError, UnicodeDecodeError) as exc:
-        raise Malformed("no_passphrase", f"The passphrase file {source} cannot be read.") from exc
+        raise Malformed("no_passphrase", f"The passphrase file {source} cannot be read as text.") from exc
 
 
 def _stretch(passphrase: Secret[str], salt: bytes) -> bytes:

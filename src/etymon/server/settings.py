@@ -179,7 +179,7 @@ def load(data: Path) -> Settings:
         raise Malformed(
             "no_configuration", f"{data / 'config.toml'} does not exist. `etymon init --data {data}` makes it."
         ) from exc
-    except tomllib.TOMLDecodeError as exc:
+    except (tomllib.TOMLDecodeError, UnicodeDecodeError) as exc:
         raise Malformed("configuration_unreadable", f"{data / 'config.toml'}: {exc}") from exc
     return checked(values)
 

@@ -3,7 +3,7 @@
 
 import asyncio
 import threading
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
 from functools import partial
 from typing import Final
@@ -23,15 +23,15 @@ from etymon.issuer import http as issuer_http
 from etymon.kernel.errors import EtymonError, NotPermitted
 from etymon.mdm import branding as mdm_branding
 from etymon.mdm import http as mdm_http
-from etymon.server import follow_ups, tls_identity
+from etymon.server import entrances, follow_ups, tls_identity
 from etymon.server.metrics import Measured, Metrics
 from etymon.server.proxy_files import client_cas
 from etymon.server.wiring import Wiring
 from etymon.server.worker import Worker
 from etymon.web.branding import Branding
-from etymon.web.connections import ConnectionLimits
+from etymon.web.connections import Entrance
 from etymon.web.exchange import Request, endpoint, json_response
-from etymon.web.listeners import ClientCertificate, Listener, Listeners, ServerIdentity
+from etymon.web.listeners import ClientCertificate, Identity, Listener, Listeners
 from etymon.web.pages import Pages
 from etymon.web.unknown_address import nothing_here
 
@@ -48,40 +48,54 @@ class Site:
         self.metrics = Metrics()
         if with_worker:  # what the run before left unsealed would stop the issuing of the site's own certificate
             follow_ups.seal(wiring.deployment)
-        self._identity = tls_identity.identity(wiring.deployment)
+        identity = tls_identity.identity(wiring.deployment)
         self._branding = _branding(wiring)
         self._doors = {name: Door(app) for name, app in self._applications().items()}
         self._renew_at = wiring.deployment.clock.now() + tls_identity.RENEWED_AFTER
         self._known_cas = _known_cas(wiring)
         self.listeners = Listeners(
-            _listeners(wiring, self._doors, self.metrics, self._identity, self._known_cas),
-            ConnectionLimits(connections=wiring.deployment.settings.most_connections),
+            _listeners(wiring, self._doors, self.metrics, identity, self._known_cas),
+            entrances.limits(wiring.deployment.settings),
         )
         self._worker = worker(wiring, self.metrics) if with_worker else None
         self._stopping = threading.Event()
 
-    def run(self) -> None:
-        """Serve until `stop` is called from a signal handler or another thread."""
+    def run(self, doors: Mapping[str, Entrance] | None = None, *, ready: Callable[[], None] = lambda: None) -> None:
+        """Serve until `stop` is called from a signal handler or another thread.
+
+        `doors` are what the listeners are reached by (`entrances.opened`); they open their own otherwise. `ready` is
+        called once every listener answers.
+        """
         threads = [threading.Thread(target=self._watch, name="watch")]
         if self._worker is not None:
             threads.append(threading.Thread(target=self._worker.run, name="worker"))
         for thread in threads:
             thread.start()
         try:
-            asyncio.run(self.listeners.run())
+            asyncio.run(self.listeners.run(doors, ready=partial(self._tell_ready, ready)))
         finally:
             self._stopping.set()
             if self._worker is not None:
                 self._worker.stop()
             for thread in threads:
                 thread.join()
-            tls_identity.remove(self._wiring.deployment, self._identity)
             log.info("stopped")
 
     def stop(self) -> None:
         """Finish what is being answered, then end."""
         self._wiring.mdm.wake_ups.close()  # waiting check-ins answer now
         self.listeners.stop()
+
+    def _tell_ready(self, ready: Callable[[], None]) -> None:
+        read = self._wiring.deployment.settings
+        log.info(
+            "ready",
+            site=read.site_url,
+            certauth=read.certauth_url,
+            device=read.device_url,
+            status=f"http://{read.bind}:{read.status_port}",
+        )
+        ready()
 
     def _applications(self) -> Mapping[str, Starlette]:
         """Return what each door leads to, in the organisation's present branding."""
@@ -138,9 +152,7 @@ class Site:
     def _renew_identity(self) -> None:
         deployment = self._wiring.deployment
         if deployment.clock.now() >= self._renew_at and self.listeners.started:
-            old, self._identity = self._identity, tls_identity.identity(deployment)
-            self.listeners.present(self._identity)
-            tls_identity.remove(deployment, old)
+            self.listeners.present(tls_identity.identity(deployment))
             self._renew_at = deployment.clock.now() + tls_identity.RENEWED_AFTER
 
     def _accept_cas(self) -> None:
@@ -172,7 +184,7 @@ class Door:
 
 
 def _listeners(
-    wiring: Wiring, doors: Mapping[str, Door], metrics: Metrics, identity: ServerIdentity, cas: str
+    wiring: Wiring, doors: Mapping[str, Door], metrics: Metrics, identity: Identity, cas: str
 ) -> list[Listener]:
     read = wiring.deployment.settings
     apps = {name: Measured(door, name, metrics) for name, door in doors.items()}

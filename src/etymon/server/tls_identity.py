@@ -4,18 +4,19 @@
 Behind proxies that keep their key to themselves, people and phones are shown the operator's chain (`pin`, `anchors`),
 and the proxies one of ours (`proxies_trust`).
 
-One of our own is made anew, with a new key, each time a site starts and before its year is over. The key lies in a file
-of the data directory's `run` folder, encrypted under a password that only the running process knows.
+One of our own is made anew, with a new key, each time a site starts and before its year is over. The key is nowhere but
+in the memory of the process that made it.
 """
 
 import ipaddress
+import ssl
 from datetime import timedelta
 from pathlib import Path
 from typing import Final
 from urllib.parse import urlsplit
 
 from cryptography import x509
-from cryptography.hazmat.primitives.serialization import Encoding
+from cryptography.hazmat.primitives.serialization import Encoding, NoEncryption, PrivateFormat
 
 from etymon.ca import authorities, issuance
 from etymon.ca.model import AlternativeNames, IssuanceRequest, SubjectNames
@@ -30,25 +31,18 @@ from etymon.pki.pin import spki_pin
 from etymon.server.deployment import Deployment
 from etymon.server.settings import Settings
 from etymon.storage.database import Transaction
-from etymon.web.listeners import ServerIdentity
+from etymon.web.listeners import Identity, IssuedIdentity, ServerIdentity
 
 RENEWED_AFTER: Final = timedelta(days=240)
 """A certificate of ours lives a year and is replaced by a running site after this."""
 
 
-def identity(deployment: Deployment) -> ServerIdentity:
-    """Return the certificate the listeners show."""
+def identity(deployment: Deployment) -> Identity:
+    """Return the certificate the listeners show; raise Malformed where the operator's files cannot be used."""
     read = deployment.settings
     if read.tls_key_file:
-        return ServerIdentity(read.tls_chain_file, read.tls_key_file)
+        return _of_files(read.tls_chain_file, read.tls_key_file)
     return _issued(deployment)
-
-
-def remove(deployment: Deployment, shown: ServerIdentity) -> None:
-    """Remove the files of a certificate of ours that no listener shows any more; an operator's files stay."""
-    for file in (Path(shown.chain_file), Path(shown.key_file)):
-        if file.parent == deployment.directory / "run":
-            file.unlink(missing_ok=True)
 
 
 def pin(deployment: Deployment) -> str:
@@ -83,7 +77,25 @@ def anchors_of(tx: Transaction, chain_file: str) -> tuple[x509.Certificate, ...]
     return (authorities.load(tx, "tls-root").certificate,)
 
 
-def _issued(deployment: Deployment) -> ServerIdentity:
+def _of_files(chain_file: str, key_file: str) -> ServerIdentity:
+    for setting, file in (("tls_chain_file", chain_file), ("tls_key_file", key_file)):
+        try:
+            Path(file).read_bytes()
+        except OSError as exc:
+            raise Malformed("tls_file_unreadable", f"{setting}: {file} cannot be read: {exc.strerror}.") from exc
+    found = ServerIdentity(chain_file, key_file)
+    try:
+        found.present(ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER))
+    except OSError as exc:
+        raise Malformed(
+            "tls_files_unusable",
+            f"tls_chain_file, tls_key_file: {chain_file} and {key_file} must be a PEM chain, the server's certificate "
+            "first, and the key of that certificate without a password.",
+        ) from exc
+    return found
+
+
+def _issued(deployment: Deployment) -> IssuedIdentity:
     read, entropy = deployment.settings, deployment.entropy
     key = keys.generate(KeyType.P256)
     request = IssuanceRequest(
@@ -98,14 +110,8 @@ def _issued(deployment: Deployment) -> ServerIdentity:
     with deployment.database.transaction() as tx:
         planned = issuance.plan(tx, deployment.ca, request)
     made = issuance.complete(deployment.ca, planned.id)
-    password = Secret(random_token(entropy, bits=256))
-    folder = deployment.directory / "run"
-    folder.mkdir(mode=0o700, exist_ok=True)
-    stem = f"server-{made.certificate.serial_number:x}"
     chain = b"".join(certificate.public_bytes(Encoding.PEM) for certificate in (made.certificate, *made.chain))
-    keys.write_once(folder / f"{stem}.chain.pem", chain)
-    keys.write_once(folder / f"{stem}.key.pem", keys.encrypt(key, Secret(password.reveal().encode())))
-    return ServerIdentity(str(folder / f"{stem}.chain.pem"), str(folder / f"{stem}.key.pem"), password)
+    return IssuedIdentity(chain, Secret(key.private_bytes(Encoding.PEM, PrivateFormat.PKCS8, NoEncryption())))
 
 
 def _names(*hosts: str) -> AlternativeNames:

@@ -11,10 +11,13 @@ import sqlalchemy as sa
 from sqlalchemy.engine import URL, make_url
 from sqlalchemy.pool import ConnectionPoolEntry
 
-from etymon.kernel.errors import Unavailable
+from etymon.kernel.errors import Malformed, Unavailable
 
 BUSY_TIMEOUT_MILLISECONDS: Final = 30_000
 """How long a SQLite writer waits for the one before it."""
+
+CONNECT_TIMEOUT_SECONDS: Final = 10
+"""How long PostgreSQL's host may leave a connection unanswered, unless `database_url` says otherwise."""
 
 Transaction = sa.Connection
 """What stores take: an open transaction."""
@@ -24,7 +27,7 @@ class Database:
     """One database, SQLite or PostgreSQL."""
 
     def __init__(self, url: str | URL) -> None:
-        self._engine = _engine(make_url(url))
+        self._engine = _engine(url)
         self._writing = threading.local()
 
     @property
@@ -84,13 +87,31 @@ def _answering() -> Iterator[None]:
         raise Unavailable("database_damaged", "The database is damaged, or is none. Restore a backup.") from exc
 
 
-def _engine(url: URL) -> sa.Engine:
+def _engine(address: str | URL) -> sa.Engine:
+    try:
+        url = make_url(address)
+        if url.get_backend_name() not in {"sqlite", "postgresql"}:
+            raise sa.exc.ArgumentError  # noqa: TRY301 - one sentence for all that it may not be
+        return _made(url)
+    except (sa.exc.ArgumentError, ImportError) as exc:  # the address may hold a password: it is not repeated
+        raise Malformed(
+            "database_url", "database_url: must be an address of PostgreSQL, such as postgresql+psycopg://host/name."
+        ) from exc
+
+
+def _made(url: URL) -> sa.Engine:
     if url.get_backend_name() == "sqlite":
         engine = sa.create_engine(url, connect_args={"timeout": BUSY_TIMEOUT_MILLISECONDS / 1000})
         sa.event.listen(engine, "connect", _prepare_sqlite)
         sa.event.listen(engine, "begin", _begin_sqlite)
         return engine
-    return sa.create_engine(url, pool_size=8, max_overflow=8, pool_pre_ping=True)
+    return sa.create_engine(
+        url,
+        pool_size=8,
+        max_overflow=8,
+        pool_pre_ping=True,
+        connect_args={} if "connect_timeout" in url.query else {"connect_timeout": CONNECT_TIMEOUT_SECONDS},
+    )
 
 
 def _prepare_sqlite(connection: sqlite3.Connection, _record: ConnectionPoolEntry) -> None:

@@ -129,9 +129,10 @@ class Connection(socket.socket):
     crowd: Crowd
 
     def close(self) -> None:
-        """Leave and close."""
-        self.crowd.leave(self.fileno())
+        """Close and leave."""
+        number = self.fileno()
         super().close()
+        self.crowd.leave(number)
 
 
 class Door(socket.socket):

@@ -9,9 +9,10 @@ refuses by itself (unknown CA, a certificate whose extended key usage excludes T
 import asyncio
 import contextlib
 import enum
+import os
 import socket
 import ssl
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any, Final
 
@@ -35,11 +36,43 @@ class ClientCertificate(enum.Enum):
 
 @dataclass(frozen=True, slots=True)
 class ServerIdentity:
-    """PEM files of a TLS server: its chain, up to the CA that phones pin, and its key."""
+    """PEM files of a TLS server: its chain, up to the CA that phones pin, and its key, which no password protects."""
 
     chain_file: str
     key_file: str
-    key_password: Secret[str] | None = None
+
+    def present(self, context: ssl.SSLContext) -> None:
+        """Show this certificate from the next handshake on; raises OSError (SSLError is one) for unusable files."""
+        # without a password OpenSSL would ask for one at the terminal
+        context.load_cert_chain(self.chain_file, self.key_file, password="")
+
+
+@dataclass(frozen=True, slots=True)
+class IssuedIdentity:
+    """The same as PEM that is in no file: the key ends with the process that made it, however that ends."""
+
+    chain: bytes
+    key: Secret[bytes]
+
+    def present(self, context: ssl.SSLContext) -> None:
+        """Show this certificate from the next handshake on."""
+        with _in_memory(self.chain) as chain, _in_memory(self.key.reveal()) as key:
+            context.load_cert_chain(chain, key)
+
+
+@contextlib.contextmanager
+def _in_memory(octets: bytes) -> Iterator[str]:
+    """Lend a path for what OpenSSL reads from paths only."""
+    number = os.memfd_create("identity", os.MFD_CLOEXEC)
+    try:
+        with open(number, "wb", closefd=False) as file:
+            file.write(octets)
+        yield f"/proc/self/fd/{number}"
+    finally:
+        os.close(number)
+
+
+Identity = ServerIdentity | IssuedIdentity
 
 
 @dataclass(frozen=True, slots=True)
@@ -50,7 +83,7 @@ class Listener:
     app: ASGIApp
     host: str
     port: int
-    identity: ServerIdentity | None = None
+    identity: Identity | None = None
     client_certificate: ClientCertificate = ClientCertificate.NEVER
     client_cas: str = ""
     keep_alive: bool = True
@@ -88,19 +121,13 @@ def server_context(listener: Listener) -> ssl.SSLContext:
     context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
     context.minimum_version = ssl.TLSVersion.TLSv1_3 if listener.tls13_only else ssl.TLSVersion.TLSv1_2
     context.sslobject_class = TellingHandshake
-    present(context, listener.identity)
+    listener.identity.present(context)
     context.num_tickets = 0  # a resumed session would outlive the card or key that made it
     context.options |= ssl.OP_NO_TICKET
     if listener.client_certificate is ClientCertificate.OPTIONAL:
         context.verify_mode = ssl.CERT_OPTIONAL
         accept(context, listener.client_cas)
     return context
-
-
-def present(context: ssl.SSLContext, identity: ServerIdentity) -> None:
-    """Show this certificate from the next handshake on; works while the listener runs."""
-    password = identity.key_password.reveal() if identity.key_password else None
-    context.load_cert_chain(identity.chain_file, identity.key_file, password)
 
 
 def accept(context: ssl.SSLContext, client_cas: str) -> None:
@@ -124,10 +151,10 @@ class Listeners:
         """Accept further client CAs at a running listener."""
         accept(self._contexts[name], client_cas)
 
-    def present(self, identity: ServerIdentity) -> None:
-        """Show another server certificate at every running TLS listener."""
+    def present(self, identity: Identity) -> None:
+        """Show another server certificate at every running TLS listener; works while they run."""
         for context in self._contexts.values():
-            present(context, identity)
+            identity.present(context)
 
     def stop(self) -> None:
         """Ask every listener to finish what it is answering and close."""

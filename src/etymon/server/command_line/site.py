@@ -1,6 +1,8 @@
 # SPDX-License-Identifier: Apache-2.0
-"""`etymon init`, `serve`, `worker` and `proxy-files`: making an organisation and running it."""
+"""`etymon init`, `serve`, `worker`, `upgrade` and `proxy-files`: making an organisation and running it."""
 
+import os
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
@@ -9,7 +11,7 @@ from rich.console import Console
 
 from etymon.kernel.clock import SystemClock
 from etymon.kernel.entropy import SystemEntropy
-from etymon.kernel.errors import Malformed
+from etymon.kernel.errors import Conflict, Malformed
 from etymon.server.command_line.files import secret
 from etymon.server.command_line.signals import on_stop
 
@@ -84,14 +86,16 @@ def serve(
     without_worker: Annotated[bool, typer.Option("--no-worker", help="Run follow-ups elsewhere.")] = False,  # noqa: FBT002 - typer's way to declare a flag
 ) -> None:
     """Run the listeners, and the worker unless told otherwise, until SIGTERM or Ctrl-C."""
-    from etymon.server import open_files
+    from etymon.server import entrances, open_files, service_manager
     from etymon.server.site import Site
 
     wiring = _open(data, passphrase_file)
-    open_files.provide(wiring.deployment.settings.most_connections)
-    site = Site(wiring, with_worker=not without_worker)
-    on_stop(site.stop)
-    site.run()
+    read = wiring.deployment.settings
+    open_files.provide(read.most_connections)
+    with entrances.opened(read) as doors:
+        site = Site(wiring, with_worker=not without_worker)
+        on_stop(site.stop)
+        site.run(doors, ready=partial(service_manager.tell_ready, os.environ.get("NOTIFY_SOCKET", "")))
 
 
 def work(data: Data, passphrase_file: Passphrase = None) -> None:
@@ -102,6 +106,26 @@ def work(data: Data, passphrase_file: Passphrase = None) -> None:
     running = worker(_open(data, passphrase_file), Metrics())
     on_stop(running.stop)
     running.run()
+
+
+def upgrade(data: Data) -> None:
+    """Bring the database to the schema of this program. Make a backup before; what runs meanwhile may go on running."""
+    from etymon.server.deployment import database_url, require_database
+    from etymon.server.settings import load
+    from etymon.storage import migrations
+    from etymon.storage.database import Database
+
+    read = load(data)
+    database = Database(database_url(data, read))
+    try:
+        require_database(database, read)
+    except Conflict as refusal:
+        if refusal.code != "database_older":
+            raise
+        migrations.upgrade(database)
+    finally:
+        database.close()
+    Console().print("The database has the schema of this program.")
 
 
 def write_proxy_files(
@@ -116,11 +140,12 @@ def write_proxy_files(
 
 def _open(data: Path, passphrase_file: Path | None) -> "Wiring":
     from etymon.server import keyring, logs
-    from etymon.server.deployment import Deployment
+    from etymon.server.deployment import Deployment, require_database
     from etymon.server.wiring import Wiring
 
     passphrase = keyring.read_passphrase(passphrase_file)
     deployment = Deployment.open(data, passphrase, SystemClock(), SystemEntropy())
+    require_database(deployment.database, deployment.settings)
     logs.configure(deployment.settings.log_level)
     return Wiring(deployment)
 
