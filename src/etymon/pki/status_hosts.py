@@ -151,4 +151,5 @@ def _within(seconds: float, exchange: Coroutine[Any, Any, bytes | None]) -> byte
     try:
         return loop.run_until_complete(asyncio.wait_for(exchange, seconds))
     finally:
+        loop.run_until_complete(loop.shutdown_asyncgens())  # of answers that were not read to their end
         loop.close()
