@@ -12,6 +12,7 @@ import pytest
 import structlog
 
 from etymon.kernel.entropy import SystemEntropy
+from etymon.server import logs
 from etymon.storage.database import Database
 from support import programs
 from support.clock import TurnedClock
@@ -57,6 +58,7 @@ def pytest_runtest_protocol(item: pytest.Item) -> Generator[None, object, object
 def logs_as_before() -> Iterator[None]:
     """Undo what a command that a test ran in this process did to the logs: its standard error is gone after it."""
     handlers, level = list(logging.root.handlers), logging.root.level
+    quieted = {name: logging.getLogger(name).level for name in logs.QUIET}
     configuration = structlog.get_config() if structlog.is_configured() else None
     yield
     if configuration is None:
@@ -64,6 +66,8 @@ def logs_as_before() -> Iterator[None]:
     else:
         structlog.configure(**configuration)
     logging.root.setLevel(level)
+    for name, before in quieted.items():
+        logging.getLogger(name).setLevel(before)
     for handler in logging.root.handlers[:]:
         if handler not in handlers and type(handler) is logging.StreamHandler:
             logging.root.removeHandler(handler)

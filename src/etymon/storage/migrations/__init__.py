@@ -56,7 +56,7 @@ def require_current(database: Database) -> None:
 
 @contextmanager
 def _alone(connection: sa.Connection) -> Iterator[None]:
-    if connection.dialect.name != "postgresql":  # SQLite's BEGIN IMMEDIATE already lets one in at a time
+    if connection.dialect.name != "postgresql":  # SQLite's BEGIN IMMEDIATE lets one in at a time (env.py)
         yield
         return
     connection.execute(sa.select(sa.func.pg_advisory_lock(LOCK)))
