@@ -216,6 +216,10 @@ def test_the_search_finds_what_is_there(story: Told) -> None:
         assert leaked({"value": value}, {"place": b"before" + form + b"after"}) == {("value", "place")}
     assert not leaked({"value": value}, {"place": value[:-1]})
     assert leaked({"code": b"\x01\x02"}, {"place": b"\x01\x02"}) == set(), "too short to mean anything"
+    digest = b"0123456789abcdef" + b"12345678" + b"0123456789abcdef"
+    for text in (b"pin=12345678", digest + b"12345678", b"12345678" + digest, digest[:30]):
+        assert leaked({"pin": b"12345678"}, {"place": text}) == {("pin", "place")}
+    assert not leaked({"pin": b"12345678"}, {"place": b'"' + digest + b'"'}), "chance"
     assert story.phone.phone.device.keys is not None
 
 

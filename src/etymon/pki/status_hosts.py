@@ -128,13 +128,16 @@ class StatusHosts:
                 verify=self._tls,
                 trust_env=False,  # no proxy and no credentials
                 timeout=self._patience.question,  # for each step; the caller keeps the time of all of them together
-                headers={"User-Agent": "etymon"},
+                headers={
+                    "User-Agent": "etymon",
+                    "Accept-Encoding": "identity",
+                },  # packed, an answer has no size to limit
             ) as http,
             http.stream(method, url, content=ocsp_request, headers=headers) as response,
         ):
             if response.status_code != httpx.codes.OK:
                 return None
-            async for chunk in response.aiter_bytes():
+            async for chunk in response.aiter_raw():
                 answer += chunk
                 if len(answer) > limit_bytes:
                     return None

@@ -109,17 +109,17 @@ def database_url(directory: Path, read: Settings) -> str:
 
 
 def open_database(directory: Path, read: Settings) -> Database:
-    """Return the database of a deployment; raises NotFound where its file is missing."""
-    if not read.database_url and not (directory / DATABASE_FILE).is_file():
-        raise NotFound("no_database", f"{directory / DATABASE_FILE} is missing. Restore it from a backup.")
-    return Database(database_url(directory, read))
+    """Return the database of a deployment; raises NotFound where its file is missing, which SQLite would make anew."""
+    database = Database(database_url(directory, read))
+    file = database.engine.url.database
+    if database.dialect == "sqlite" and not Path(file or "").is_file():
+        raise NotFound("database_missing", f"The database {file} does not exist. Restore it from a backup.")
+    return database
 
 
 def require_database(database: Database, read: Settings) -> None:
     """Raise, with what to do, unless the database answers and has the schema of this program."""
     named = database.engine.url
-    if database.dialect == "sqlite" and not Path(named.database or "").is_file():
-        raise NotFound("database_missing", f"The database {named.database} does not exist.")
     try:
         migrations.require_current(database)
     except (Unavailable, sa.exc.DBAPIError) as exc:

@@ -48,6 +48,7 @@ class Site:
         self.metrics = Metrics()
         if with_worker:  # what the run before left unsealed would stop the issuing of the site's own certificate
             follow_ups.seal(wiring.deployment)
+        self._files_version = tls_identity.files_version(wiring.deployment.settings)
         identity = tls_identity.identity(wiring.deployment)
         self._branding = _branding(wiring)
         self._doors = {name: Door(app) for name, app in self._applications().items()}
@@ -146,14 +147,23 @@ class Site:
             for keep_up in (self._rebrand, self._renew_identity, self._accept_cas):
                 try:
                     keep_up()
-                except EtymonError as error:  # whatever keeps one from being done must not end the watch
+                except EtymonError as error:
                     log.warning("not_kept_up", what=keep_up.__name__, error_code=error.code)
+                except Exception:  # the thread's edge: whatever keeps one from being done must not end the watch
+                    log.exception("not_kept_up", what=keep_up.__name__)
 
     def _renew_identity(self) -> None:
+        """Show a new certificate when ours is due, or when the operator has replaced the files of the other kind."""
         deployment = self._wiring.deployment
-        if deployment.clock.now() >= self._renew_at and self.listeners.started:
+        version = tls_identity.files_version(deployment.settings)
+        changed = bool(version) and version != self._files_version
+        if self.listeners.started and (changed or deployment.clock.now() >= self._renew_at):
+            self._files_version = (
+                version  # unusable ones are told once; a half that is still to come is another version
+            )
             self.listeners.present(tls_identity.identity(deployment))
             self._renew_at = deployment.clock.now() + tls_identity.RENEWED_AFTER
+            log.info("server_certificate_changed")
 
     def _accept_cas(self) -> None:
         present = _known_cas(self._wiring)

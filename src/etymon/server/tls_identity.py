@@ -45,6 +45,15 @@ def identity(deployment: Deployment) -> Identity:
     return _issued(deployment)
 
 
+def files_version(read: Settings) -> tuple[int, ...]:
+    """Return what changes when the operator's files do: empty without any, or while one is being replaced."""
+    files = [Path(name) for name in (read.tls_chain_file, read.tls_key_file) if read.tls_key_file]
+    try:
+        return tuple(file.stat().st_mtime_ns for file in files)
+    except OSError:
+        return ()
+
+
 def pin(deployment: Deployment) -> str:
     """Return what phones pin: the key of the CA that issued the server's certificate, base64url SHA-256."""
     read = deployment.settings

@@ -110,13 +110,12 @@ def work(data: Data, passphrase_file: Passphrase = None) -> None:
 
 def upgrade(data: Data) -> None:
     """Bring the database to the schema of this program. Make a backup before; what runs meanwhile may go on running."""
-    from etymon.server.deployment import database_url, require_database
+    from etymon.server.deployment import open_database, require_database
     from etymon.server.settings import load
     from etymon.storage import migrations
-    from etymon.storage.database import Database
 
     read = load(data)
-    database = Database(database_url(data, read))
+    database = open_database(data, read)
     try:
         require_database(database, read)
     except Conflict as refusal:
