@@ -1,6 +1,9 @@
 # SPDX-License-Identifier: Apache-2.0
 """A whole site from nothing: chosen ports, keys, authorities, first people, rules, and everything running."""
 
+import contextlib
+import os
+import random
 import socket
 import threading
 from collections.abc import Iterator, Mapping
@@ -48,6 +51,11 @@ RULES: Final[Mapping[str, Mapping[str, Any]]] = {
     OWN_PHONES: {"managed_devices_only": False},
 }
 """Group to what its members' rule says beside the usual."""
+
+
+LOWEST_PORT: Final = 20_000
+PORTS_IN_A_RANGE: Final = 1_500
+PORT_RANGES: Final = 8
 
 
 @contextmanager
@@ -162,9 +170,20 @@ def _made(directory: Path) -> Path:
 
 
 def free_ports(count: int) -> list[int]:
-    """Return ports of the loopback that nobody has; certificates carry some, so that they are chosen beforehand."""
+    """Return ports of the loopback that nobody has; certificates carry some, so that they are chosen beforehand.
+
+    They lie below those that the system gives to whoever connects, and each test process has some of its own: what is
+    free now still is when it is bound.
+    """
+    worker = int(os.environ.get("PYTEST_XDIST_WORKER", "gw0").removeprefix("gw")) % PORT_RANGES
+    lowest = LOWEST_PORT + worker * PORTS_IN_A_RANGE
+    found: list[int] = []
     with ExitStack() as held:
-        doors = [held.enter_context(socket.socket()) for _ in range(count)]
-        for door in doors:
-            door.bind(("127.0.0.1", 0))
-        return [int(door.getsockname()[1]) for door in doors]
+        for port in random.SystemRandom().sample(range(lowest, lowest + PORTS_IN_A_RANGE), PORTS_IN_A_RANGE):
+            with contextlib.suppress(OSError):
+                held.enter_context(socket.socket()).bind(("127.0.0.1", port))
+                found.append(port)
+            if len(found) == count:
+                return found
+    message = "no ports are free"
+    raise AssertionError(message)
