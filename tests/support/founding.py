@@ -24,6 +24,7 @@ from etymon.mdm.credential_issuer import IssuerTerms
 from etymon.mdm.enrollment_profile import ProfileTerms
 from etymon.mdm.settings import DerivedCredentialForApps
 from etymon.mdm.targets import Target, TargetKind
+from etymon.pki.algorithms import KeyType
 from etymon.pki.status_hosts import USUAL, Patience
 from etymon.server import initialization
 from etymon.server.demo.peers import mail_server
@@ -37,7 +38,7 @@ from support import patience
 from support.card_office import PASSPHRASE, CardOffice
 from support.proxies import LISTENERS, Proxy
 from support.running_clock import RunningClock
-from support.whole_site import ALL_PURPOSES, DOMAIN, OWN_PHONES, SIGN_IN_ONLY, TEST, WITH_PASSWORD, WholeSite
+from support.whole_site import ALL_PURPOSES, DOMAIN, LONG_KEYS, OWN_PHONES, SIGN_IN_ONLY, TEST, WITH_PASSWORD, WholeSite
 
 OFFICER: Final = f"otto@{DOMAIN}"
 FOUNDERS: Final = (
@@ -49,6 +50,7 @@ RULES: Final[Mapping[str, Mapping[str, Any]]] = {
     SIGN_IN_ONLY: {"purposes": (Purpose.AUTHENTICATION,)},
     WITH_PASSWORD: {"link_password": True},
     OWN_PHONES: {"managed_devices_only": False},
+    LONG_KEYS: {"encryption_key_type": KeyType.RSA3072},
 }
 """Group to what its members' rule says beside the usual."""
 

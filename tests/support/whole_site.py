@@ -63,6 +63,8 @@ WITH_PASSWORD: Final = "Typists"
 """Their links ask for the number beside the code."""
 OWN_PHONES: Final = "Volunteers"
 """They may link phones that nobody manages."""
+LONG_KEYS: Final = "Couriers"
+"""Their encryption keys have 3072 bits."""
 QUICK: Final = ScryptCost(n=2**10)
 NOT_STATE: Final = (
     "audit_",

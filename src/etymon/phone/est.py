@@ -1,6 +1,8 @@
 # SPDX-License-Identifier: Apache-2.0
 """EST as the phone uses it: one request for each purpose, under the link's authorization (docs/protocols/est.md)."""
 
+from typing import Final
+
 import httpx
 from cryptography import x509
 
@@ -12,6 +14,8 @@ from etymon.pki import certificate as certificates
 from etymon.pki.algorithms import KeyType
 from etymon.wire import cms, est
 
+TRANSPORT_KEYS: Final = (KeyType.RSA2048, KeyType.RSA3072)
+
 
 def authorities(connection: Connection, base: str) -> tuple[x509.Certificate, ...]:
     """Return the issuer's certificates (RFC 7030 §4.1)."""
@@ -20,16 +24,21 @@ def authorities(connection: Connection, base: str) -> tuple[x509.Certificate, ..
 
 
 def key_type(connection: Connection, base: str, purpose: Purpose) -> KeyType:
-    """Return the first kind of key the issuer takes for `purpose` that the phone can make (RFC 7030 §4.5)."""
+    """Return the first kind of key the issuer takes for `purpose` that the phone can make (RFC 7030 §4.5).
+
+    For encryption it is the transport key's: an RSA key, which has to be as strong as the key it carries.
+    """
+    kinds = TRANSPORT_KEYS if purpose is Purpose.ENCRYPTION else tuple(KeyType)
+    usual = KeyType.RSA2048 if purpose is Purpose.ENCRYPTION else KeyType.P256
     answer = _accepted(connection.send("GET", f"{base}/{purpose.value}/csrattrs"))
     if answer.status_code == httpx.codes.NO_CONTENT:
-        return KeyType.P256
+        return usual
     named, _ = est.decode_csr_attributes(est.decode_body(answer.content, limit_bytes=est.ANSWER_LIMIT_BYTES))
-    known = {kind.value: kind for kind in KeyType}
+    known = {kind.value: kind for kind in kinds}
     found = [known[name] for name in named if name in known]
     if named and not found:
         raise NotPermitted("key_type_unknown", "The issuer wants a kind of key this phone cannot make.")
-    return found[0] if found else KeyType.P256
+    return found[0] if found else usual
 
 
 def enroll(

@@ -57,14 +57,19 @@ def key(device: Device, purpose: Purpose) -> KeyHandle:
     present = derivation(device)
     alias = present.alias(purpose)
     if device.keys.entry(alias) is None:
-        asked = link.connection(device, present, as_device=True)
-        return device.keys.generate(alias, est.key_type(asked, service(present).est, purpose), requires_activation=True)
+        return device.keys.generate(alias, _wanted(device, present, purpose), requires_activation=True)
     return device.keys.handle(alias)
 
 
 def transport_key(device: Device) -> KeyHandle:
     """Return the key that a server-made key is enveloped to, made the first time."""
-    alias = derivation(device).transport_alias
+    present = derivation(device)
+    alias = present.transport_alias
     if device.keys.entry(alias) is None:
-        return device.keys.generate(alias, KeyType.RSA2048, requires_activation=True)
+        return device.keys.generate(alias, _wanted(device, present, Purpose.ENCRYPTION), requires_activation=True)
     return device.keys.handle(alias)
+
+
+def _wanted(device: Device, derivation: Derivation, purpose: Purpose) -> KeyType:
+    asked = link.connection(device, derivation, as_device=True)
+    return est.key_type(asked, service(derivation).est, purpose)

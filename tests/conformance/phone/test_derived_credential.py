@@ -8,6 +8,7 @@ from pathlib import Path
 from uuid import uuid4
 
 import pytest
+from cryptography import x509
 from cryptography.hazmat.primitives.asymmetric import ec, padding, rsa
 from cryptography.hazmat.primitives.serialization import Encoding, pkcs7
 
@@ -125,8 +126,20 @@ def test_the_issuer_says_which_kind_of_key_it_wants(enrolled_phone: Phone, servi
     assert isinstance(kinds[1], rsa.RSAPublicKey)
 
 
-def test_a_wanted_kind_of_key_that_the_phone_cannot_make_is_refused(enrolled_phone: Phone, services: Services) -> None:
-    services.issuer.key_types = {"authentication": encode_csr_attributes(["rsa1024"])}
+def test_the_transport_key_is_as_strong_as_the_issuer_says(enrolled_phone: Phone, services: Services) -> None:
+    services.issuer.key_types = {"encryption": encode_csr_attributes(["rsa3072"], decrypt_key_identifier=True)}
+    set_up(enrolled_phone, services)
+    (body,) = [asked.body for asked in services.asked if asked.path.endswith("/encryption/serverkeygen")]
+    key = x509.load_der_x509_csr(base64.b64decode(body)).public_key()
+    assert isinstance(key, rsa.RSAPublicKey)
+    assert key.key_size == 3072
+
+
+@pytest.mark.parametrize(("purpose", "kind"), [("authentication", "rsa1024"), ("encryption", "p256")])
+def test_a_wanted_kind_of_key_that_the_phone_cannot_make_is_refused(
+    enrolled_phone: Phone, services: Services, purpose: str, kind: str
+) -> None:
+    services.issuer.key_types = {purpose: encode_csr_attributes([kind])}
     with pytest.raises(NotPermitted, match="key_type_unknown"):
         set_up(enrolled_phone, services)
 
