@@ -126,7 +126,9 @@ def test_five_wrong_ones_of_either_kind_end_the_link_and_then_the_right_one_is_r
     with pytest.raises(NotPermitted, match="link_denied"):
         site.redeem(phone, begun)
     assert site.derivation(begun).link is None
-    assert [event.outcome for event in site.events("issuer:link:refused")] == [Outcome.FAILURE] * 5
+    refused = site.events("issuer:link:refused")
+    assert [event.facts["code"] for event in refused] == ["link_password_wrong"] * 5 + ["link_denied"]
+    assert {event.outcome for event in refused} == {Outcome.FAILURE}
     assert len(site.events("issuer:link:denied")) == 1
 
 

@@ -39,7 +39,7 @@ def test_it_gets_one_certificate_a_purpose_and_is_bound_to_no_device(site: Issue
         assert credential.state is CredentialState.ACTIVE
         assert (credential.device_trust_entry, credential.device_thumbprint) == (None, None)
     (redeemed,) = site.events("issuer:link:redeemed")
-    assert (redeemed.actor, redeemed.facts["device"]) == ("device:unmanaged", None)
+    assert (redeemed.actor, redeemed.facts["device"]) == ("anonymous", None)
 
 
 def test_with_a_password_it_needs_both(site: IssuerSite) -> None:

@@ -4,7 +4,6 @@
 import hashlib
 from dataclasses import dataclass, replace
 from datetime import datetime
-from typing import Final
 from uuid import UUID
 
 from etymon.audit.model import Outcome
@@ -28,9 +27,6 @@ from etymon.pki.algorithms import key_type
 from etymon.pki.certificate import spki
 from etymon.storage.database import Transaction
 from etymon.wire import link_qr
-
-COUNTED: Final = frozenset({"link_secret_wrong", "link_password_wrong"})
-"""Refusals that change something, and are recorded with it."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -63,14 +59,16 @@ def redeem(deps: Dependencies, request: Redemption, device: DeviceIdentity | Non
     what eligibility refuses.
     """
     public_key = link_key.load(request.key)
-    with deps.refusals.noted(
-        "issuer:link:refused", actor=linking.actor_of(device), subject=str(request.link), source=source, but=COUNTED
+    with (
+        deps.refusals.noted(
+            "issuer:link:refused", actor=linking.actor_of(device), subject=str(request.link), source=source
+        ),
+        deps.database.transaction() as tx,
     ):
-        with deps.database.transaction() as tx:
-            answer = _redeem(tx, deps, replace(request, key=spki(public_key)), device, source)
-        if isinstance(answer, EtymonError):  # refused, and what the refusal changed is kept
-            raise answer
-        return answer
+        answer = _redeem(tx, deps, replace(request, key=spki(public_key)), device, source)
+    if isinstance(answer, EtymonError):  # refused and recorded, and what the refusal changed is kept
+        raise answer
+    return answer
 
 
 def _redeem(

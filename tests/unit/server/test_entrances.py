@@ -30,7 +30,9 @@ except EtymonError as error:
 
 def read(**values: object) -> Settings:
     ports = {f"{name}_port": 0 for name in ("site", "certauth", "device", "status")}
-    return settings.checked({"organization": "Agency", "status_url": "http://status.agency.example", **ports, **values})
+    urls = {f"{name}_url": f"https://localhost:{port}" for port, name in enumerate(("site", "certauth", "device"), 1)}
+    usual = {"organization": "Agency", "status_url": "http://status.agency.example"}
+    return settings.checked({**usual, **urls, **ports, **values})
 
 
 @pytest.mark.parametrize("address", ["192.0.2.1", "no-such-host.invalid"])

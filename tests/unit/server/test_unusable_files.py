@@ -114,7 +114,7 @@ def test_a_card_issuer_that_could_not_be_made_is_not_in_the_way(
 @pytest.mark.parametrize(
     ("settings_", "database", "told"),
     [
-        ("", None, "etymon.db is missing. Restore it from a backup."),
+        ("", None, "etymon.db does not exist. Restore it from a backup."),
         ("", b"no database" * 1000, "The database is damaged, or is none."),
         ('database_url = "oracle://x"', None, "database_url: give an address such as"),
         ('database_url = "postgresql+psycopg://127.0.0.1:1/x"', None, "The database does not answer."),

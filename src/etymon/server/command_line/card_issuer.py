@@ -59,6 +59,7 @@ def serve(directory: Directory, passphrase_file: PassphraseFile = None) -> None:
     from functools import partial
     from urllib.parse import urlsplit
 
+    import structlog
     from starlette.applications import Starlette
 
     from etymon.ca.http import status
@@ -72,7 +73,8 @@ def serve(directory: Directory, passphrase_file: PassphraseFile = None) -> None:
     app = Starlette(routes=status.routes(issuer.authority), exception_handlers={404: partial(nothing_here, None)})
     listeners = Listeners([Listener("status", app, "127.0.0.1", address.port or 80)])
     on_stop(listeners.stop)
-    asyncio.run(listeners.run())
+    ready = partial(structlog.get_logger("etymon.server").info, "ready", status=issuer.authority.status_url)
+    asyncio.run(listeners.run(ready=ready))
 
 
 def new(
