@@ -13,6 +13,7 @@ from uuid import UUID
 
 from etymon.audit.refusals import ANONYMOUS
 from etymon.directory import bindings, trust
+from etymon.issuer import eligibility
 from etymon.issuer.dependencies import SERVICE, Dependencies, record
 from etymon.issuer.errors import card_not_bound, card_required
 from etymon.issuer.model import CardProof, CardSession, Evidence
@@ -67,7 +68,11 @@ def judge(deps: Dependencies, presented: bytes, purpose: str, source: str) -> Ca
 def sign_in(
     tx: Transaction, deps: Dependencies, sessions: Sessions, visit: Visit, proof: CardProof, *, source: str
 ) -> Visit:
-    """Open a card session for what was proved; what the browser had before is over."""
+    """Open a card session for what was proved; what the browser had before is over.
+
+    Raises `card_not_bound` where the card was taken from its person since.
+    """
+    eligibility.require_bound(tx, proof.id, proof.person)
     facts = {"proof": str(proof.id), "proved_at": proof.proved_at.isoformat()}
     record(
         tx,

@@ -1,6 +1,8 @@
 # SPDX-License-Identifier: Apache-2.0
 """What a proxy in front of the listeners has to know, as PEM files; no key of the data directory is opened for it."""
 
+import os
+import tempfile
 from collections.abc import Iterable, Sequence
 from pathlib import Path
 from typing import Final
@@ -58,8 +60,14 @@ def _pem(certificates: Iterable[x509.Certificate]) -> str:
 def _exchanged(file: Path, content: bytes) -> bool:
     if file.exists() and file.read_bytes() == content:
         return False
-    new = file.with_name(f".{file.name}.new")
-    new.write_bytes(content)
-    new.chmod(0o644)  # certificates only, for a proxy that runs as somebody else
-    new.replace(file)
+    # a name nobody can foresee: the directory may be somebody else's, who must not choose where this is written
+    with tempfile.NamedTemporaryFile(dir=file.parent, prefix=f".{file.name}.", delete=False) as new:
+        try:
+            new.write(content)
+            new.flush()
+            os.fchmod(new.fileno(), 0o644)  # certificates only, for a proxy that runs as somebody else
+            Path(new.name).replace(file)
+        except BaseException:
+            Path(new.name).unlink(missing_ok=True)
+            raise
     return True

@@ -5,6 +5,7 @@ import asyncio
 import threading
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
+from datetime import timedelta
 from functools import partial
 from typing import Final
 
@@ -36,6 +37,8 @@ from etymon.web.pages import Pages
 from etymon.web.unknown_address import nothing_here
 
 LOOKED_AT_EVERY_SECONDS: Final = 2.0
+TRIED_AGAIN_AFTER: Final = timedelta(minutes=10)
+"""A server certificate that could not be made leaves a plan and an audit event each time."""
 
 log = structlog.get_logger("etymon.server")
 
@@ -157,10 +160,10 @@ class Site:
         deployment = self._wiring.deployment
         version = tls_identity.files_version(deployment.settings)
         changed = bool(version) and version != self._files_version
-        if self.listeners.started and (changed or deployment.clock.now() >= self._renew_at):
-            self._files_version = (
-                version  # unusable ones are told once; a half that is still to come is another version
-            )
+        due = not version and deployment.clock.now() >= self._renew_at
+        if self.listeners.started and (changed or due):
+            self._files_version = version  # unusable ones are told once; the other half is another version
+            self._renew_at = deployment.clock.now() + TRIED_AGAIN_AFTER
             self.listeners.present(tls_identity.identity(deployment))
             self._renew_at = deployment.clock.now() + tls_identity.RENEWED_AFTER
             log.info("server_certificate_changed")

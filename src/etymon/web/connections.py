@@ -3,18 +3,22 @@
 
 Somebody who opens many connections and says nothing, or says it slowly, must not keep others out. So when there are too
 many, the one that has waited longest without a whole request gives way, whether it is in its TLS handshake, in the
-middle of a request, or idle; a newcomer gets in, and whoever is being answered is answered.
+middle of a request, or idle; a newcomer gets in, and whoever is being answered is answered. It is one from the address
+that has most of them waiting: somebody who types a PIN during a handshake is not pushed out by a crowd from elsewhere.
+Behind a proxy all are of one address.
 """
 
 import contextlib
 import errno
 import socket
+from collections import Counter
 from dataclasses import dataclass
 from typing import Any, Final
 
 import structlog
 
 from etymon.kernel.errors import Unavailable
+from etymon.web.rate_limits import household
 
 log = structlog.get_logger("etymon.web")
 
@@ -76,6 +80,8 @@ class Crowd:
         self._limits = limits
         self._waiting: dict[int, socket.socket] = {}  # the one that waits longest comes first
         self._answered: dict[int, socket.socket] = {}
+        self._from: dict[int, str] = {}
+        self._waiting_from: Counter[str] = Counter()
         self._is_told = False
 
     def __len__(self) -> int:
@@ -90,19 +96,23 @@ class Crowd:
         self._tell("503")
         return True
 
-    def enter(self, connection: socket.socket) -> None:
-        """Let a connection in; if that makes one too many, the one that has waited longest goes."""
-        self._waiting[connection.fileno()] = connection
+    def enter(self, connection: socket.socket, household: str = "") -> None:
+        """Let a connection of a household in; if that makes one too many, one that waits goes."""
+        self._from[connection.fileno()] = household
+        self._wait(connection.fileno(), connection)
         if len(self) > self._limits.connections:
             self._tell("closed")
-            oldest = self._waiting.pop(next(iter(self._waiting)))
+            most = max(self._waiting_from.values())
+            longest = next(number for number in self._waiting if self._waiting_from[self._from[number]] == most)
             with contextlib.suppress(OSError):  # it is gone
-                oldest.shutdown(socket.SHUT_RDWR)  # the event loop sees its end and closes it
+                self._wait_no_more(longest).shutdown(socket.SHUT_RDWR)  # the event loop sees its end and closes it
 
     def leave(self, number: int) -> None:
         """Forget a connection, by its file descriptor."""
-        self._waiting.pop(number, None)
+        if number in self._waiting:
+            self._wait_no_more(number)
         self._answered.pop(number, None)
+        self._from.pop(number, None)
         if self._is_told and len(self) <= self._limits.connections // 2:
             self._is_told = False
             log.info("listener_has_room_again", listener=self._name)
@@ -110,12 +120,23 @@ class Crowd:
     def is_answered(self, number: int) -> None:
         """Note that a connection's whole request is there."""
         if number in self._waiting:
-            self._answered[number] = self._waiting.pop(number)
+            self._answered[number] = self._wait_no_more(number)
 
     def is_waiting(self, number: int) -> None:
         """Note that a connection was answered."""
         if number in self._answered:
-            self._waiting[number] = self._answered.pop(number)
+            self._wait(number, self._answered.pop(number))
+
+    def _wait(self, number: int, connection: socket.socket) -> None:
+        self._waiting[number] = connection
+        self._waiting_from[self._from[number]] += 1
+
+    def _wait_no_more(self, number: int) -> socket.socket:
+        household = self._from[number]
+        self._waiting_from[household] -= 1
+        if not self._waiting_from[household]:
+            del self._waiting_from[household]
+        return self._waiting.pop(number)
 
     def _tell(self, what: str) -> None:
         if not self._is_told:
@@ -145,7 +166,7 @@ class Door(socket.socket):
         accepted, address = super().accept()
         connection = Connection(self.family, self.type, self.proto, fileno=accepted.detach())
         connection.crowd = self.crowd
-        self.crowd.enter(connection)
+        self.crowd.enter(connection, household(str(address[0])))
         return connection, address
 
 

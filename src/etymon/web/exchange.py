@@ -5,9 +5,11 @@ Handlers are plain synchronous functions from `Request` to a response; they run 
 and signing work never holds the event loop. Bodies are bounded before they are read.
 """
 
+import contextlib
 import uuid
 from collections.abc import Awaitable, Callable, Collection, Mapping
 from dataclasses import dataclass, field
+from ipaddress import ip_address
 from typing import Any, Final, Generic, TypeVar
 from urllib.parse import parse_qsl
 
@@ -183,6 +185,8 @@ async def _read(request: ASGIRequest, limit: int, proxies: Collection[str]) -> R
         body += chunk
         if len(body) > limit:
             raise TooLarge("body_too_large", f"The body may have at most {limit} bytes.")
+    if body:
+        request.scope.get("extensions", {}).get("etymon.require_room", _no_limit)()
     neighbour = request.client.host if request.client else ""
     headers = {name.lower(): value for name, value in request.headers.items()}
     return Request(
@@ -200,10 +204,21 @@ async def _read(request: ASGIRequest, limit: int, proxies: Collection[str]) -> R
 
 
 def client_address(headers: Mapping[str, str], neighbour: str, proxies: Collection[str]) -> str:
-    """Return the client's address: the neighbour's, or the one that a configured proxy added last."""
-    if neighbour in proxies:
-        return headers.get("x-forwarded-for", "").rpartition(",")[2].strip() or neighbour
+    """Return the client's address: the neighbour's, or the one that a configured proxy added last.
+
+    What the proxy added may come with a port; what is no address then is taken for none.
+    """
+    if neighbour not in proxies:
+        return neighbour
+    added = headers.get("x-forwarded-for", "").rpartition(",")[2].strip()
+    for text in (added, added.partition("]")[0].removeprefix("["), added.rpartition(":")[0]):
+        with contextlib.suppress(ValueError):
+            return str(ip_address(text))
     return neighbour
+
+
+def _no_limit() -> None:
+    """Stand in for the limit of a listener where the application runs without one."""
 
 
 def _peer(request: ASGIRequest) -> PeerCertificate | None:

@@ -55,7 +55,9 @@ class HTTPProtocol(H11Protocol):
         inner = self.app
 
         async def app(scope: Scope, receive: Receive, send: Send) -> None:
-            scope.setdefault("extensions", {})["etymon.peer_certificate"] = der
+            scope.setdefault("extensions", {}).update(
+                {"etymon.peer_certificate": der, "etymon.require_room": self._require_room}
+            )
             refusal = self._refusal(scope)
             if refusal is not None:
                 await refusal(scope, receive, send)
@@ -81,6 +83,7 @@ class HTTPProtocol(H11Protocol):
         """Stop waiting."""
         if self._hang_up is not None:
             self._hang_up.cancel()
+        self._number = -1  # another connection's by now
         super().connection_lost(exc)
 
     def _look(self) -> None:
@@ -110,11 +113,18 @@ class HTTPProtocol(H11Protocol):
         if _header_bytes(scope) > HEADERS_LIMIT_BYTES:
             limit = f"Address and headers of a request may have at most {HEADERS_LIMIT_BYTES} bytes."
             return _closing(HeadersTooLarge(detail=limit))
-        if self._crowd.is_busy:
-            refusal = _closing(Unavailable("too_busy", "Too many requests are being answered. Try again in a moment."))
+        try:
+            self._require_room()
+        except Unavailable as busy:
+            refusal = _closing(busy)
             refusal.headers["Retry-After"] = str(RETRY_AFTER_SECONDS)
             return refusal
         return None
+
+    def _require_room(self) -> None:
+        """Raise Unavailable while too many requests are answered; ask again where a body has arrived since."""
+        if self._crowd.is_busy:
+            raise Unavailable("too_busy", "Too many requests are being answered. Try again in a moment.")
 
 
 def _closing(error: EtymonError) -> Response:

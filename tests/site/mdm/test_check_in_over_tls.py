@@ -228,6 +228,17 @@ def test_a_change_reaches_a_waiting_phone_at_once(running: RunningSite) -> None:
     assert [policy["name"] for policy in told["policies"]] == ["Apps"]
 
 
+def test_a_phone_that_checks_in_anew_waits_once(running: RunningSite) -> None:
+    phone = running.site.phone(running.site.directory.person())
+    known = known_version(running, phone)
+    first = Waiting(running, phone, known).until_asleep()
+    second = Waiting(running, phone, known)
+    assert first.answer().status_code == 204
+    second.until_asleep()
+    running.site.deps.wake_ups.close()
+    assert second.answer().status_code == 204
+
+
 def test_a_change_made_by_another_process_reaches_a_waiting_phone_too(running: RunningSite) -> None:
     """Nobody wakes it: it looks by itself."""
     site = running.site

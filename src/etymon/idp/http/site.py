@@ -79,8 +79,9 @@ class Site:
     @contextmanager
     def submitted(self, request: Request) -> Iterator[tuple[Visiting, dict[str, str]]]:
         """Open a transaction for a form that one of our pages sent; refuse every other form."""
-        with self.visiting(request) as visiting:
-            form = csrf.require_own_form(request, self.sessions, visiting.visit, self.deps.site_url)
+        visit = browser_sessions.visit(self.deps.database, self.sessions, sessions_table, request)
+        form = csrf.require_own_form(request, self.sessions, visit, self.deps.site_url)
+        with self.visiting(request) as visiting:  # nobody else's form keeps a writer waiting
             yield visiting, dict(form)
 
     def page(

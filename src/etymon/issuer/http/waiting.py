@@ -2,6 +2,7 @@
 """The phone's wait for the PC: its request holds a socket, and neither a thread nor a transaction."""
 
 import asyncio
+import contextlib
 import time
 import uuid
 from dataclasses import dataclass
@@ -21,6 +22,10 @@ from etymon.issuer.model import DeviceIdentity
 from etymon.web import documents
 from etymon.web.documents import Problems, shown_time
 from etymon.web.exchange import Request, Waiting, json_response, waiting_endpoint
+from etymon.web.waits import Waits
+
+LOOKS_PER_SECOND: Final = 50
+"""What all who wait for a PC together ask of the database: the more there are, the rarer each looks."""
 
 OVER: Final = frozenset({"link_denied", "link_expired"})
 """What the right phone is told when there is nothing to wait for any more."""
@@ -58,18 +63,22 @@ def authorization_route(deps: Dependencies, path: str, longest_wait_seconds: int
             return Waiting(_Asked(link, proof, device, began + wait))
         return _answer(authorized)
 
-    return waiting_endpoint(path, first, partial(_until_decided, deps), errors=Problems(), proxies=deps.proxies)
+    until_decided = partial(_until_decided, deps, Waits())
+    return waiting_endpoint(path, first, until_decided, errors=Problems(), proxies=deps.proxies)
 
 
-async def _until_decided(deps: Dependencies, request: ASGIRequest, asked: _Asked) -> Response:
-    """Sleep and look by turns until the PC has decided, or the time is over."""
-    while (left := asked.until - time.monotonic()) > 0:
-        await asyncio.sleep(min(left, deps.poll_interval.total_seconds()))
-        if await request.is_disconnected():
-            break
-        authorized = await run_in_threadpool(linking.authorization, deps, asked.link, asked.proof, asked.device)
-        if authorized is not None:
-            return _answer(authorized)
+async def _until_decided(deps: Dependencies, waits: Waits, request: ASGIRequest, asked: _Asked) -> Response:
+    """Sleep and look by turns until the PC has decided, the phone asks anew, or the time is over."""
+    with waits.newest(asked.link) as over:
+        while (left := asked.until - time.monotonic()) > 0 and not over.is_set():
+            pause = max(deps.poll_interval.total_seconds(), len(waits) / LOOKS_PER_SECOND)
+            with contextlib.suppress(TimeoutError):
+                await asyncio.wait_for(over.wait(), min(left, pause))
+            if over.is_set() or await request.is_disconnected():
+                break
+            authorized = await run_in_threadpool(linking.authorization, deps, asked.link, asked.proof, asked.device)
+            if authorized is not None:
+                return _answer(authorized)
     return _answer(None)
 
 

@@ -25,6 +25,7 @@ from etymon.web import documents
 from etymon.web.documents import Problems
 from etymon.web.exchange import Request, Waiting, json_response, waiting_endpoint
 from etymon.web.peer_certificate import PeerCertificate
+from etymon.web.waits import Waits
 
 NOTHING_NEWER: Final = 204
 
@@ -59,7 +60,7 @@ def routes(deps: Dependencies) -> list[BaseRoute]:
             return Waiting(_Wait(request.peer, thumbprint, standing.device, report.known, until))
         return _answer(told)
 
-    until_news = partial(_until_news, deps)
+    until_news = partial(_until_news, deps, Waits())
     return [waiting_endpoint(CHECK_IN, first, until_news, errors=Problems(), proxies=deps.proxies)]
 
 
@@ -75,16 +76,18 @@ def _noted(deps: Dependencies, request: Request) -> AbstractContextManager[None]
     )
 
 
-async def _until_news(deps: Dependencies, request: ASGIRequest, wait: _Wait) -> Response:
-    """Sleep and look by turns until there is something to tell, or the time is over."""
-    while (left := wait.until - time.monotonic()) > 0 and not deps.wake_ups.is_closed:
-        pause = max(deps.poll_interval.total_seconds(), deps.wake_ups.sleepers / LOOKS_PER_SECOND)
-        await deps.wake_ups.sleep(wait.device, min(left, pause))
-        if await request.is_disconnected():
-            break
-        told = await run_in_threadpool(_look, deps, wait)
-        if told is not None:
-            return _answer(told)
+async def _until_news(deps: Dependencies, waits: Waits, request: ASGIRequest, wait: _Wait) -> Response:
+    """Sleep and look by turns until there is something to tell, the device checks in anew, or the time is over."""
+    with waits.newest(wait.device) as over:
+        deps.wake_ups.wake(wait.device)  # whatever waited before is over
+        while (left := wait.until - time.monotonic()) > 0 and not deps.wake_ups.is_closed and not over.is_set():
+            pause = max(deps.poll_interval.total_seconds(), deps.wake_ups.sleepers / LOOKS_PER_SECOND)
+            await deps.wake_ups.sleep(wait.device, min(left, pause))
+            if over.is_set() or await request.is_disconnected():
+                break
+            told = await run_in_threadpool(_look, deps, wait)
+            if told is not None:
+                return _answer(told)
     return _answer(None)
 
 
