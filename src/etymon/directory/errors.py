@@ -62,7 +62,10 @@ def trust_entry_in_use() -> Conflict:
 
 def identifier_bound() -> Conflict:
     """The identifier stands for somebody else."""
-    return Conflict("identifier_bound", "This card or credential is bound to another account. End that binding first.")
+    return Conflict(
+        "identifier_bound",
+        "This card or credential is bound to another account. An Administrator or Officer can end that binding.",
+    )
 
 
 def binding_unknown() -> NotFound:

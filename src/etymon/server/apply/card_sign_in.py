@@ -63,7 +63,9 @@ def sign_in(provider: Provider, transport: httpx.BaseTransport, entropy: Entropy
 
 
 def told(page: Page) -> str:
-    """Return what a page says, without its links."""
+    """Return what a page alerts to; all that it says, without its links, where it does not."""
+    if page.notice:
+        return page.notice[:400]
     words = page.words
     for _, text in page.links:
         words = words.replace(text, "")

@@ -60,7 +60,7 @@ def bind(
 
     meant = site_access.chosen(SiteChoice(data, site, ca))
     with site_access.opened(meant, card, pin=pin_file, passphrase=passphrase_file) as identity:
-        code = secret(code_file, "One-time code")
+        code = secret(code_file, f"One-time code for {card}")
         done = card_binding.bind(meant.url, site_access.transport(meant, identity), code)
     Console().print(f"{card} is bound. {done}", highlight=False, markup=False, soft_wrap=True)
 
@@ -85,7 +85,7 @@ def insert(
 
     with storage.load(card, secret(passphrase_file, "Passphrase of the card file")) as stored:
         applet = PIVApplet(stored.state, stored.save, SystemEntropy())
-        console.print(f"waiting for the reader at {host}:{port}, pcscd's with vsmartcard-vpcd …")
+        console.print(f"waiting for the reader at {host}:{port}, pcscd's with vsmartcard-vpcd; is pcscd running? …")
         vpcd.insert(applet, host, port, stop, changed)
 
 
