@@ -7,8 +7,10 @@ get one-time codes; each binds a card of theirs with one. Nobody else exists, an
 
 import json
 from collections.abc import Mapping, Sequence
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
+from uuid import UUID
 
 from etymon.audit import sealer
 from etymon.ca import authorities, ceremony
@@ -16,10 +18,10 @@ from etymon.ca.model import SubjectNames
 from etymon.directory import bindings, people, roles, trust
 from etymon.directory.bindings import INITIAL_CODE_LIFETIME
 from etymon.directory.dependencies import Dependencies as DirectoryDependencies
-from etymon.directory.model import Role
+from etymon.directory.model import Person, Role, folded
 from etymon.kernel.clock import Clock
 from etymon.kernel.entropy import Entropy
-from etymon.kernel.errors import Conflict, Malformed
+from etymon.kernel.errors import Conflict, Malformed, NotFound
 from etymon.kernel.secret import Secret
 from etymon.pki import keys
 from etymon.pki.trust_entry import IdentifierKind, TrustEntry, TrustKind
@@ -66,17 +68,19 @@ def initialize(
 ) -> Mapping[str, Secret[str]]:
     """Make the organisation in a new directory; return each founder's one-time code by user principal name."""
     read = settings.checked(dict(configuration))
-    if directory.exists() and any(directory.iterdir()):
-        raise Conflict("directory_not_empty", f"{directory} is not empty. Choose a new directory.")
+    _require_new(directory, root_keys.directory)
     _require_outside(directory, root_keys.directory)
+    _require_different_people(founders)
     directory.mkdir(mode=0o700, parents=True, exist_ok=True)
     directory.chmod(0o700)  # one that was there has the mode of whoever made it, and so would the database in it
-    progress("keys")
-    ring = keyring.create(directory / "keys", passphrase, entropy)
-    deployments.fill(ring, entropy)
-    progress("database")
     database = Database(deployments.database_url(directory, read))
     try:
+        if read.database_url:
+            _require_answer(database, read)
+        progress("keys")
+        ring = keyring.create(directory / "keys", passphrase, entropy)
+        deployments.fill(ring, entropy)
+        progress("database")
         migrations.upgrade(database)
         deployment = Deployment(directory, read, ring, database, clock, entropy)
         progress("certification authorities")
@@ -89,6 +93,39 @@ def initialize(
         database.close()
     keys.write_once(directory / "config.toml", _toml(read, configuration))  # last: a directory without it is unfinished
     return codes
+
+
+def _require_new(data: Path, root_keys: Path) -> None:
+    """Refuse a data directory that has files already; say so if they are of an `init` that was broken off."""
+    if not data.exists() or not any(data.iterdir()):
+        return
+    if (data / "keys").exists() and not (data / "config.toml").exists():
+        raise Conflict(
+            "directory_unfinished",
+            f"{data} holds what an `init` left that did not finish. Remove it, and {root_keys} if "
+            "that is there too, and run `init` again.",
+        )
+    raise Conflict("directory_not_empty", f"{data} is not empty. Choose a new directory.")
+
+
+def _require_different_people(founders: Sequence[Founder]) -> None:
+    """Refuse, before anything is made, names that no account can have, and one person in two roles."""
+    for founder in founders:
+        Person(UUID(int=0), founder.user_principal_name, founder.display_name, (founder.mail,), active=True)
+    names = {folded(founder.user_principal_name) for founder in founders}
+    addresses = {folded(founder.mail) for founder in founders}
+    if min(len(names), len(addresses)) < len(founders):
+        raise Conflict(
+            "founders_not_different",
+            "The first Administrator and the first Officer are two people, each with a user principal name and a mail "
+            "address of their own.",
+        )
+
+
+def _require_answer(database: Database, read: Settings) -> None:
+    """Refuse a database that cannot be used before keys are made; what its schema is does not matter yet."""
+    with suppress(NotFound, Conflict):
+        deployments.require_database(database, read)
 
 
 def _require_outside(data: Path, root_keys: Path) -> None:
