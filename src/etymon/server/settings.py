@@ -198,6 +198,8 @@ def checked(values: dict[str, object]) -> Settings:
 def _words(fault: ErrorDetails) -> str:
     if fault["type"] == "extra_forbidden":
         return "there is no such setting; see `etymon settings`"
+    if fault["type"] == "tuple_type":
+        return 'a list, which config.toml and the environment take: ["192.0.2.1", "192.0.2.2"]'
     return fault["msg"].removeprefix("Value error, ")
 
 

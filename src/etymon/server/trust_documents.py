@@ -58,7 +58,7 @@ def read(file: Path) -> tuple[TrustEntry, ...]:
     except OSError as exc:
         raise Malformed("trust_file", f"{file} cannot be read.") from exc
     except yaml.YAMLError as exc:
-        raise Malformed("trust_file", f"{file} is not YAML: {exc}") from exc
+        raise Malformed("trust_file", f"{file} is not YAML: {' '.join(str(exc).split())}") from exc
     except ValidationError as exc:
         raise Malformed("trust_file", f"{file}: {faults(exc.errors())}") from exc
     return tuple(document.to_entry(file.parent) for document in documents)
@@ -80,4 +80,6 @@ def _certificates(folder: Path, names: Sequence[str]) -> tuple[x509.Certificate,
             found.extend(load_many((folder / name).read_bytes()))
         except OSError as exc:
             raise Malformed("trust_file", f"The certificate file {folder / name} cannot be read.") from exc
+        except Malformed as exc:
+            raise Malformed(exc.code, f"{folder / name}: {exc.detail}") from exc
     return tuple(found)

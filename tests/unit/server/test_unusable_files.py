@@ -90,6 +90,26 @@ def test_trust_entries_are_a_list(tmp_path: Path) -> None:
         trust_documents.read(tmp_path / "trust.yaml")
 
 
+def test_a_file_of_trust_entries_without_a_certificate_is_named(tmp_path: Path) -> None:
+    entry = "- {name: cards, kind: card, anchors: [ada.card], identifier: uuid}\n"
+    (tmp_path / "trust.yaml").write_text(entry)
+    (tmp_path / "ada.card").write_text("a card, and no certificate\n")
+    with pytest.raises(Malformed, match=r"ada\.card: "):
+        trust_documents.read(tmp_path / "trust.yaml")
+
+
+def test_what_is_no_yaml_is_told_in_one_line(tmp_path: Path) -> None:
+    (tmp_path / "trust.yaml").write_text("- [a\n")
+    with pytest.raises(Malformed, match=r"is not YAML: .*line 1") as refusal:
+        trust_documents.read(tmp_path / "trust.yaml")
+    assert "\n" not in refusal.value.detail
+
+
+def test_a_list_that_is_not_written_as_one_is_shown_how() -> None:
+    with pytest.raises(Malformed, match=r"proxies: a list, .*\[\"192\.0\.2\.1\""):
+        settings.checked({"organization": "A", "status_url": "http://status.agency.example", "proxies": "127.0.0.2"})
+
+
 def test_an_unknown_setting_is_told_where_the_known_ones_are() -> None:
     with pytest.raises(Malformed, match="colour: there is no such setting; see `etymon settings`"):
         settings.checked({"organization": "Agency", "status_url": "http://status.agency.example", "colour": "blue"})
