@@ -70,7 +70,9 @@ def decode(text: str) -> LinkQR:
     fields = dict(pairs)
     if len(fields) != len(pairs):
         raise _malformed()
-    if fields.get("v") != VERSION:
+    if "v" not in fields:  # somebody else's code, or an enrollment code
+        raise _malformed()
+    if fields["v"] != VERSION:
         raise DecodeError("unsupported_version", "This code is for another version of the app. Update the app.")
     host = address.hostname
     if address.scheme != "https" or not host or "@" in address.netloc or address.query or port == 0:

@@ -53,6 +53,8 @@ def test_another_version_is_told_apart_from_a_foreign_code() -> None:
     "text",
     [
         TEXT.replace("https:", "http:"),
+        TEXT.replace("v=1&", ""),
+        '{"android.app.extra.PROVISIONING_ADMIN_EXTRAS_BUNDLE": {"etymon.protocol": 1}}',
         TEXT.replace("issuer.example", "someone@issuer.example"),
         TEXT.replace("issuer.example:8443", ""),
         TEXT.replace("/issuer/link", "/issuer/other"),
