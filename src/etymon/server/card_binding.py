@@ -38,7 +38,8 @@ def bind(site_url: str, transport: httpx.BaseTransport, code: Secret[str]) -> st
         advice = "Name the site's TLS anchors with --ca, or its data directory with --data."
         raise NotPermitted(exc.code, f"{exc.detail.rstrip('.')}. {advice}") from exc
     except httpx.TransportError as exc:
-        raise Unavailable("site_unreachable", f"{site_url} cannot be reached with the card: {exc}.") from exc
+        told_why = f"{site_url} cannot be reached with the card. Is it running? {exc}."
+        raise Unavailable("site_unreachable", told_why) from exc
     if page.code != "card_bound":
         raise _refused("The code is refused", page)
     return page.notice

@@ -60,7 +60,7 @@ def bind(
 
     meant = site_access.chosen(SiteChoice(data, site, ca))
     with site_access.opened(meant, card, pin=pin_file, passphrase=passphrase_file) as identity:
-        code = secret(code_file, f"One-time code for {card}")
+        code = secret(code_file, f"One-time code for {card} (not shown as you type)")
         done = card_binding.bind(meant.url, site_access.transport(meant, identity), code)
     Console().print(f"{card} is bound. {done}", highlight=False, markup=False, soft_wrap=True)
 

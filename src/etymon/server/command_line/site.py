@@ -75,7 +75,9 @@ def init(
     for name, code in codes.items():
         console.print(f"  {name}  [bold]{code.reveal()}[/]")
     site = load(data).site_url
-    console.print(f"Run `etymon serve --data {data}`. Then each opens this address with code and card:", soft_wrap=True)
+    opened = f" --passphrase-file {passphrase_file}" if passphrase_file else ""
+    console.print(f"Run `etymon serve --data {data}{opened}`.", soft_wrap=True)
+    console.print("Then each opens this address with card and code:")
     console.print(f"  [bold]{site}/idp/binding[/]")
     console.print(f"A software card needs no browser: `etymon card bind CARD --data {data}`.", soft_wrap=True)
 

@@ -85,6 +85,7 @@ def _stay(console: Console, built: World) -> None:
     console.print(f"  [bold]{built.site}/devicelogin[/]  signing in a device")
     console.print("Browsers warn of its certificate: it comes from an authority of the demo's own.", soft_wrap=True)
     console.print(f"Everything is in {built.directory} and stays there, keys too.", soft_wrap=True)
+    console.print("Its people's cards are in cards/, what opens them and their PINs in secrets/.", soft_wrap=True)
     ended = threading.Event()
     for number in (signal.SIGINT, signal.SIGTERM):
         signal.signal(number, lambda *_: ended.set())
