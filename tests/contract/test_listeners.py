@@ -192,6 +192,17 @@ def test_a_request_that_was_refused_before_its_body_came_does_not_go_on_for_ever
         assert say_slowly(slow, itertools.repeat(b"x")) == b""
 
 
+def test_a_body_whose_end_is_told_in_two_ways_reaches_no_handler(identity: ServerIdentity) -> None:
+    """A proxy in front that believes the other way sends the next request as somebody else's (RFC 9112 §6.1)."""
+    head = b"POST /body HTTP/1.1\r\nHost: localhost\r\nTransfer-Encoding: chunked\r\nContent-Length: 5\r\n\r\n"
+    with running(identity, SLOW) as site, site.open(head + b"0\r\n\r\n" + GET) as both:
+        refusal = answer(both)
+        assert (refusal.status, refusal.headers["connection"]) == (400, "close")
+        assert json.loads(refusal.body)["type"] == "urn:etymon:problem:body_framed_twice"
+        assert rest(both) == b""
+        assert site.ended == []
+
+
 def test_an_answer_may_take_longer_than_its_request(identity: ServerIdentity) -> None:
     with running(identity, replace(SLOW, headers=0.2, body=0.2)) as site:
         patient = site.open(GET.replace(b"/", b"/wait", 1))

@@ -190,3 +190,12 @@ def test_an_answer_that_goes_on_for_ever_ends_with_its_time(endless: bytes, root
         leaf = card(root, host)
         assert [judged(leaf, root, asked) for _ in range(3)] == ["status_unavailable"] * 3
         assert host.accepted == 1
+
+
+def test_a_host_that_got_what_time_others_had_left_is_asked_by_the_next() -> None:
+    """Otherwise a silent host would have the ones beside it refused as well, at which people do get an answer."""
+    asked = StatusHosts(Patience(question=FOREVER, slow=0, silence=10), monotonic=Monotonic())
+    with silent_host() as late:
+        for number in (1, 2):
+            assert asked.fetch(f"http://{late.address}/root.crl", 100, until=0.2) is None
+            late.wait_for(number)

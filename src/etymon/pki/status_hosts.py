@@ -83,13 +83,15 @@ class StatusHosts:
         if began >= until or not self._enter(desk, began):
             return None
         has_answered, body = False, None
+        seconds = min(self._patience.question, until - began)
         try:
-            body = _within(min(self._patience.question, until - began), self._exchange(url, limit_bytes, ocsp_request))
+            body = _within(seconds, self._exchange(url, limit_bytes, ocsp_request))
             has_answered = True
         except (TimeoutError, httpx.HTTPError, httpx.InvalidURL):
             pass
         finally:
-            self._leave(desk, has_answered=has_answered, seconds=self._monotonic() - began)
+            had_time = seconds >= self._patience.question / 2
+            self._leave(desk, has_answered=has_answered, had_time=had_time, seconds=self._monotonic() - began)
         return body
 
     def _enter(self, name: tuple[str, str], now: float) -> bool:
@@ -104,7 +106,8 @@ class StatusHosts:
             desk.asking += 1
             return True
 
-    def _leave(self, name: tuple[str, str], *, has_answered: bool, seconds: float) -> None:
+    def _leave(self, name: tuple[str, str], *, has_answered: bool, had_time: bool, seconds: float) -> None:
+        """Note the end of a question. Where others had used up its time, it says nothing against this host."""
         kind, host = name
         with self._lock:
             desk = self._desks[name]
@@ -112,7 +115,7 @@ class StatusHosts:
             was_silent = desk.silent_until is not None
             if has_answered:
                 desk.silent_until = None
-            elif seconds >= self._patience.slow:
+            elif had_time and seconds >= self._patience.slow:
                 desk.silent_until = self._monotonic() + self._patience.silence
             is_silent = desk.silent_until is not None
         if is_silent and not was_silent:

@@ -12,7 +12,7 @@ from starlette.types import Receive, Scope, Send
 from uvicorn.protocols.http.h11_impl import H11Protocol
 from uvicorn.server import ServerState
 
-from etymon.kernel.errors import EtymonError, Unavailable
+from etymon.kernel.errors import EtymonError, Malformed, Unavailable
 from etymon.web.connections import ConnectionLimits, Crowd
 from etymon.web.problem import HeadersTooLarge, ProblemDetails
 
@@ -110,6 +110,9 @@ class HTTPProtocol(H11Protocol):
 
     def _refusal(self, scope: Scope) -> Response | None:
         """Refuse in the form of our own protocols: which one is spoken was not looked at."""
+        if {b"content-length", b"transfer-encoding"} <= {name for name, _ in scope["headers"]}:
+            # a proxy in front may believe the other one, and take the end of this request for the next (RFC 9112 §6.1)
+            return _closing(Malformed("body_framed_twice", "Send Content-Length or Transfer-Encoding, not both."))
         if _header_bytes(scope) > HEADERS_LIMIT_BYTES:
             limit = f"Address and headers of a request may have at most {HEADERS_LIMIT_BYTES} bytes."
             return _closing(HeadersTooLarge(detail=limit))

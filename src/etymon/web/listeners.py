@@ -27,6 +27,9 @@ NO_CHECK_TIME: Final = 0x200000
 """X509_V_FLAG_NO_CHECK_TIME; Python's `ssl` has no name for it."""
 
 
+PRESENTED_WITHIN_SECONDS: Final = 10.0
+
+
 class ClientCertificate(enum.Enum):
     """Whether a listener asks its TLS clients for a certificate."""
 
@@ -143,6 +146,7 @@ class Listeners:
     def __init__(self, listeners: Iterable[Listener], limits: ConnectionLimits = USUAL) -> None:
         self._listeners = tuple(listeners)
         self._limits = limits
+        self._loop: asyncio.AbstractEventLoop | None = None
         self._contexts: dict[str, ssl.SSLContext] = {}
         self._servers: list[_Server] = []
         self._is_stopping = False
@@ -152,9 +156,17 @@ class Listeners:
         accept(self._contexts[name], client_cas)
 
     def present(self, identity: Identity) -> None:
-        """Show another server certificate at every running TLS listener; works while they run."""
-        for context in self._contexts.values():
-            identity.present(context)
+        """Show another server certificate at every running TLS listener; call it from another thread than `run`'s.
+
+        The event loop does it: in the middle, a handshake would show the one certificate and use the other's key.
+        """
+
+        async def exchange() -> None:
+            for context in self._contexts.values():
+                identity.present(context)
+
+        if self._loop is not None:
+            asyncio.run_coroutine_threadsafe(exchange(), self._loop).result(PRESENTED_WITHIN_SECONDS)
 
     def stop(self) -> None:
         """Ask every listener to finish what it is answering and close."""
@@ -184,6 +196,7 @@ class Listeners:
         """
         if entrances is None:
             entrances = entrances_of(self._listeners, self._limits)
+        self._loop = asyncio.get_running_loop()
         self._contexts = {one.name: server_context(one) for one in self._listeners if one.identity is not None}
 
         def one_more() -> None:
