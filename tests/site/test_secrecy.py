@@ -56,6 +56,7 @@ class Told:
 def logging_to(file: Path) -> Iterator[None]:
     """Have everything logged as `etymon serve` logs it at its most talkative."""
     root = logging.getLogger()
+    quieted = {name: logging.getLogger(name).level for name in logs.QUIET}
     with file.open("w") as log, contextlib.redirect_stderr(log):
         logs.configure("debug")
         handler = logging.StreamHandler(sys.stderr)
@@ -67,6 +68,8 @@ def logging_to(file: Path) -> Iterator[None]:
         finally:
             root.removeHandler(handler)
             root.setLevel(before)
+            for name, level in quieted.items():
+                logging.getLogger(name).setLevel(level)
             structlog.reset_defaults()
 
 
