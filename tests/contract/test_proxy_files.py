@@ -96,6 +96,17 @@ def test_a_proxy_is_told_each_accepted_ca_once_and_who_is_behind_it(
 
 
 @pytest.mark.usefixtures("tls_root")
+def test_a_link_that_was_put_there_does_not_choose_what_is_written(organization: Organization) -> None:
+    mine = organization.data.parent / "mine"
+    mine.write_text("mine")
+    for name in (".client-cas.pem.new", "client-cas.pem"):
+        (organization.proxy / name).symlink_to(mine)
+    organization.write()
+    assert mine.read_text() == "mine"
+    assert not (organization.proxy / "client-cas.pem").is_symlink()
+
+
+@pytest.mark.usefixtures("tls_root")
 def test_only_what_has_changed_is_written(organization: Organization) -> None:
     organization.write()
     before = {file: file.stat().st_mtime_ns for file in organization.proxy.iterdir()}

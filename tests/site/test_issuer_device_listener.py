@@ -3,7 +3,7 @@
 
 import base64
 from collections.abc import Iterator
-from concurrent.futures import ThreadPoolExecutor
+from concurrent.futures import ThreadPoolExecutor, as_completed
 from datetime import timedelta
 from pathlib import Path
 from typing import Any
@@ -180,6 +180,19 @@ def test_a_phone_waits_twenty_five_seconds_at_most(issuer: RunningIssuer, wait: 
     phone, begun = issuer.site.phone(), issuer.site.begin(issuer.site.present_card())
     answer = issuer.client(phone).post(AUTHORIZATION, json=waiting(begun, phone, wait=wait))
     assert problem(answer) == (400, "malformed")
+
+
+def test_a_phone_that_asks_anew_waits_once(issuer: RunningIssuer) -> None:
+    site, phone = issuer.site, issuer.site.phone()
+    begun = site.begin(site.present_card())
+    site.redeem(phone, begun)
+    client = issuer.client(phone)
+    with ThreadPoolExecutor(2) as thread:
+        held = [thread.submit(client.post, AUTHORIZATION, json=waiting(begun, phone, wait=wait)) for wait in (25, 25)]
+        first = next(as_completed(held, timeout=20))
+        assert first.result().json() == {"state": "waiting"}
+        assert client.post(AUTHORIZATION, json=waiting(begun, phone, wait=1)).json() == {"state": "waiting"}
+        assert {each.result(timeout=10).status_code for each in held} == {200}
 
 
 def test_a_waiting_phone_is_told_that_it_was_refused(issuer: RunningIssuer) -> None:
