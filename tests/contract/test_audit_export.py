@@ -13,7 +13,7 @@ from cryptography.hazmat.primitives.serialization import Encoding, PublicFormat
 
 from etymon.audit import export
 from etymon.audit.examination import Fault, Report
-from etymon.audit.verification import verify_export
+from etymon.audit.verification import verify_exports
 from etymon.kernel.entropy import Entropy
 from etymon.kernel.errors import DecodeError
 from etymon.storage.database import Database
@@ -39,7 +39,7 @@ def test_an_export_says_what_the_trail_says(sealed: Office) -> None:
     sealed.record()  # not signed yet: left to the next export
     lines = list(export.lines(sealed.database))
     assert len(lines) == 1 + 10 + 2
-    assert verify_export(lines, sealed.signer.public_key) == Report(10, 2, 10, ())
+    assert verify_exports([lines], sealed.signer.public_key) == Report(10, 2, 10, ())
 
 
 def test_an_export_goes_on_where_the_last_one_ended(sealed: Office) -> None:
@@ -47,22 +47,22 @@ def test_an_export_goes_on_where_the_last_one_ended(sealed: Office) -> None:
     sealed.record(3)
     sealed.seal()
     lines = list(export.lines(sealed.database, after=known))
-    assert verify_export(lines, sealed.signer.public_key) == Report(3, 1, 13, ())
+    assert verify_exports([lines], sealed.signer.public_key) == Report(3, 1, 13, ())
 
 
 def test_an_export_with_an_edited_or_missing_line_is_found(sealed: Office) -> None:
     lines = list(export.lines(sealed.database))
     edited = [line.replace("derivation:2", "derivation:7") for line in lines]
-    assert {finding.fault for finding in verify_export(edited, sealed.signer.public_key).findings} == {Fault.ALTERED}
+    assert {finding.fault for finding in verify_exports([edited], sealed.signer.public_key).findings} == {Fault.ALTERED}
     shorter = lines[:3] + lines[4:]
-    assert Fault.GAP in {finding.fault for finding in verify_export(shorter, sealed.signer.public_key).findings}
+    assert Fault.GAP in {finding.fault for finding in verify_exports([shorter], sealed.signer.public_key).findings}
 
 
 @pytest.mark.parametrize("line", ["", "{", "[]", "null", '{"event":{}}', '{"start":{}}', '"start"', "[" * 100_000])
 def test_a_line_that_is_none_of_an_export_is_refused(line: str) -> None:
     key = ec.generate_private_key(ec.SECP256R1()).public_key()
     with pytest.raises(DecodeError):
-        verify_export([line], key)
+        verify_exports([[line]], key)
 
 
 @pytest.mark.needs("openssl")

@@ -73,6 +73,18 @@ def test_duties_run_when_due_and_one_failure_does_not_end_the_others(clock: Turn
     assert ran == ["fails", "seals", "seals"]
 
 
+def test_duties_go_on_when_the_clock_is_set_back(clock: TurnedClock) -> None:
+    done: list[str] = []
+    worker = Worker(
+        Database("sqlite://"), clock, {}, [Duty("seal", timedelta(seconds=2), lambda: done.append("seal"))], Metrics()
+    )
+    worker.run_due_duties()
+    clock.advance(timedelta(hours=-3))
+    worker.run_due_duties()
+    worker.run_due_duties()
+    assert done == ["seal", "seal"]
+
+
 def test_a_stopped_worker_finishes_the_job_it_has(database: Database, clock: TurnedClock) -> None:
     begun, may_end = threading.Event(), threading.Event()
 

@@ -76,6 +76,16 @@ class Examination:
     checkpoints: int = 0
     findings: list[Finding] = field(default_factory=list)
 
+    def start(self, head: ChainHead, checkpoint: Checkpoint | None) -> None:
+        """Begin an export: the first one where it says, each further one where the one before has ended."""
+        if self.events + self.checkpoints == 0:
+            if checkpoint is not None:
+                self._check_signature(checkpoint)
+            self.head, self.last = head, checkpoint
+        elif checkpoint != self.last or head != self.head:
+            self.find(Fault.GAP, head.sequence + 1, f"an export that does not go on at place {self.head.sequence}")
+            self.head, self.last = head, checkpoint
+
     def event(self, sealed: SealedEvent) -> None:
         """Look at the next event of the chain."""
         self.events += 1

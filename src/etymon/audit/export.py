@@ -9,6 +9,7 @@ next one.
 import base64
 import binascii
 import json
+from collections import deque
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from datetime import datetime
@@ -23,6 +24,9 @@ from etymon.storage.database import Database
 PAGE: Final = 1000
 LINE_LIMIT: Final = 1_000_000
 """Longest line that is read, in characters."""
+
+MALFORMED: Final = (ValueError, TypeError, KeyError, AttributeError, binascii.Error, RecursionError)
+"""What reading a line of another kind ends in."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -54,9 +58,25 @@ def entries(lines: Iterable[str]) -> Iterator[Start | SealedEvent | Checkpoint]:
             raise DecodeError("audit_line_too_long", f"Line {number} is too long for an audit export.")
         try:
             yield _entry(json.loads(line), first=number == 1)
-        except (ValueError, TypeError, KeyError, AttributeError, binascii.Error, RecursionError) as exc:
+        except MALFORMED as exc:
             detail = f"Line {number} is not a line of an audit export."
             raise DecodeError("audit_line_malformed", detail, line=number) from exc
+
+
+def checkpoint_line(checkpoint: Checkpoint) -> str:
+    """Return a checkpoint as the line an export has of it, to be kept by itself."""
+    return _line({"checkpoint": _checkpoint(checkpoint)})
+
+
+def kept_checkpoint(lines: Iterable[str]) -> Checkpoint:
+    """Return the checkpoint in the last line of an export, or of a file of its own; `DecodeError` without one."""
+    last = "".join(deque(lines, maxlen=1))
+    try:
+        return _read_checkpoint(json.loads(last[:LINE_LIMIT])["checkpoint"])
+    except MALFORMED as exc:
+        raise DecodeError(
+            "audit_checkpoint_missing", "The file's last line is no checkpoint of an audit trail."
+        ) from exc
 
 
 def _covered(database: Database, after: int, checkpoint: Checkpoint) -> Iterator[str]:

@@ -59,6 +59,11 @@ def oldest_pending(tx: Transaction) -> datetime | None:
     return tx.scalar(sa.select(pending.c.recorded_at).order_by(pending.c.recorded_at).limit(1))
 
 
+def newest(tx: Transaction) -> datetime | None:
+    """Return when the newest event was recorded."""
+    return tx.scalar(sa.select(events.c.recorded_at).order_by(events.c.recorded_at.desc()).limit(1))
+
+
 def unchained(tx: Transaction, *, limit: int) -> list[RecordedEvent]:
     """Return queued events that are not in the chain yet, in the order of their times."""
     rows = tx.execute(

@@ -2,7 +2,7 @@
 """Verifying the trail: in the database, or in an export that was taken elsewhere (CP 5.4.4, 5.4.5)."""
 
 import heapq
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from typing import Final
 
 from etymon.audit import export, store
@@ -17,12 +17,16 @@ PAGE: Final = 1000
 
 
 def verify(
-    database: Database, public_key: PublicKey, *former_keys: PublicKey, known: Checkpoint | None = None
+    database: Database,
+    public_key: PublicKey,
+    *former_keys: PublicKey,
+    known: Checkpoint | None = None,
+    progress: Callable[[int], None] = lambda _: None,
 ) -> Report:
     """Go through the whole trail and report every edit, gap, deletion, reordering and truncation.
 
     Whoever can delete the newest events together with the checkpoints over them leaves a shorter trail that is in
-    order; `known`, a checkpoint kept elsewhere, shows that too.
+    order; `known`, a checkpoint kept elsewhere, shows that too. `progress` is told how many events were seen.
     """
     examination = Examination(_by_id(public_key, *former_keys))
     with database.snapshot() as tx:
@@ -31,6 +35,7 @@ def verify(
                 examination.event(entry)
             elif isinstance(entry, Checkpoint):
                 examination.checkpoint(entry)
+                progress(examination.events)
             else:
                 examination.unreadable(entry)
         for event_id in store.adrift(tx, limit=PAGE):
@@ -44,16 +49,33 @@ def verify(
     return examination.report()
 
 
-def verify_export(lines: Iterable[str], public_key: PublicKey, *former_keys: PublicKey) -> Report:
-    """Go through an export from its first line; `DecodeError` when a line is not one of an export."""
+def verify_exports(
+    exports: Iterable[Iterable[str]],
+    public_key: PublicKey,
+    *former_keys: PublicKey,
+    known: Checkpoint | None = None,
+    progress: Callable[[int], None] = lambda _: None,
+) -> Report:
+    """Go through exports, each of which goes on where the one before ended; `DecodeError` for a line that is none.
+
+    An export ends with a checkpoint, so one that does not was cut off. `known` and `progress` are as in `verify`.
+    """
     examination = Examination(_by_id(public_key, *former_keys))
-    for entry in export.entries(lines):
-        if isinstance(entry, export.Start):
-            examination.head, examination.last = entry.head, entry.checkpoint
-        elif isinstance(entry, SealedEvent):
-            examination.event(entry)
-        else:
-            examination.checkpoint(entry)
+    for lines in exports:
+        for entry in export.entries(lines):
+            if isinstance(entry, export.Start):
+                examination.start(entry.head, entry.checkpoint)
+            elif isinstance(entry, SealedEvent):
+                examination.event(entry)
+            else:
+                examination.checkpoint(entry)
+                progress(examination.events)
+                if known is not None and known.number == entry.number and known != entry:
+                    examination.find(Fault.CHECKPOINT_MISMATCH, known.sequence, "not the chain of a known checkpoint")
+        if examination.last is None or examination.last.sequence < examination.head.sequence:
+            examination.find(Fault.TRUNCATED, examination.head.sequence, "the export does not end with a checkpoint")
+    if known is not None and (examination.last is None or examination.last.number < known.number):
+        examination.find(Fault.TRUNCATED, known.sequence, "a known checkpoint covers more than there is")
     return examination.report()
 
 

@@ -1,6 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0
 """Time as an argument: nothing inside the product reads the machine's clock by itself."""
 
+import time
 from datetime import UTC, datetime
 from typing import Protocol
 
@@ -19,3 +20,8 @@ class SystemClock:
     def now(self) -> datetime:
         """Return the machine's time in UTC."""
         return datetime.now(UTC)
+
+
+def elapsed() -> float:
+    """Return seconds since the machine was started, its sleep included; nobody can set them."""
+    return time.clock_gettime(time.CLOCK_BOOTTIME)

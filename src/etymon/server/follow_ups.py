@@ -21,7 +21,7 @@ from etymon.issuer import invalidation
 from etymon.kernel.errors import NotFound, Unavailable
 from etymon.mdm import follow_ups as mdm_follow_ups
 from etymon.mdm import lifecycle
-from etymon.server import mail
+from etymon.server import mail, process_events
 from etymon.server.deployment import Deployment
 from etymon.server.mail import MailServer
 from etymon.server.wiring import Wiring
@@ -51,6 +51,7 @@ def duties(wiring: Wiring) -> Sequence[Duty]:
     """Return what is done again and again."""
     deployment = wiring.deployment
     return (
+        Duty("clock", SEAL_EVERY, process_events.clock_watch(deployment).look),
         Duty("seal", SEAL_EVERY, partial(seal, deployment)),
         Duty("issuance", SWEEP_EVERY, partial(issuance.sweep, deployment.ca)),
         Duty("issuer", issuer_follow_ups.SWEEP_EVERY, partial(issuer_follow_ups.sweep, wiring.issuer)),

@@ -90,7 +90,8 @@ class Worker:
         """Run the duties whose time has come."""
         for duty in self._duties:
             now = self._clock.now()
-            if self._next.get(duty.name, now) <= now:
+            due = self._next.get(duty.name, now)
+            if due <= now or due > now + duty.every:  # the latter: the clock was set back meanwhile
                 self._next[duty.name] = now + duty.every
                 try:
                     duty.act()

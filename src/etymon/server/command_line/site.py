@@ -102,10 +102,13 @@ def serve(
 
 def work(data: Data, passphrase_file: Passphrase = None) -> None:
     """Run follow-ups and regular duties in a process of their own; any number of them may run."""
+    from etymon.server import process_events
     from etymon.server.metrics import Metrics
     from etymon.server.site import worker
 
-    running = worker(_open(data, passphrase_file), Metrics())
+    wiring = _open(data, passphrase_file)
+    process_events.started(wiring.deployment, "worker")
+    running = worker(wiring, Metrics())
     on_stop(running.stop)
     running.run()
 

@@ -1,0 +1,175 @@
+# SPDX-License-Identifier: Apache-2.0
+"""`etymon audit verify | export | checkpoint | key`: the audit trail in an auditor's hands."""
+
+import json
+from collections.abc import Iterator
+from contextlib import ExitStack, contextmanager
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+from rich.console import Console
+
+from etymon.kernel.clock import SystemClock
+from etymon.kernel.entropy import SystemEntropy
+from etymon.kernel.errors import DecodeError, Malformed, NotFound
+
+if TYPE_CHECKING:
+    from etymon.audit.examination import Report
+    from etymon.audit.model import Checkpoint
+    from etymon.pki.algorithms import PublicKey
+    from etymon.storage.database import Database
+
+app = typer.Typer(help="Verify, export and keep the audit trail.", no_args_is_help=True)
+
+Data = Annotated[Path, typer.Option("--data", help="Data directory of the organisation.")]
+Keys = Annotated[
+    list[Path] | None,
+    typer.Option("--key", help="PEM file of the key that signs checkpoints; repeat it for former ones."),
+]
+Known = Annotated[
+    Path | None, typer.Option("--checkpoint", help="A checkpoint kept elsewhere, or an earlier export: shows cuts.")
+]
+
+
+@app.command("verify")
+def verify(
+    exports: Annotated[list[Path] | None, typer.Argument(help="Exports, in order; the database otherwise.")] = None,
+    data: Annotated[Path | None, typer.Option("--data", help="Data directory whose database is verified.")] = None,
+    key: Keys = None,
+    checkpoint: Known = None,
+) -> None:
+    """Look for edits, gaps, deletions, reordering and cuts; print one JSON object. Exit 0 intact, 1 not, 2 unusable."""
+    from etymon.audit import verification
+
+    if bool(exports) == (data is not None):
+        raise Malformed("trail_not_named", "Name the exports, or the data directory with --data.")
+    if not key:
+        raise Malformed("no_key", "Name the key that signs checkpoints with --key; `etymon audit key` writes it.")
+    keys = [_public_key(file) for file in key]
+    known = None if checkpoint is None else _checkpoint(checkpoint)
+    with Console(stderr=True).status("verifying …") as status, ExitStack() as stack:
+
+        def show(events: int) -> None:
+            status.update(f"verifying … {events} events")
+
+        if data is not None:
+            database = stack.enter_context(_database(data))
+            report = verification.verify(database, *keys, known=known, progress=show)
+        else:
+            files = (stack.enter_context(file.open(encoding="utf-8")) for file in exports or ())
+            report = verification.verify_exports(files, *keys, known=known, progress=show)
+    typer.echo(json.dumps(_answer(report)))
+    if not report.is_intact:
+        raise typer.Exit(1)
+
+
+@app.command("export")
+def write_export(
+    file: Annotated[Path, typer.Argument(help="New file for the export.")],
+    data: Data,
+    after: Annotated[
+        Path | None, typer.Option(help="The export before, or its checkpoint: go on where it ended.")
+    ] = None,
+) -> None:
+    """Write the signed trail as JSON lines. Keep it where those who run the system cannot reach it."""
+    from etymon.audit import export
+    from etymon.server import process_events
+
+    start = None if after is None else _checkpoint(after)
+    begins = start.sequence if start else 0
+    with _database(data) as database, Console(stderr=True).status("exporting …") as status:
+        with file.open("x", encoding="ascii") as out:
+            for number, line in enumerate(export.lines(database, after=start)):
+                out.write(line)
+                status.update(f"exporting … {number} lines")
+        ends = _checkpoint(file).sequence if number else begins
+        facts = {"after": begins, "to": ends}
+        process_events.by_account(
+            database, SystemClock(), SystemEntropy(), "audit:trail:exported", "audit-trail", **facts
+        )
+    told = f"{ends - begins} events, to place {ends}, are in {file}" if ends > begins else "Nothing was signed since."
+    Console(stderr=True).print(told, soft_wrap=True, highlight=False)
+
+
+@app.command("checkpoint")
+def show_checkpoint(data: Data) -> None:
+    """Print the newest signed checkpoint as a line of JSON; kept elsewhere, it shows later that nothing was cut off."""
+    from etymon.audit import export, store
+
+    with _database(data) as database, database.snapshot() as tx:
+        newest = store.last_checkpoint(tx)
+    if newest is None:
+        raise NotFound("no_checkpoint", "Nothing was sealed yet. Run `etymon serve` or `etymon worker`.")
+    typer.echo(export.checkpoint_line(newest), nl=False)
+
+
+@app.command("key")
+def show_key(
+    data: Data,
+    passphrase_file: Annotated[
+        Path | None,
+        typer.Option("--passphrase-file", help="Opens the keys; else the service credential etymon-passphrase."),
+    ] = None,
+) -> None:
+    """Print the public key that signs checkpoints (PEM). Fetch it once, early, and keep it with the exports."""
+    from cryptography.hazmat.primitives.serialization import Encoding, PublicFormat
+
+    from etymon.server import keyring
+    from etymon.server.deployment import Deployment
+
+    deployment = Deployment.open(data, keyring.read_passphrase(passphrase_file), SystemClock(), SystemEntropy())
+    deployment.database.close()
+    public = deployment.signer("audit-seal").public_key
+    typer.echo(public.public_bytes(Encoding.PEM, PublicFormat.SubjectPublicKeyInfo), nl=False)
+
+
+@contextmanager
+def _database(data: Path) -> Iterator["Database"]:
+    from etymon.server.deployment import open_database, require_database
+    from etymon.server.settings import load
+
+    read = load(data)
+    database = open_database(data, read)
+    try:
+        require_database(database, read)
+        yield database
+    finally:
+        database.close()
+
+
+def _public_key(file: Path) -> "PublicKey":
+    from cryptography.exceptions import UnsupportedAlgorithm
+    from cryptography.hazmat.primitives.asymmetric import ec, rsa
+    from cryptography.hazmat.primitives.serialization import load_pem_public_key
+
+    try:
+        found = load_pem_public_key(file.read_bytes())
+    except (ValueError, UnsupportedAlgorithm) as exc:
+        raise Malformed("not_a_public_key", f"{file} holds no public key in PEM.") from exc
+    if not isinstance(found, rsa.RSAPublicKey | ec.EllipticCurvePublicKey):
+        raise Malformed("not_a_public_key", f"{file} holds a key of another kind; checkpoints have EC or RSA keys.")
+    return found
+
+
+def _checkpoint(file: Path) -> "Checkpoint":
+    from etymon.audit import export
+
+    try:
+        with file.open(encoding="ascii") as lines:
+            return export.kept_checkpoint(lines)
+    except (DecodeError, UnicodeDecodeError) as exc:
+        raise Malformed("no_checkpoint", f"The last line of {file} is no checkpoint of an audit trail.") from exc
+
+
+def _answer(report: "Report") -> dict[str, object]:
+    return {
+        "valid": report.is_intact,
+        "events": report.events,
+        "checkpoints": report.checkpoints,
+        "signed_sequence": report.signed_sequence,
+        "findings": [
+            {"fault": found.fault.value, "sequence": found.sequence, "detail": found.detail}
+            for found in report.findings
+        ],
+    }
