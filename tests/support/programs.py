@@ -23,6 +23,8 @@ PACKAGES: Final = {
     "openssl": "openssl",
     "opensc-tool": "opensc",
     "pcscd": "pcscd",
+    "pg_dump": "postgresql",
+    "pg_restore": "postgresql",
     "pkcs11-tool": "opensc",
     "pkcs11-register": "opensc",
     "pkcs15-tool": "opensc",

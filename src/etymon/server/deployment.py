@@ -30,7 +30,8 @@ from etymon.storage.database import Database
 DATABASE_FILE: Final = "etymon.db"
 EXAMPLE_ARC: Final = "2.999.1"
 
-SECRETS: Final = ("authorities", "digests", "escrow")
+DIGESTS: Final = "digests"
+SECRETS: Final = ("authorities", DIGESTS, "escrow")
 """Symmetric keys, 32 bytes each: what opens the authorities' key files, what bearer values are digested under, what
 wraps escrowed keys."""
 
@@ -65,7 +66,7 @@ class Deployment:
     @cached_property
     def digest_key(self) -> DigestKey:
         """Under which bearer values are stored."""
-        return DigestKey(self.keyring.get("digests"))
+        return DigestKey(self.keyring.get(DIGESTS))
 
     @cached_property
     def refusals(self) -> Refusals:

@@ -40,6 +40,11 @@ class Keyring:
         nonce = self._entropy.octets(12)
         write_once(self._directory / f"{name}.key", nonce + self._cipher.encrypt(nonce, value.reveal(), name.encode()))
 
+    def replace(self, name: str, value: Secret[bytes]) -> None:
+        """Keep another key instead of the one of this name; what was made under the old one is worth nothing then."""
+        (self._directory / f"{name}.key").unlink(missing_ok=True)
+        self.put(name, value)
+
     def get(self, name: str) -> Secret[bytes]:
         """Return a key's bytes."""
         try:

@@ -16,6 +16,7 @@ from rich.markup import escape
 from etymon.kernel.errors import EtymonError
 from etymon.server.command_line import audit, card, card_issuer, phone, settings, site
 from etymon.server.command_line.apply import apply
+from etymon.server.command_line.backup import backup, backup_key, restore
 from etymon.server.command_line.demo import demo
 from etymon.server.command_line.enrollment_code import enrollment_code
 
@@ -32,6 +33,9 @@ app.command("enrollment-code")(enrollment_code)
 app.command("serve")(site.serve)
 app.command("worker")(site.work)
 app.command("upgrade")(site.upgrade)
+app.command("backup")(backup)
+app.command("backup-key")(backup_key)
+app.command("restore")(restore)
 app.command("proxy-files")(site.write_proxy_files)
 app.command("settings")(settings.show)
 app.add_typer(audit.app, name="audit")
