@@ -231,3 +231,15 @@ def _usage(*, digital_signature: bool, signing: bool) -> x509.KeyUsage:
         encipher_only=False,
         decipher_only=False,
     )
+
+
+def with_null_parameters(issuer: Certified) -> bytes:
+    """Return an authority's self-signed certificate like one DoD root's: NULL where ecdsa-with-SHA256 has nothing."""
+    plain = der.object_identifier("1.2.840.10045.4.3.2")
+    encoded = issuer.certificate.public_bytes(Encoding.DER)
+    tbs, _, _ = der.elements(der.only(encoded, der.SEQUENCE).content)
+    odd = der.sequence(plain, der.null())
+    odd_tbs = der.sequence(tbs.content.replace(der.sequence(plain), odd))
+    assert isinstance(issuer.key, ec.EllipticCurvePrivateKey)
+    signature = issuer.key.sign(odd_tbs, ec.ECDSA(hashes.SHA256()))
+    return der.sequence(odd_tbs, odd, der.bit_string(signature))

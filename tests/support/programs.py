@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Final
 
 PACKAGES: Final = {
+    "certtool": "gnutls-bin",
     "certutil": "libnss3-tools",
     "chromium": "chromium",
     "curl": "curl",

@@ -6,6 +6,7 @@ Every reader raises `Malformed` `certificate_malformed` for a certificate whose 
 
 import base64
 import binascii
+import contextlib
 import hashlib
 import re
 from typing import Final, TypeVar
@@ -174,11 +175,22 @@ def load_many(data: bytes) -> tuple[x509.Certificate, ...]:
     return tuple(_load_der(encoded) for encoded in _split(data))
 
 
+def load_readable(data: bytes) -> tuple[tuple[x509.Certificate, ...], int]:
+    """Read what can be read of a file of certificates; return it and how many could not be."""
+    found: list[x509.Certificate] = []
+    encoded = _split(data)
+    for each in encoded:
+        with contextlib.suppress(Malformed):
+            found.append(_load_der(each))
+    return tuple(found), len(encoded) - len(found)
+
+
 def load_anchors(data: bytes) -> tuple[tuple[x509.Certificate, ...], int]:
     """Read trust anchors, of which only name and key count; return them and how many could not be read.
 
-    An anchor whose ECDSA algorithm carries a NULL parameter (at least one root of the US Department of Defense
-    does) is read without it: its own signature then no longer verifies, and nobody asks for it.
+    This is the leniency `ecdsa-null-parameters`: an anchor whose ECDSA algorithm carries a NULL parameter (at least
+    one root of the US Department of Defense does) is read without it. Its own signature then no longer verifies,
+    and nobody asks for it.
     """
     anchors: list[x509.Certificate] = []
     unreadable = 0

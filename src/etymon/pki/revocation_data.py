@@ -27,8 +27,8 @@ CLOCK_TOLERANCE: Final = timedelta(minutes=5)
 OCSP_AGE_WITHOUT_END: Final = timedelta(hours=24)
 """Oldest OCSP answer that is taken where it does not say when the next one comes."""
 
-_STRONG_HASHES: Final = (hashes.SHA256, hashes.SHA384, hashes.SHA512)
-_MARK_OF_A_CRITICAL_EXTENSION: Final = b"\x01\x01\xff"
+STRONG_HASHES: Final = (hashes.SHA256, hashes.SHA384, hashes.SHA512)
+MARK_OF_A_CRITICAL_EXTENSION: Final = b"\x01\x01\xff"
 _KNOWN_CRITICAL: Final = frozenset({ExtensionOID.ISSUING_DISTRIBUTION_POINT})
 
 
@@ -92,8 +92,8 @@ def verify_crl(data: bytes, issuer: x509.Certificate, *, at: datetime) -> Verifi
         this_update, next_update = revocation_list.last_update_utc, revocation_list.next_update_utc
         genuine = (
             revocation_list.issuer == issuer.subject
-            and _may_sign_lists(issuer)
-            and isinstance(revocation_list.signature_hash_algorithm, _STRONG_HASHES)
+            and may_sign_lists(issuer)
+            and isinstance(revocation_list.signature_hash_algorithm, STRONG_HASHES)
             and revocation_list.is_signature_valid(key_policy.check_issuer(issuer.public_key()))
             and _extensions_are_known(revocation_list, data)
         )
@@ -122,8 +122,15 @@ def covers(found: VerifiedCRL, certificate: x509.Certificate, url: str) -> bool:
 
 def require_not_listed(found: VerifiedCRL, certificate: x509.Certificate) -> None:
     """Raise `NotTrusted` `revoked_by_crl` for a certificate on the list, on hold included."""
-    if found.revocation_list.get_revoked_certificate_by_serial_number(certificate.serial_number) is not None:
+    if entry_of(found.revocation_list, certificate.serial_number) is not None:
         raise NotTrusted("revoked_by_crl", "This certificate was revoked. Ask for a new one where you got it.")
+
+
+def entry_of(revocation_list: x509.CertificateRevocationList, serial_number: int) -> x509.RevokedCertificate | None:
+    """Return the entry of a serial number. The library's own search finds no negative one, which some have."""
+    if serial_number > 0:
+        return revocation_list.get_revoked_certificate_by_serial_number(serial_number)
+    return next((entry for entry in revocation_list if entry.serial_number == serial_number), None)
 
 
 def _matching(
@@ -157,7 +164,7 @@ def _nonce_fits(response: ocsp.OCSPResponse, nonce: bytes) -> bool:
 
 
 def _is_signed_for(response: ocsp.OCSPResponse, issuer: x509.Certificate, at: datetime) -> bool:
-    if not isinstance(response.signature_hash_algorithm, _STRONG_HASHES):
+    if not isinstance(response.signature_hash_algorithm, STRONG_HASHES):
         return False
     if any(extension.critical for extension in response.extensions):
         return False
@@ -171,7 +178,7 @@ def _is_delegate(candidate: x509.Certificate, issuer: x509.Certificate, at: date
         return False
     try:
         candidate.verify_directly_issued_by(issuer)
-        if not isinstance(candidate.signature_hash_algorithm, _STRONG_HASHES):
+        if not isinstance(candidate.signature_hash_algorithm, STRONG_HASHES):
             return False
         purposes = candidate.extensions.get_extension_for_class(x509.ExtendedKeyUsage).value
         candidate.extensions.get_extension_for_class(x509.OCSPNoCheck)
@@ -195,7 +202,8 @@ def _verifies(response: ocsp.OCSPResponse, signer: x509.Certificate) -> bool:
     return True
 
 
-def _may_sign_lists(issuer: x509.Certificate) -> bool:
+def may_sign_lists(issuer: x509.Certificate) -> bool:
+    """Say whether a certificate's key usage, where it has one, lets it sign CRLs (RFC 5280 §6.3.3 (f))."""
     try:
         return issuer.extensions.get_extension_for_class(x509.KeyUsage).value.crl_sign
     except x509.ExtensionNotFound:
@@ -208,7 +216,7 @@ def _extensions_are_known(revocation_list: x509.CertificateRevocationList, data:
         return False
     if any(found.oid == ExtensionOID.DELTA_CRL_INDICATOR for found in revocation_list.extensions):
         return False
-    if data.count(_MARK_OF_A_CRITICAL_EXTENSION) <= sum(found.critical for found in revocation_list.extensions):
+    if data.count(MARK_OF_A_CRITICAL_EXTENSION) <= sum(found.critical for found in revocation_list.extensions):
         return True  # no entry has one, so that a long list need not be walked through
     return not any(found.critical for entry in revocation_list for found in entry.extensions)
 

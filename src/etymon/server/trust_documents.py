@@ -9,9 +9,10 @@
   identifier: uuid                # fascn, uuid, edipi, upn or thumbprint
   statusHosts: [crl.agency.example, ocsp.agency.example]
   upnSuffixes: [agency.example]
+  leniencies: []                  # ecdsa-null-parameters, for the anchors' files
 """
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 
 import yaml
@@ -19,7 +20,8 @@ from cryptography import x509
 from pydantic import BaseModel, ConfigDict, Field, TypeAdapter, ValidationError
 
 from etymon.kernel.errors import Malformed
-from etymon.pki.certificate import load_many
+from etymon.pki.certificate import load_anchors, load_many
+from etymon.pki.leniency import Leniency
 from etymon.pki.trust_entry import IdentifierKind, TrustEntry, TrustKind
 
 
@@ -36,19 +38,27 @@ class TrustDocument(BaseModel):
     identifier: IdentifierKind
     status_hosts: list[str] = Field(default_factory=list, alias="statusHosts")
     upn_suffixes: list[str] = Field(default_factory=list, alias="upnSuffixes")
+    leniencies: list[Leniency] = Field(default_factory=list)
 
     def to_entry(self, folder: Path) -> TrustEntry:
         """Read the certificates, relative to `folder`, and return the entry."""
         return TrustEntry(
             name=self.name,
             kind=self.kind,
-            anchors=_certificates(folder, self.anchors),
+            anchors=_certificates(folder, self.anchors, self._load_anchors),
             intermediates=_certificates(folder, self.intermediates),
             policies=frozenset(self.policies),
             identifier=self.identifier,
             status_hosts=frozenset(self.status_hosts),
             upn_suffixes=tuple(self.upn_suffixes),
         )
+
+    def _load_anchors(self, data: bytes) -> tuple[x509.Certificate, ...]:
+        """Read a file of anchors; of one with an unreadable anchor nothing counts, as without the leniency."""
+        if Leniency.ECDSA_NULL_PARAMETERS not in self.leniencies:
+            return load_many(data)
+        anchors, unreadable = load_anchors(data)
+        return anchors if not unreadable else load_many(data)
 
 
 def read(file: Path) -> tuple[TrustEntry, ...]:
@@ -73,11 +83,13 @@ def _parts(location: object) -> tuple[object, ...]:
     return location if isinstance(location, tuple) else (location,)
 
 
-def _certificates(folder: Path, names: Sequence[str]) -> tuple[x509.Certificate, ...]:
+def _certificates(
+    folder: Path, names: Sequence[str], load: Callable[[bytes], tuple[x509.Certificate, ...]] = load_many
+) -> tuple[x509.Certificate, ...]:
     found: list[x509.Certificate] = []
     for name in names:
         try:
-            found.extend(load_many((folder / name).read_bytes()))
+            found.extend(load((folder / name).read_bytes()))
         except OSError as exc:
             raise Malformed("trust_file", f"The certificate file {folder / name} cannot be read.") from exc
         except Malformed as exc:

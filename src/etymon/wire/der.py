@@ -135,6 +135,30 @@ def expect(element: Element, tag: int) -> Element:
     return element
 
 
+def require_depth(data: bytes, deepest: int) -> None:
+    """Raise `DecodeError` `der_too_deep` for more than `deepest` constructed elements inside one another.
+
+    An octet string that holds one whole element counts as constructed, as extensions are built. Reads tags and
+    lengths alone, without recursion; what is malformed ends the look, for the reader after this to refuse.
+    """
+    open_ends: list[int] = []
+    position = 0
+    while position < len(data):
+        header = _header(data, position)
+        if header is None:
+            return
+        tag, begin, end = header
+        while open_ends and position >= open_ends[-1]:
+            open_ends.pop()
+        if tag & 0x20 or (tag == OCTET_STRING and _holds_one_element(data, begin, end)):
+            open_ends.append(end)
+            position = begin
+        else:
+            position = end
+        if len(open_ends) > deepest:
+            raise _undecodable("der_too_deep", f"The message has more than {deepest} levels.")
+
+
 def to_integer(element: Element) -> int:
     """Return the value of an INTEGER in its shortest form."""
     content = expect(element, INTEGER).content
@@ -180,6 +204,22 @@ def _element(data: bytes, start: int) -> Element:
     if end > len(data):
         raise _undecodable("der_cut_off", "The message is cut off.")
     return Element(tag, data[position:end], data[start:end])
+
+
+def _header(data: bytes, start: int) -> tuple[int, int, int] | None:
+    """Return the tag of an element and where its content begins and ends; None if it has no such form."""
+    if start + 2 > len(data) or data[start] & 0x1F == 0x1F:
+        return None
+    begin, count = start + 2, data[start + 1]
+    if count & 0x80:
+        begin += count & 0x7F
+        count = int.from_bytes(data[start + 2 : begin], "big")
+    return (data[start], begin, begin + count) if begin + count <= len(data) else None
+
+
+def _holds_one_element(data: bytes, begin: int, end: int) -> bool:
+    header = _header(data, begin)
+    return header is not None and header[2] == end
 
 
 def _undecodable(code: str, detail: str) -> DecodeError:

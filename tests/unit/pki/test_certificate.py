@@ -18,10 +18,10 @@ from etymon.pki import pin
 from etymon.pki.certificate import load, load_anchors, load_many, to_der
 from etymon.pki.path_validation import validate
 from etymon.pki.trust_entry import IdentifierKind, TrustEntry, TrustKind
-from etymon.wire import der, fascn
+from etymon.wire import fascn
 from support import declared_pki
 from support.ca_site import pem
-from support.declared_pki import CARD_POLICY, CARD_UUID, AllGood, Certified
+from support.declared_pki import CARD_POLICY, CARD_UUID, AllGood
 
 NOW = datetime(2026, 3, 1, 12, tzinfo=UTC)
 ROOT = declared_pki.root(NOW)
@@ -150,19 +150,8 @@ def test_any_bytes_are_certificates_or_malformed(data: bytes) -> None:
         load_many(data)
 
 
-def with_null_parameters(issuer: Certified) -> bytes:
-    """Return a self-signed certificate like one DoD root's: NULL where ecdsa-with-SHA256 has no parameters."""
-    plain = der.object_identifier("1.2.840.10045.4.3.2")
-    tbs, _, _ = der.elements(der.only(to_der(issuer.certificate), der.SEQUENCE).content)
-    odd = der.sequence(plain, der.null())
-    odd_tbs = der.sequence(tbs.content.replace(der.sequence(plain), odd))
-    key = issuer.key
-    assert isinstance(key, ec.EllipticCurvePrivateKey)
-    return der.sequence(odd_tbs, odd, der.bit_string(key.sign(odd_tbs, ec.ECDSA(hashes.SHA256()))))
-
-
 def test_an_anchor_with_parameters_where_none_belong_still_anchors() -> None:
-    odd = with_null_parameters(ROOT)
+    odd = declared_pki.with_null_parameters(ROOT)
     with pytest.raises(Malformed):
         load(odd)
     text = b"-----BEGIN CERTIFICATE-----\n" + _base64(odd) + b"-----END CERTIFICATE-----\n"

@@ -2,6 +2,7 @@
 """Path validation: one path is accepted, and each thing that can be wrong with it is refused by name."""
 
 import contextlib
+import ipaddress
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from itertools import pairwise
@@ -327,3 +328,71 @@ def test_a_changed_certificate_is_refused_or_nothing_was_changed(position: int, 
     with contextlib.suppress(Malformed, NotTrusted):
         path = validate(load(bytes(data)), declared_pki.entry(_GOOD_ROOT), at=NOW, status=AllGood())
         assert path.leaf.tbs_certificate_bytes in _GOOD_LEAF
+
+
+def test_a_path_that_was_revoked_gives_way_to_another(root: Certified) -> None:
+    """Two certificates for one authority key, of which one was revoked."""
+    key = declared_pki.key()
+    revoked = root.issue(NOW, "CA", authority=True, subject_key=key)
+    other = root.issue(NOW, "CA", authority=True, subject_key=key)
+    leaf = other.issue(NOW)
+    source = Refusing(revoked.certificate, "revoked_by_crl")
+    for order in ((revoked, other), (other, revoked)):
+        path = validate(leaf.certificate, declared_pki.entry(root, *order), at=NOW, status=source)
+        assert path.certificates[1] == other.certificate
+    with pytest.raises(NotTrusted, match="revoked_by_crl"):
+        validate(leaf.certificate, declared_pki.entry(root, revoked), at=NOW, status=source)
+
+
+def test_a_dns_constraint_that_begins_with_a_dot_lets_no_dns_name_pass(root: Certified) -> None:
+    """RFC 5280 §4.2.1.10 does not define it; the library finds no name in it, and so would exclude none."""
+    excluded = x509.NameConstraints(permitted_subtrees=None, excluded_subtrees=[x509.DNSName(".evil.example")])
+    upper = root.issue(NOW, "Upper", authority=True, extra=[(excluded, True)])
+    assert judged(upper.issue(NOW), declared_pki.entry(root, upper)).identifier == str(CARD_UUID)
+    names = x509.SubjectAlternativeName([x509.DNSName("host.evil.example")])
+    lower = upper.issue(NOW, "Lower", authority=True, extra=[(names, False)])
+    assert refused(lower.issue(NOW), declared_pki.entry(root, upper, lower)) == "path_invalid"
+
+
+def test_an_extension_that_comes_twice_is_refused_in_an_authority(root: Certified) -> None:
+    """The library takes the last one, so that a second basicConstraints would undo the first (RFC 5280 §4.2)."""
+    plain = root.issue(NOW, "CA", authority=True)
+    certificate = plain.certificate.public_bytes(Encoding.DER)
+    constraints = der.sequence(
+        der.object_identifier("2.5.29.19"),
+        der.boolean(value=True),
+        der.octet_string(der.sequence(der.boolean(value=True))),
+    )
+    tbs, algorithm, _ = der.elements(der.only(certificate, der.SEQUENCE).content)
+    *fields, extensions = der.elements(tbs.content)
+    (listed,) = der.elements(extensions.content)
+    doubled = der.explicit(3, der.sequence(listed.content, constraints))
+    odd_tbs = der.sequence(*(each.encoded for each in fields), doubled)
+    assert isinstance(root.key, ec.EllipticCurvePrivateKey)
+    signature = der.bit_string(root.key.sign(odd_tbs, ec.ECDSA(hashes.SHA256())))
+    odd = Certified(load(der.sequence(odd_tbs, algorithm.encoded, signature)), plain.key)
+    assert judged(plain.issue(NOW), declared_pki.entry(root, plain)).identifier == str(CARD_UUID)
+    assert refused(plain.issue(NOW), declared_pki.entry(root, odd)) == "untrusted_root"
+
+
+def test_two_signature_algorithms_in_one_certificate_are_refused(root: Certified) -> None:
+    """RFC 5280 §4.1.1.2: the signed and the unsigned identifier are the same."""
+    plain = root.issue(NOW)
+    tbs, algorithm, _ = der.elements(der.only(plain.certificate.public_bytes(Encoding.DER), der.SEQUENCE).content)
+    other = der.sequence(der.object_identifier("1.2.840.10045.4.3.3"))  # ecdsa-with-SHA384
+    odd_tbs = der.sequence(tbs.content.replace(algorithm.encoded, other, 1))
+    assert isinstance(root.key, ec.EllipticCurvePrivateKey)
+    signature = der.bit_string(root.key.sign(odd_tbs, ec.ECDSA(hashes.SHA256())))
+    odd = Certified(load(der.sequence(odd_tbs, algorithm.encoded, signature)), plain.key)
+    assert refused(odd, declared_pki.entry(root)) == "path_invalid"
+
+
+def test_a_constraint_on_addresses_is_not_judged_and_so_lets_no_address_pass(root: Certified) -> None:
+    subtree = x509.IPAddress(ipaddress.ip_network("192.0.2.0/24"))
+    for permitted, excluded in (([subtree], None), (None, [subtree])):
+        constraints = x509.NameConstraints(permitted_subtrees=permitted, excluded_subtrees=excluded)
+        upper = root.issue(NOW, "Upper", authority=True, extra=[(constraints, True)])
+        assert judged(upper.issue(NOW), declared_pki.entry(root, upper)).identifier == str(CARD_UUID)
+        names = x509.SubjectAlternativeName([x509.IPAddress(ipaddress.ip_address("192.0.2.1"))])
+        lower = upper.issue(NOW, "Lower", authority=True, extra=[(names, False)])
+        assert refused(lower.issue(NOW), declared_pki.entry(root, upper, lower)) == "path_invalid"

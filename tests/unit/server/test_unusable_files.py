@@ -1,12 +1,14 @@
 # SPDX-License-Identifier: Apache-2.0
 """Files and directories that a command cannot use end it with one line, not with a traceback."""
 
+from datetime import UTC, datetime
 from pathlib import Path
 
 import pytest
 
 from etymon.kernel.errors import Malformed
 from etymon.server import settings, trust_documents
+from support import declared_pki
 from support.typed_command import typed
 
 CARD = ("--passphrase-file", "{folder}/secret")
@@ -151,3 +153,17 @@ def test_a_data_directory_that_cannot_be_used_is_told_in_one_line(
         (tmp_path / "etymon.db").write_bytes(database)
     typed(capsys, "enrollment-code", "Phones", "--data", tmp_path).refused(told)
     assert database is not None or not (tmp_path / "etymon.db").exists()
+
+
+def test_an_odd_anchor_is_taken_where_its_leniency_is_named(tmp_path: Path) -> None:
+    now = datetime.now(UTC)
+    (tmp_path / "odd.der").write_bytes(declared_pki.with_null_parameters(declared_pki.root(now)))
+    entry = "- {name: cards, kind: card, anchors: [odd.der], policies: [2.999.1], identifier: uuid%s}\n"
+    (tmp_path / "trust.yaml").write_text(entry % "")
+    with pytest.raises(Malformed, match="certificate_malformed"):
+        trust_documents.read(tmp_path / "trust.yaml")
+    (tmp_path / "trust.yaml").write_text(entry % ", leniencies: [ecdsa-null-parameters]")
+    assert len(trust_documents.read(tmp_path / "trust.yaml")[0].anchors) == 1
+    (tmp_path / "trust.yaml").write_text(entry % ", leniencies: [everything]")
+    with pytest.raises(Malformed, match="trust_file"):
+        trust_documents.read(tmp_path / "trust.yaml")

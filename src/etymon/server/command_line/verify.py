@@ -1,0 +1,87 @@
+# SPDX-License-Identifier: Apache-2.0
+"""`etymon verify`: judging what others issued, by files alone. Nothing is fetched from the network."""
+
+import contextlib
+import json
+import sys
+import warnings
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Annotated, Literal
+
+import typer
+
+app = typer.Typer(help="Judge certificates by files alone; nothing is fetched.", no_args_is_help=True)
+
+Files = list[Path]
+
+
+@app.command("certificate")
+def certificate(
+    leaf: Annotated[
+        str | None, typer.Argument(help="File of the certificate to judge, PEM or DER; - for stdin.")
+    ] = None,
+    anchor: Annotated[Files | None, typer.Option(help="File of trust anchors; may repeat.")] = None,
+    intermediate: Annotated[Files | None, typer.Option(help="File of intermediates; may repeat.")] = None,
+    crl: Annotated[Files | None, typer.Option(help="File of CRLs; may repeat.")] = None,
+    policy: Annotated[list[str] | None, typer.Option(help="Accepted policy OID, else any; may repeat.")] = None,
+    *,
+    explicit_policy: Annotated[
+        bool, typer.Option("--explicit-policy", help="The path must hold for an accepted policy.")
+    ] = False,
+    inhibit_policy_mapping: Annotated[
+        bool, typer.Option("--inhibit-policy-mapping", help="Policy mappings count for nothing.")
+    ] = False,
+    inhibit_any_policy: Annotated[
+        bool, typer.Option("--inhibit-any-policy", help="anyPolicy in a certificate counts for nothing.")
+    ] = False,
+    revocation: Annotated[
+        Literal["required", "off"], typer.Option(help="Whether a usable CRL is needed for each certificate.")
+    ] = "required",
+    at: Annotated[str | None, typer.Option(help="Moment, RFC 3339 with zone; else now.")] = None,
+    leniency: Annotated[list[str] | None, typer.Option(help="Departure from a standard to accept; may repeat.")] = None,
+    batch: Annotated[
+        str | None, typer.Option(help="File of questions, a JSON object a line; - for stdin. Options fill what lacks.")
+    ] = None,
+) -> None:
+    """Judge a certificate's path (RFC 5280): one JSON object a leaf; exit 0 valid, 1 not valid, 2 unusable input."""
+    from etymon.kernel.clock import SystemClock
+    from etymon.server import certificate_questions as questions
+
+    if (leaf is None) == (batch is None):
+        raise typer.BadParameter("Give either a certificate or --batch.")
+    given = questions.Question(
+        leaf=leaf or "",
+        anchor=_names(anchor),
+        intermediate=_names(intermediate),
+        crl=_names(crl),
+        policy=tuple(policy or ()),
+        explicit_policy=explicit_policy,
+        inhibit_policy_mapping=inhibit_policy_mapping,
+        inhibit_any_policy=inhibit_any_policy,
+        revocation=revocation,
+        at=at,
+        leniency=tuple(leniency or ()),
+    )
+    verifier = questions.Verifier(SystemClock(), sys.stdin.buffer)
+    with warnings.catch_warnings(), contextlib.ExitStack() as opened:
+        warnings.simplefilter("ignore", UserWarning)  # the library's remarks on serial numbers and lengths
+        if batch is None:
+            answers = iter([questions.ask(given, verifier)])
+        else:
+            lines = sys.stdin.buffer if batch == "-" else opened.enter_context(Path(batch).open("rb"))
+            answers = questions.batch(lines, given, verifier)
+        raise typer.Exit(_tell(answers))
+
+
+def _tell(answers: Iterator[tuple[dict[str, object], int]]) -> int:
+    """Write each answer as it comes; return the worst status."""
+    worst = 0
+    for answer, status in answers:
+        typer.echo(json.dumps(answer))
+        worst = max(worst, status)
+    return worst
+
+
+def _names(files: Files | None) -> tuple[str, ...]:
+    return tuple(map(str, files or ()))
