@@ -123,20 +123,28 @@ def test_what_is_critical_and_unknown_makes_a_list_unusable_even_in_anothers_ent
     assert code(ROOT_LIST, ISSUER.crl(NOW, somebody)) == ""
 
 
-def delta(base: int, number: int, *listed: tuple[x509.Certificate, x509.ReasonFlags]) -> bytes:
+def delta(
+    base: int,
+    number: int,
+    *listed: tuple[x509.Certificate, x509.ReasonFlags],
+    signer: declared_pki.Key | None = None,
+    begins: timedelta = timedelta(0),
+    extra: tuple[tuple[x509.ExtensionType, bool], ...] = (),
+) -> bytes:
     builder = (
         x509.CertificateRevocationListBuilder()
         .issuer_name(ISSUER.name)
-        .last_update(NOW)
-        .next_update(NOW + timedelta(days=1))
+        .last_update(NOW + begins)
+        .next_update(NOW + begins + timedelta(days=1))
         .add_extension(x509.CRLNumber(number), critical=False)
         .add_extension(x509.DeltaCRLIndicator(base), critical=True)
     )
+    for extension, critical in extra:
+        builder = builder.add_extension(extension, critical=critical)
     for certificate, reason in listed:
         entry = x509.RevokedCertificateBuilder().serial_number(certificate.serial_number).revocation_date(NOW)
         builder = builder.add_revoked_certificate(entry.add_extension(x509.CRLReason(reason), critical=False).build())
-    key = ISSUER.key
-    return builder.sign(key, hashes.SHA256()).public_bytes(Encoding.DER)
+    return builder.sign(signer or ISSUER.key, hashes.SHA256()).public_bytes(Encoding.DER)
 
 
 def test_a_delta_adds_to_the_list_it_fits_and_to_no_other() -> None:
@@ -149,6 +157,28 @@ def test_a_delta_adds_to_the_list_it_fits_and_to_no_other() -> None:
     assert code(ROOT_LIST, complete, delta(2, 3, compromised)) == ""
     assert code(ROOT_LIST, listing, delta(1, 2, removed)) == ""
     assert code(ROOT_LIST, delta(1, 2)) == "status_unavailable"
+
+
+def test_a_delta_that_is_forged_outdated_unusable_or_of_another_scope_removes_nobody() -> None:
+    listing = ISSUER.crl(NOW, LEAF.certificate)
+    removed = (LEAF.certificate, x509.ReasonFlags.remove_from_crl)
+    users = x509.IssuingDistributionPoint(
+        full_name=None,
+        relative_name=None,
+        only_contains_user_certs=True,
+        only_contains_ca_certs=False,
+        only_some_reasons=None,
+        indirect_crl=False,
+        only_contains_attribute_certs=False,
+    )
+    for unfit in (
+        delta(1, 2, removed, signer=declared_pki.key()),
+        delta(1, 2, removed, begins=timedelta(days=-2)),
+        delta(1, 2, removed, begins=timedelta(minutes=6)),
+        delta(1, 2, removed, extra=(UNKNOWN,)),
+        delta(1, 2, removed, extra=((users, True),)),
+    ):
+        assert code(ROOT_LIST, listing, unfit) == "revoked_by_crl"
 
 
 def test_a_negative_serial_number_is_found() -> None:
