@@ -17,6 +17,7 @@ from etymon.storage.database import Database
 from support import programs
 from support.clock import TurnedClock
 from support.databases import Databases, PostgreSQLDatabases, SQLiteDatabases, running_postgresql
+from support.tokens import Tokens
 
 ENGINES = ("sqlite", pytest.param("postgresql", marks=pytest.mark.needs("postgres", "initdb")))
 
@@ -116,3 +117,9 @@ def empty_database(databases: Databases) -> Iterator[Database]:
     lent = databases.empty()
     yield lent
     databases.drop(lent)
+
+
+@pytest.fixture(scope="session")
+def tokens(tmp_path_factory: pytest.TempPathFactory) -> Tokens:
+    """Tokens of a test process; each test makes its own."""
+    return Tokens(tmp_path_factory.mktemp("softhsm"))

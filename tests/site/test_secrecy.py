@@ -235,7 +235,7 @@ def private_keys(story: Told) -> Iterator[tuple[str, PrivateKey]]:
     yield from phone_keys(story.phone.phone.device.keys)
     for name in PRIVATE_KEYS:
         yield name, site.deployment.private_key(name)
-    for place in (site.deployment.authority_keys, site.cards.issuer._keys):  # noqa: SLF001 - a test knows the bytes it looks for
+    for place in (site.deployment.key_files, site.cards.issuer._keys):  # noqa: SLF001 - a test knows the bytes it looks for
         yield from authority_keys(place)
     for file in (site.directory / "roots").glob("*.pem"):
         yield file.stem, keys.decrypt(file.read_bytes(), Secret(PASSPHRASE.reveal().encode()))

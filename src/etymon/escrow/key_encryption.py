@@ -10,6 +10,7 @@ from cryptography.hazmat.primitives.ciphers.aead import AESGCM
 from etymon.escrow.errors import key_unusable
 from etymon.kernel.entropy import Entropy
 from etymon.kernel.secret import Secret
+from etymon.pki.token_keys import TokenCipher
 
 NONCE_BYTES: Final = 12
 """A random 96-bit nonce (SP 800-38D §8.2.2: good for 2^32 wraps under one key)."""
@@ -57,3 +58,24 @@ class SoftwareKeyEncryptionKey:
             return Secret(self._cipher.decrypt(wrapped[:NONCE_BYTES], wrapped[NONCE_BYTES:], context))
         except (InvalidTag, ValueError) as exc:
             raise key_unusable() from exc
+
+
+class TokenKeyEncryptionKey:
+    """AES-256-GCM in a PKCS#11 token whose key never leaves it: what it wrapped opens with that token only."""
+
+    def __init__(self, cipher: TokenCipher, entropy: Entropy) -> None:
+        self._cipher = cipher
+        self._entropy = entropy
+        self.id: str = "aes-256-gcm:token:" + cipher.identifier().hex()[:32]
+
+    def wrap(self, plain: Secret[bytes], context: bytes) -> bytes:
+        """Return nonce, ciphertext and tag; `Unavailable` while the token is not there."""
+        nonce = self._entropy.octets(NONCE_BYTES)
+        return nonce + self._cipher.encrypt(nonce, plain, context)
+
+    def unwrap(self, wrapped: bytes, context: bytes) -> Secret[bytes]:
+        """Return what was wrapped; `Unavailable`, with a code of its own, while the token is not there."""
+        plain = self._cipher.decrypt(wrapped[:NONCE_BYTES], wrapped[NONCE_BYTES:], context)
+        if plain is None:
+            raise key_unusable()
+        return plain

@@ -29,14 +29,14 @@ SCRYPT_COST: Final = 2**14
 """Work and memory (16 MiB) of one try; twice as much is more than OpenSSL's tools allow themselves."""
 
 _CURVES: Final = {KeyType.P256: ec.SECP256R1, KeyType.P384: ec.SECP384R1}
-_BITS: Final = {KeyType.RSA2048: 2048, KeyType.RSA3072: 3072, KeyType.RSA4096: 4096}
+BITS: Final = {KeyType.RSA2048: 2048, KeyType.RSA3072: 3072, KeyType.RSA4096: 4096}
 
 
 def generate(kind: KeyType) -> PrivateKey:
     """Return a fresh private key."""
     if kind in _CURVES:
         return ec.generate_private_key(_CURVES[kind]())
-    return rsa.generate_private_key(RSA_PUBLIC_EXPONENT, _BITS[kind])
+    return rsa.generate_private_key(RSA_PUBLIC_EXPONENT, BITS[kind])
 
 
 def encrypt(private_key: PrivateKey, passphrase: Secret[bytes]) -> bytes:

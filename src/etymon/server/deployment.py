@@ -20,8 +20,11 @@ from etymon.kernel.errors import Malformed, NotFound, Unavailable
 from etymon.kernel.secret import DigestKey, Secret
 from etymon.pki import keys
 from etymon.pki.algorithms import KeyType
-from etymon.pki.signer import SoftwareSigner
-from etymon.server import keyring, settings
+from etymon.pki.signer import Signer, SoftwareSigner
+from etymon.pki.token import Token
+from etymon.pki.token_keys import TokenCipher, TokenKeys
+from etymon.server import key_places, keyring, settings
+from etymon.server.key_places import Keys, PlacedKeys
 from etymon.server.keyring import Keyring
 from etymon.server.settings import Settings
 from etymon.storage import migrations
@@ -29,6 +32,9 @@ from etymon.storage.database import Database
 
 DATABASE_FILE: Final = "etymon.db"
 EXAMPLE_ARC: Final = "2.999.1"
+
+ONLINE_AUTHORITIES: Final = ("derived", "device", "tls")
+"""Authorities whose keys a running site needs."""
 
 DIGESTS: Final = "digests"
 SECRETS: Final = ("authorities", DIGESTS, "escrow")
@@ -58,10 +64,34 @@ class Deployment:
         return cls(directory, read, ring, open_database(directory, read), clock, entropy)
 
     @cached_property
-    def authority_keys(self) -> keys.KeyDirectory:
-        """Signing keys of the certification authorities and their responders."""
+    def key_files(self) -> keys.KeyDirectory:
+        """Signing keys of authorities and responders that are in files of the data directory."""
         passphrase = Secret(self.keyring.get("authorities").reveal().hex().encode())
         return keys.KeyDirectory(self.directory / "keys" / "authorities", passphrase)
+
+    @cached_property
+    def token(self) -> Token | None:
+        """The token that the settings name."""
+        return key_places.token(self.settings, key_places.refused_pin(self.directory, "token", self.digest_key))
+
+    @cached_property
+    def authority_keys(self) -> PlacedKeys:
+        """Signing keys of the certification authorities and their responders."""
+        return self.placed_keys(None)
+
+    def placed_keys(self, roots: Keys | None) -> PlacedKeys:
+        """Return the signing keys, with the roots' where those were brought."""
+        held = TokenKeys(self.token) if self.token is not None else None
+        return PlacedKeys(self.key_files, held, self.settings.pkcs11_holds, roots)
+
+    @cached_property
+    def escrow_cipher(self) -> TokenCipher | None:
+        """The token's key that wraps escrowed keys; None where escrow's key is in a file."""
+        return key_places.escrow_cipher(self.settings, self.token)
+
+    def require_keys(self) -> None:
+        """Refuse to serve without the keys of the online authorities and of escrow."""
+        key_places.require_present(self.authority_keys, ONLINE_AUTHORITIES, self.escrow_cipher)
 
     @cached_property
     def digest_key(self) -> DigestKey:
@@ -76,11 +106,15 @@ class Deployment:
     @cached_property
     def ca(self) -> AuthorityDependencies:
         """What the certification authorities need."""
+        return self.ca_with(self.authority_keys)
+
+    def ca_with(self, signers: Mapping[str, Signer]) -> AuthorityDependencies:
+        """Return what the certification authorities need, with the keys that are at hand."""
         return AuthorityDependencies(
             database=self.database,
             clock=self.clock,
             entropy=self.entropy,
-            signers=self.authority_keys,
+            signers=signers,
             policy_oids=self.policy_oids,
             status_url=self.settings.status_url,
             lint_exceptions=frozenset({PUBLIC_HOST_EXCEPTION} if self.settings.loopback_demo else ()),

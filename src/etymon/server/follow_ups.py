@@ -22,14 +22,13 @@ from etymon.kernel.errors import NotFound, Unavailable
 from etymon.mdm import follow_ups as mdm_follow_ups
 from etymon.mdm import lifecycle
 from etymon.server import mail, process_events
-from etymon.server.deployment import Deployment
+from etymon.server.deployment import ONLINE_AUTHORITIES, Deployment
 from etymon.server.mail import MailServer
 from etymon.server.wiring import Wiring
 from etymon.server.worker import Duty, JobHandler
 from etymon.storage import jobs
 from etymon.storage.jobs import Job
 
-ONLINE_AUTHORITIES: Final = ("derived", "device", "tls")
 SEAL_EVERY: Final = timedelta(seconds=2)
 SWEEP_EVERY: Final = timedelta(seconds=30)
 RENEW_EVERY: Final = timedelta(hours=1)

@@ -14,7 +14,7 @@ from uuid import UUID
 
 from etymon.audit import sealer
 from etymon.ca import authorities, ceremony
-from etymon.ca.model import SubjectNames
+from etymon.ca.model import Authority, SubjectNames
 from etymon.directory import bindings, people, roles, trust
 from etymon.directory.bindings import INITIAL_CODE_LIFETIME
 from etymon.directory.dependencies import Dependencies as DirectoryDependencies
@@ -26,8 +26,9 @@ from etymon.kernel.secret import Secret
 from etymon.pki import keys
 from etymon.pki.trust_entry import IdentifierKind, TrustEntry, TrustKind
 from etymon.server import deployment as deployments
-from etymon.server import keyring, settings, wiring
+from etymon.server import key_places, keyring, settings, wiring
 from etymon.server.deployment import Deployment, Progress
+from etymon.server.key_places import RootToken
 from etymon.server.settings import Settings
 from etymon.server.wiring import Wiring
 from etymon.storage import migrations
@@ -53,13 +54,19 @@ class RootKeys:
     directory: Path
     passphrase: Secret[str]
 
+    def open(self) -> keys.KeyDirectory:
+        """Return the keys of the directory, where it was brought back."""
+        if not self.directory.is_dir():
+            raise NotFound("root_keys_missing", f"{self.directory} is not there. Bring the root keys and try again.")
+        return keys.KeyDirectory(self.directory, Secret(self.passphrase.reveal().encode()))
+
 
 def initialize(
     directory: Path,
     configuration: Mapping[str, object],
     *,
     passphrase: Secret[str],
-    root_keys: RootKeys,
+    root_keys: RootKeys | RootToken,
     founders: Sequence[Founder],
     trust_entries: Sequence[TrustEntry],
     clock: Clock,
@@ -68,8 +75,9 @@ def initialize(
 ) -> Mapping[str, Secret[str]]:
     """Make the organisation in a new directory; return each founder's one-time code by user principal name."""
     read = settings.checked(dict(configuration))
-    _require_new(directory, root_keys.directory)
-    _require_outside(directory, root_keys.directory)
+    _require_new(directory, root_keys)
+    if isinstance(root_keys, RootKeys):
+        _require_outside(directory, root_keys.directory)
     _require_different_people(founders)
     directory.mkdir(mode=0o700, parents=True, exist_ok=True)
     directory.chmod(0o700)  # one that was there has the mode of whoever made it, and so would the database in it
@@ -95,15 +103,17 @@ def initialize(
     return codes
 
 
-def _require_new(data: Path, root_keys: Path) -> None:
+def _require_new(data: Path, root_keys: RootKeys | RootToken) -> None:
     """Refuse a data directory that has files already; say so if they are of an `init` that was broken off."""
     if not data.exists() or not any(data.iterdir()):
         return
     if (data / "keys").exists() and not (data / "config.toml").exists():
+        roots = "the keys in the token"
+        if isinstance(root_keys, RootKeys):
+            roots = f"{root_keys.directory} if that is there too"
         raise Conflict(
             "directory_unfinished",
-            f"{data} holds what an `init` left that did not finish. Remove it, and {root_keys} if "
-            "that is there too, and run `init` again.",
+            f"{data} holds what an `init` left that did not finish. Remove it, and {roots}, and run `init` again.",
         )
     raise Conflict("directory_not_empty", f"{data} is not empty. Choose a new directory.")
 
@@ -136,16 +146,24 @@ def _require_outside(data: Path, root_keys: Path) -> None:
         raise Conflict("directory_not_empty", f"{root_keys} is not empty. Choose a new directory for the root keys.")
 
 
-def _authorities(deployment: Deployment, root_keys: RootKeys) -> None:
-    organization = SubjectNames(organization=deployment.settings.organization)
-    made = ceremony.create(deployment.ca, deployment.authority_keys, ceremony.deployment(organization), actor=ACTOR)
+def _authorities(deployment: Deployment, root_keys: RootKeys | RootToken) -> None:
+    hierarchy = ceremony.deployment(SubjectNames(organization=deployment.settings.organization))
+    roots = root_keys.open(deployment.directory, deployment.digest_key) if isinstance(root_keys, RootToken) else None
+    placed, cipher = deployment.placed_keys(roots), deployment.escrow_cipher
+    key_places.require_absent(placed, [new.name for new in hierarchy], cipher)
+    if cipher is not None:
+        cipher.generate(deployment.entropy.octets(32))
+    made = ceremony.create(deployment.ca_with(placed), placed, hierarchy, actor=ACTOR)
+    if isinstance(root_keys, RootKeys):
+        _take_out(deployment.key_files, made, root_keys)
+
+
+def _take_out(files: keys.KeyDirectory, made: Sequence[Authority], root_keys: RootKeys) -> None:
+    """Write the root keys elsewhere, and only then remove them here."""
     root_keys.directory.mkdir(mode=0o700, parents=True, exist_ok=True)
-    exported = ceremony.export_root_keys(
-        deployment.authority_keys, made, Secret(root_keys.passphrase.reveal().encode())
-    )
-    for name, pem in exported.items():
+    for name, pem in ceremony.export_root_keys(files, made, Secret(root_keys.passphrase.reveal().encode())).items():
         keys.write_once(root_keys.directory / f"{name}.pem", pem)
-    ceremony.remove_root_keys(deployment.authority_keys, made)
+    ceremony.remove_root_keys(files, made)
 
 
 def _records(

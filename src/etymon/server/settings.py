@@ -12,9 +12,9 @@ from pathlib import Path
 from typing import Annotated, Any, Final, Literal, Self
 from urllib.parse import urlsplit
 
-from pydantic import AfterValidator, Field, ValidationError, model_validator
+from pydantic import AfterValidator, BeforeValidator, Field, ValidationError, model_validator
 from pydantic_core import ErrorDetails
-from pydantic_settings import BaseSettings, PydanticBaseSettingsSource, SettingsConfigDict
+from pydantic_settings import BaseSettings, NoDecode, PydanticBaseSettingsSource, SettingsConfigDict
 
 from etymon.kernel.errors import Malformed
 from etymon.kernel.secret import Secret
@@ -65,6 +65,11 @@ def _neighbour(value: str) -> str:
         message = "name each proxy by its own IP address"
         raise ValueError(message)
     return str(address)
+
+
+def _words_of(value: object) -> object:
+    """Return a list for words that are typed in one text: `etymon init --set` knows no lists."""
+    return value.replace(",", " ").split() if isinstance(value, str) else value
 
 
 class Settings(BaseSettings):
@@ -123,6 +128,23 @@ class Settings(BaseSettings):
     )
     metrics_readers: tuple[str, ...] = Field(
         default=("127.0.0.1", "::1"), description="Addresses that may read /metrics; a proxy's never counts."
+    )
+    pkcs11_module: str = Field(
+        default="",
+        description="PKCS#11 module of the token that keeps the keys of `pkcs11_holds`; empty: files of `keys/`.",
+    )
+    pkcs11_token_label: str = Field(default="", description="Label of the token; its serial number or slot may do.")
+    pkcs11_token_serial: str = Field(default="", description="Serial number of the token.")
+    pkcs11_slot: int | None = Field(default=None, ge=0, description="Slot of the token; modules may number them anew.")
+    pkcs11_pin_file: str = Field(
+        default="",
+        description="File whose first line is the token's PIN; empty: the service credential etymon-token-pin.",
+    )
+    pkcs11_holds: Annotated[
+        tuple[Literal["derived", "device", "tls", "escrow"], ...], NoDecode, BeforeValidator(_words_of)
+    ] = Field(
+        default=("derived", "device", "tls", "escrow"),
+        description="Whose keys are made in the token: authorities with their responders, and escrow.",
     )
     policy_arc: str = Field(
         default="2.999.1",
@@ -258,6 +280,10 @@ def _unsafe(settings: Settings) -> Iterator[str]:
             "smtp_user, smtp_password_file: set both or neither",
         ),
         (
+            bool(settings.pkcs11_module) != _names_a_token(settings),
+            "pkcs11_module: goes with pkcs11_token_label, pkcs11_token_serial or pkcs11_slot, which name the token",
+        ),
+        (
             bool(settings.database_url) and not settings.database_url.startswith(DATABASES),
             "database_url: give an address such as postgresql+psycopg://HOST/NAME, or none",
         ),
@@ -276,6 +302,10 @@ def _unsafe(settings: Settings) -> Iterator[str]:
         ),
     )
     return (told for unsafe, told in checks if unsafe)
+
+
+def _names_a_token(settings: Settings) -> bool:
+    return bool(settings.pkcs11_token_label or settings.pkcs11_token_serial) or settings.pkcs11_slot is not None
 
 
 def _may_be_same_site(one: str, other: str) -> bool:

@@ -17,7 +17,7 @@ from etymon.ca.model import IssuanceRequest, SubjectNames
 from etymon.ca.status import DatabaseStatusSource
 from etymon.directory.dependencies import Dependencies as DirectoryDependencies
 from etymon.escrow.dependencies import Dependencies as EscrowDependencies
-from etymon.escrow.key_encryption import SoftwareKeyEncryptionKey
+from etymon.escrow.key_encryption import SoftwareKeyEncryptionKey, TokenKeyEncryptionKey
 from etymon.graph.dependencies import Dependencies as AdministrationDependencies
 from etymon.idp import clients as idp_clients
 from etymon.idp.dependencies import Dependencies as IdentityProviderDependencies
@@ -215,11 +215,15 @@ def escrow(deployment: Deployment) -> EscrowDependencies:
     )
     with deployment.database.transaction() as tx:
         planned = issuance.plan(tx, deployment.ca, request)
+    cipher, entropy = deployment.escrow_cipher, deployment.entropy
+    in_token = TokenKeyEncryptionKey(cipher, entropy) if cipher is not None else None
+    in_file = SoftwareKeyEncryptionKey(deployment.keyring.get("escrow"), entropy)
     return EscrowDependencies(
         database=deployment.database,
         clock=deployment.clock,
         entropy=deployment.entropy,
-        key_encryption_key=SoftwareKeyEncryptionKey(deployment.keyring.get("escrow"), deployment.entropy),
+        key_encryption_key=in_token or in_file,
+        former_keys=(in_file,) if in_token else (),
         signer=signer,
         signer_certificate=issuance.complete(deployment.ca, planned.id).certificate,
     )

@@ -24,6 +24,30 @@ CardPassphraseFile: TypeAlias = Annotated[
     Path | None,
     typer.Option("--passphrase-file", help="File whose first line opens the card file; asked otherwise."),
 ]
+RootDirectory: TypeAlias = Annotated[
+    Path | None, typer.Option("--root-keys", help="Directory of the root keys, which is kept in a safe place.")
+]
+RootPassphraseFile: TypeAlias = Annotated[
+    Path | None, typer.Option("--root-passphrase-file", help="Protects the root keys of that directory.")
+]
+RootTokenLabel: TypeAlias = Annotated[
+    str, typer.Option("--root-token", help="Instead: label of a token of its own that has the root keys.")
+]
+RootPINFile: TypeAlias = Annotated[Path | None, typer.Option("--root-pin-file", help="The PIN of that token.")]
+RootModule: TypeAlias = Annotated[
+    Path | None, typer.Option("--root-module", help="Its PKCS#11 module; else the setting pkcs11_module.")
+]
+
+
+@dataclass(frozen=True, slots=True)
+class RootChoice:
+    """Where the root keys are: a directory with its passphrase, or a token with its PIN."""
+
+    directory: Path | None
+    passphrase_file: Path | None
+    token: str
+    pin_file: Path | None
+    module: Path | None
 
 
 @dataclass(frozen=True, slots=True)

@@ -12,7 +12,14 @@ from rich.console import Console
 from etymon.kernel.clock import SystemClock
 from etymon.kernel.entropy import SystemEntropy
 from etymon.kernel.errors import Conflict, Malformed
-from etymon.server.command_line.files import secret
+from etymon.server.command_line.options import (
+    RootChoice,
+    RootDirectory,
+    RootModule,
+    RootPassphraseFile,
+    RootPINFile,
+    RootTokenLabel,
+)
 from etymon.server.command_line.signals import on_stop
 
 if TYPE_CHECKING:
@@ -32,13 +39,16 @@ def init(
     status_url: Annotated[
         str, typer.Option(help="Where relying parties find CRL and OCSP (http://…); fixed for good.")
     ],
-    root_keys: Annotated[Path, typer.Option(help="Directory that takes the root keys; move it to a safe place.")],
-    root_passphrase_file: Annotated[Path, typer.Option(help="Protects the root keys.")],
     trust: Annotated[
         Path, typer.Option(help="YAML list of whose cards are trusted (docs/operations/first-organization.md).")
     ],
     administrator: Annotated[str, typer.Option(help=f"First Administrator: {PERSON}.")],
     officer: Annotated[str, typer.Option(help=f"First Officer: {PERSON}.")],
+    root_keys: RootDirectory = None,
+    root_passphrase_file: RootPassphraseFile = None,
+    root_token: RootTokenLabel = "",
+    root_pin_file: RootPINFile = None,
+    root_module: RootModule = None,
     passphrase_file: Passphrase = None,
     settings: Annotated[
         list[str] | None, typer.Option("--set", help="Further settings, NAME=VALUE; see `etymon settings`.")
@@ -47,18 +57,21 @@ def init(
     """Make an organisation from nothing and print one-time codes for its Administrator and its Officer."""
     from etymon.directory.model import Role
     from etymon.server import keyring, trust_documents
-    from etymon.server.initialization import Founder, RootKeys, initialize
+    from etymon.server.command_line.root_place import root_place
+    from etymon.server.initialization import Founder, initialize
     from etymon.server.settings import load
 
     console = Console()
     configuration: dict[str, object] = {"organization": organization, "status_url": status_url}
     configuration.update(_assignment(text) for text in settings or ())
+    chosen = RootChoice(root_keys, root_passphrase_file, root_token, root_pin_file, root_module)
+    roots = root_place(chosen, str(configuration.get("pkcs11_module", "")))
     with console.status("…") as status:
         codes = initialize(
             data,
             configuration,
             passphrase=keyring.read_passphrase(passphrase_file),
-            root_keys=RootKeys(root_keys, secret(root_passphrase_file, "")),
+            root_keys=roots,
             founders=(
                 Founder(Role.ADMINISTRATOR, *_person("Administrator", administrator)),
                 Founder(Role.OFFICER, *_person("Officer", officer)),
@@ -68,8 +81,9 @@ def init(
             entropy=SystemEntropy(),
             progress=lambda what: status.update(f"making {what} …"),
         )
+    where = root_keys or f"the token {root_token}"
     console.print(
-        f"The organisation is in {data}. Its root keys are in {root_keys}: move them to a safe place.", soft_wrap=True
+        f"The organisation is in {data}. Its root keys are in {where}: take it to a safe place.", soft_wrap=True
     )
     console.print("One-time codes, good for a day; hand them over in person:")
     for name, code in codes.items():
@@ -150,6 +164,7 @@ def _open(data: Path, passphrase_file: Path | None) -> "Wiring":
     passphrase = keyring.read_passphrase(passphrase_file)
     deployment = Deployment.open(data, passphrase, SystemClock(), SystemEntropy())
     require_database(deployment.database, deployment.settings)
+    deployment.require_keys()
     logs.configure(deployment.settings.log_level)
     return Wiring(deployment)
 
