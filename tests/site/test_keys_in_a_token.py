@@ -15,7 +15,7 @@ from etymon.kernel.errors import Conflict, EtymonError, Malformed, Unavailable
 from etymon.pki.cryptoki import TokenChoice
 from etymon.pki.token_keys import TokenKeys
 from etymon.server import initialization, settings, wiring
-from etymon.server.deployment import ONLINE_AUTHORITIES, Deployment
+from etymon.server.deployment import HIERARCHIES, Deployment
 from etymon.server.initialization import RootKeys
 from etymon.server.key_places import RootToken
 from support.card_office import PASSPHRASE
@@ -77,9 +77,9 @@ def kept(tokens: Tokens, tmp_path_factory: pytest.TempPathFactory) -> Kept:
 
 def test_every_key_of_the_authorities_is_in_its_token(kept: Kept) -> None:
     names = set(TokenKeys(kept.token.open()))
-    assert {name for name in names if not name.startswith("ocsp-")} == set(ONLINE_AUTHORITIES)
-    assert len(names) == 2 * len(ONLINE_AUTHORITIES), "each has a responder"
-    assert set(TokenKeys(kept.root_token.open())) == {f"{name}-root" for name in ONLINE_AUTHORITIES}
+    assert {name for name in names if not name.startswith("ocsp-")} == set(HIERARCHIES)
+    assert len(names) == 2 * len(HIERARCHIES), "each has a responder"
+    assert set(TokenKeys(kept.root_token.open())) == {f"{name}-root" for name in HIERARCHIES}
     assert not list((kept.data / "keys").rglob("*.pem"))
     deployment = opened(kept.data)
     deployment.require_keys()
@@ -140,7 +140,7 @@ def test_only_what_the_settings_say_is_in_the_token(tokens: Tokens, tmp_path: Pa
         token_settings(token, tmp_path, pkcs11_holds="derived"),
     )
     assert {name.removeprefix("ocsp-").split("-")[0] for name in TokenKeys(token.open())} == {"derived"}
-    assert {file.stem for file in (tmp_path / "roots").iterdir()} == {f"{name}-root" for name in ONLINE_AUTHORITIES}
+    assert {file.stem for file in (tmp_path / "roots").iterdir()} == {f"{name}-root" for name in HIERARCHIES}
     deployment = opened(tmp_path / "data")
     assert deployment.escrow_cipher is None
     assert {name for name in deployment.key_files if not name.startswith("ocsp-")} == {"device", "tls"}
@@ -160,7 +160,7 @@ def test_keys_that_were_made_before_the_token_was_configured_are_used_on(tokens:
     with pytest.raises(Unavailable, match="keys_missing"):
         opened(tmp_path / "data").require_keys()
     deployment = opened(tmp_path / "data")
-    assert set(ONLINE_AUTHORITIES) <= set(deployment.authority_keys)
+    assert set(HIERARCHIES) <= set(deployment.authority_keys)
     assert deployment.escrow_cipher is not None
     deployment.escrow_cipher.generate(bytes(32))
     deployment.require_keys()

@@ -79,6 +79,12 @@ def load(tx: Transaction, name: str) -> Authority:
     return issuance.find_authority(tx, name)
 
 
+def issuing(tx: Transaction, hierarchy: str) -> tuple[Authority, ...]:
+    """Return the authorities that a hierarchy's root certified, the newest last."""
+    found = store.children(tx, f"{hierarchy}-root")
+    return tuple(sorted(found, key=lambda authority: (authority.certificate.not_valid_before_utc, authority.name)))
+
+
 def _key(keys: KeyStore, new: NewAuthority) -> Signer:
     return keys.find(new.name) or keys.generate(new.name, new.key_type)
 

@@ -11,6 +11,7 @@ import sqlalchemy as sa
 from cryptography.hazmat.primitives.asymmetric import ec
 
 from etymon.audit.refusals import Refusals
+from etymon.ca import authorities
 from etymon.ca.dependencies import Dependencies as AuthorityDependencies
 from etymon.ca.lints import PUBLIC_HOST_EXCEPTION
 from etymon.ca.profiles import EXAMPLE_POLICY_OIDS
@@ -33,8 +34,8 @@ from etymon.storage.database import Database
 DATABASE_FILE: Final = "etymon.db"
 EXAMPLE_ARC: Final = "2.999.1"
 
-ONLINE_AUTHORITIES: Final = ("derived", "device", "tls")
-"""Authorities whose keys a running site needs."""
+HIERARCHIES: Final = ("derived", "device", "tls")
+"""Hierarchies with a root of their own; a running site needs the keys of their issuing authorities."""
 
 DIGESTS: Final = "digests"
 SECRETS: Final = ("authorities", DIGESTS, "escrow")
@@ -89,9 +90,19 @@ class Deployment:
         """The token's key that wraps escrowed keys; None where escrow's key is in a file."""
         return key_places.escrow_cipher(self.settings, self.token)
 
+    def issuing_authorities(self) -> tuple[str, ...]:
+        """Return the names of the authorities below all roots."""
+        with self.database.snapshot() as tx:
+            return tuple(found.name for name in HIERARCHIES for found in authorities.issuing(tx, name))
+
+    def newest_authority(self, hierarchy: str) -> str:
+        """Return the name of the authority that issues: what a key ceremony made last."""
+        with self.database.snapshot() as tx:
+            return authorities.issuing(tx, hierarchy)[-1].name
+
     def require_keys(self) -> None:
-        """Refuse to serve without the keys of the online authorities and of escrow."""
-        key_places.require_present(self.authority_keys, ONLINE_AUTHORITIES, self.escrow_cipher)
+        """Refuse to serve without the keys of the issuing authorities and of escrow."""
+        key_places.require_present(self.authority_keys, self.issuing_authorities(), self.escrow_cipher)
 
     @cached_property
     def digest_key(self) -> DigestKey:
@@ -167,11 +178,13 @@ def require_database(database: Database, read: Settings) -> None:
 
 
 def fill(ring: Keyring, entropy: Entropy) -> None:
-    """Make every key of a new deployment."""
+    """Make every key of a deployment that it does not have yet."""
     for name in SECRETS:
-        ring.put(name, Secret(entropy.octets(32)))
+        if not ring.has(name):
+            ring.put(name, Secret(entropy.octets(32)))
     for name in PRIVATE_KEYS:
-        ring.put_private_key(name, keys.generate(KeyType.P256))
+        if not ring.has(name):
+            ring.put_private_key(name, keys.generate(KeyType.P256))
 
 
 Progress = Callable[[str], None]

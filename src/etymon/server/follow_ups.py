@@ -22,7 +22,7 @@ from etymon.kernel.errors import NotFound, Unavailable
 from etymon.mdm import follow_ups as mdm_follow_ups
 from etymon.mdm import lifecycle
 from etymon.server import mail, process_events
-from etymon.server.deployment import ONLINE_AUTHORITIES, Deployment
+from etymon.server.deployment import Deployment
 from etymon.server.mail import MailServer
 from etymon.server.wiring import Wiring
 from etymon.server.worker import Duty, JobHandler
@@ -75,7 +75,7 @@ def seal(deployment: Deployment) -> int:
 
 
 def _renew_status(deployment: Deployment) -> None:
-    for name in ONLINE_AUTHORITIES:
+    for name in deployment.issuing_authorities():
         responder.renew(deployment.ca, deployment.authority_keys, name, actor="worker")
         crl.refresh(deployment.ca, name)
 

@@ -6,7 +6,7 @@ get one-time codes; each binds a card of theirs with one. Nobody else exists, an
 """
 
 import json
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
@@ -14,6 +14,7 @@ from uuid import UUID
 
 from etymon.audit import sealer
 from etymon.ca import authorities, ceremony
+from etymon.ca.authorities import NewAuthority
 from etymon.ca.model import Authority, SubjectNames
 from etymon.directory import bindings, people, roles, trust
 from etymon.directory.bindings import INITIAL_CODE_LIFETIME
@@ -28,7 +29,7 @@ from etymon.pki.trust_entry import IdentifierKind, TrustEntry, TrustKind
 from etymon.server import deployment as deployments
 from etymon.server import key_places, keyring, settings, wiring
 from etymon.server.deployment import Deployment, Progress
-from etymon.server.key_places import RootToken
+from etymon.server.key_places import PlacedKeys, RootToken
 from etymon.server.settings import Settings
 from etymon.server.wiring import Wiring
 from etymon.storage import migrations
@@ -75,10 +76,29 @@ def initialize(
 ) -> Mapping[str, Secret[str]]:
     """Make the organisation in a new directory; return each founder's one-time code by user principal name."""
     read = settings.checked(dict(configuration))
-    _require_new(directory, root_keys)
-    if isinstance(root_keys, RootKeys):
-        _require_outside(directory, root_keys.directory)
+    require_new(directory, root_keys)
     _require_different_people(founders)
+    deployment = begin(directory, read, passphrase, clock, entropy, progress)
+    try:
+        hierarchy = ceremony.deployment(SubjectNames(organization=read.organization))
+        placed = place_keys(deployment, root_keys)
+        require_unused(deployment, placed, hierarchy)
+        progress("certification authorities")
+        make_authorities(deployment, placed, hierarchy, root_keys, actor=ACTOR)
+        progress("trust entries and people")
+        codes = _records(deployment, founders, trust_entries)
+        progress("audit trail")
+        sealer.seal(deployment.database, clock, entropy, deployment.signer("audit-seal"))
+    finally:
+        deployment.database.close()
+    finish(directory, read, configuration)
+    return codes
+
+
+def begin(
+    directory: Path, read: Settings, passphrase: Secret[str], clock: Clock, entropy: Entropy, progress: Progress
+) -> Deployment:
+    """Make keyring and database of a directory, or what is missing of them, and open it."""
     directory.mkdir(mode=0o700, parents=True, exist_ok=True)
     directory.chmod(0o700)  # one that was there has the mode of whoever made it, and so would the database in it
     database = Database(deployments.database_url(directory, read))
@@ -86,25 +106,68 @@ def initialize(
         if read.database_url:
             _require_answer(database, read)
         progress("keys")
-        ring = keyring.create(directory / "keys", passphrase, entropy)
+        made = (directory / "keys" / keyring.MASTER).exists()
+        ring = (keyring.unlock if made else keyring.create)(directory / "keys", passphrase, entropy)
         deployments.fill(ring, entropy)
         progress("database")
         migrations.upgrade(database)
-        deployment = Deployment(directory, read, ring, database, clock, entropy)
-        progress("certification authorities")
-        _authorities(deployment, root_keys)
-        progress("trust entries and people")
-        codes = _records(deployment, founders, trust_entries)
-        progress("audit trail")
-        sealer.seal(database, clock, entropy, deployment.signer("audit-seal"))
-    finally:
+    except BaseException:
         database.close()
-    keys.write_once(directory / "config.toml", _toml(read, configuration))  # last: a directory without it is unfinished
-    return codes
+        raise
+    return Deployment(directory, read, ring, database, clock, entropy)
 
 
-def _require_new(data: Path, root_keys: RootKeys | RootToken) -> None:
-    """Refuse a data directory that has files already; say so if they are of an `init` that was broken off."""
+def finish(directory: Path, read: Settings, configuration: Mapping[str, object]) -> None:
+    """Write the configuration, last of all: a directory without it is unfinished."""
+    keys.write_once(directory / "config.toml", _toml(read, configuration))
+
+
+def place_keys(deployment: Deployment, root_keys: RootKeys | RootToken | None) -> PlacedKeys:
+    """Return the signing keys, with the token of the roots where there is one."""
+    if not isinstance(root_keys, RootToken):
+        return deployment.authority_keys
+    return deployment.placed_keys(root_keys.open(deployment.directory, deployment.digest_key))
+
+
+def require_unused(deployment: Deployment, placed: PlacedKeys, hierarchy: Sequence[NewAuthority]) -> None:
+    """Refuse tokens that have keys of these names already."""
+    key_places.require_absent(placed, [new.name for new in hierarchy], deployment.escrow_cipher)
+
+
+def make_authorities(
+    deployment: Deployment,
+    placed: PlacedKeys,
+    hierarchy: Sequence[NewAuthority],
+    root_keys: RootKeys | RootToken,
+    *,
+    actor: str,
+) -> Sequence[Authority]:
+    """Make escrow's key and a hierarchy with its lists, or what is missing of them; root keys in files leave."""
+    make_escrow_key(deployment)
+    made = ceremony.create(deployment.ca_with(placed), placed, hierarchy, actor=actor)
+    if isinstance(root_keys, RootKeys):
+        take_out(deployment.key_files, made, root_keys)
+    return made
+
+
+def make_escrow_key(deployment: Deployment) -> None:
+    """Make the key that wraps escrowed keys in the token, where it belongs there and is missing."""
+    cipher = deployment.escrow_cipher
+    if cipher is not None and not cipher.exists():
+        cipher.generate(deployment.entropy.octets(32))
+
+
+def require_new(data: Path, root_keys: RootKeys | RootToken) -> None:
+    """Refuse a data directory that has files already, and a place of root keys that has, or is in the data.
+
+    What an `init` left that was broken off is named.
+    """
+    _require_empty(data, root_keys)
+    if isinstance(root_keys, RootKeys):
+        _require_outside(data, root_keys.directory)
+
+
+def _require_empty(data: Path, root_keys: RootKeys | RootToken) -> None:
     if not data.exists() or not any(data.iterdir()):
         return
     if (data / "keys").exists() and not (data / "config.toml").exists():
@@ -146,37 +209,48 @@ def _require_outside(data: Path, root_keys: Path) -> None:
         raise Conflict("directory_not_empty", f"{root_keys} is not empty. Choose a new directory for the root keys.")
 
 
-def _authorities(deployment: Deployment, root_keys: RootKeys | RootToken) -> None:
-    hierarchy = ceremony.deployment(SubjectNames(organization=deployment.settings.organization))
-    roots = root_keys.open(deployment.directory, deployment.digest_key) if isinstance(root_keys, RootToken) else None
-    placed, cipher = deployment.placed_keys(roots), deployment.escrow_cipher
-    key_places.require_absent(placed, [new.name for new in hierarchy], cipher)
-    if cipher is not None:
-        cipher.generate(deployment.entropy.octets(32))
-    made = ceremony.create(deployment.ca_with(placed), placed, hierarchy, actor=ACTOR)
-    if isinstance(root_keys, RootKeys):
-        _take_out(deployment.key_files, made, root_keys)
-
-
-def _take_out(files: keys.KeyDirectory, made: Sequence[Authority], root_keys: RootKeys) -> None:
-    """Write the root keys elsewhere, and only then remove them here."""
+def take_out(files: keys.KeyDirectory, made: Sequence[Authority], root_keys: RootKeys) -> None:
+    """Write the root keys elsewhere, and only then remove them here; those that left already are left alone."""
     root_keys.directory.mkdir(mode=0o700, parents=True, exist_ok=True)
-    for name, pem in ceremony.export_root_keys(files, made, Secret(root_keys.passphrase.reveal().encode())).items():
-        keys.write_once(root_keys.directory / f"{name}.pem", pem)
-    ceremony.remove_root_keys(files, made)
+    still_here = [root for root in made if root.parent is None and files.find(root.name) is not None]
+    passphrase = Secret(root_keys.passphrase.reveal().encode())
+    for name, pem in ceremony.export_root_keys(files, still_here, passphrase).items():
+        target = root_keys.directory / f"{name}.pem"
+        if not target.exists():
+            keys.write_once(target, pem)
+        if keys.decrypt(target.read_bytes(), passphrase).public_key() != files[name].public_key:
+            raise Conflict("root_key_exists", f"{target} is another key. Choose a new directory for the root keys.")
+    ceremony.remove_root_keys(files, still_here)
 
 
 def _records(
     deployment: Deployment, founders: Sequence[Founder], trust_entries: Sequence[TrustEntry]
 ) -> Mapping[str, Secret[str]]:
     wired = Wiring(deployment)
-    deps, provider, issuing = wired.directory, wired.idp, wired.issuer
-    manager_key = wiring.endpoint_manager_key(deployment)
+    deps, register = wired.directory, registration(wired, trust_entries, actor=ACTOR)
     with deployment.database.transaction() as tx:
-        for entry in (*trust_entries, own_entry(tx, deployment, "derived"), own_entry(tx, deployment, "device")):
-            trust.save(tx, deps, entry, actor=ACTOR)
-        wiring.register_clients(tx, provider, issuing, manager_key, actor=ACTOR)
-        return {founder.user_principal_name: _found(tx, deps, founder) for founder in founders}
+        register(tx)
+        codes = {}
+        for founder in founders:
+            person = found(tx, deps, founder, actor=ACTOR)
+            codes[founder.user_principal_name] = bindings.issue_code(
+                tx, deps, person_id=person.id, actor=ACTOR, lifetime=INITIAL_CODE_LIFETIME
+            )
+        return codes
+
+
+def registration(wired: Wiring, trust_entries: Sequence[TrustEntry], *, actor: str) -> Callable[[Transaction], None]:
+    """Return what saves trust entries and registers our own programs; what that needs is made before."""
+    provider, issuing, deployment = wired.idp, wired.issuer, wired.deployment
+    manager_key = wiring.endpoint_manager_key(deployment)
+
+    def register(tx: Transaction) -> None:
+        own = (own_entry(tx, deployment, "derived"), own_entry(tx, deployment, "device"))
+        for entry in (*trust_entries, *own):
+            trust.save(tx, wired.directory, entry, actor=actor)
+        wiring.register_clients(tx, provider, issuing, manager_key, actor=actor)
+
+    return register
 
 
 def own_entry(tx: Transaction, deployment: Deployment, name: str) -> TrustEntry:
@@ -190,23 +264,24 @@ def own_entry(tx: Transaction, deployment: Deployment, name: str) -> TrustEntry:
         name=name,
         kind=kind,
         anchors=(authorities.load(tx, f"{name}-root").certificate,),
-        intermediates=(authorities.load(tx, name).certificate,),
+        intermediates=tuple(authority.certificate for authority in authorities.issuing(tx, name)),
         policies=frozenset({deployment.policy_oids[policy]}),
         identifier=identifier,
     )
 
 
-def _found(tx: Transaction, deps: DirectoryDependencies, founder: Founder) -> Secret[str]:
+def found(tx: Transaction, deps: DirectoryDependencies, founder: Founder, *, actor: str) -> Person:
+    """Make the account of one of the first two people, with the role."""
     person = people.create(
         tx,
         deps,
         user_principal_name=founder.user_principal_name,
         display_name=founder.display_name,
         mail_addresses=(founder.mail,),
-        actor=ACTOR,
+        actor=actor,
     )
-    roles.assign(tx, deps, person.id, founder.role, actor=ACTOR)
-    return bindings.issue_code(tx, deps, person_id=person.id, actor=ACTOR, lifetime=INITIAL_CODE_LIFETIME)
+    roles.assign(tx, deps, person.id, founder.role, actor=actor)
+    return person
 
 
 def _toml(read: Settings, configuration: Mapping[str, object]) -> bytes:

@@ -56,6 +56,10 @@ class Keyring:
         except InvalidTag as exc:
             raise Malformed("key_damaged", f"The key file {name}.key is damaged or belongs elsewhere.") from exc
 
+    def has(self, name: str) -> bool:
+        """Whether a key of the name is kept."""
+        return (self._directory / f"{name}.key").exists()
+
     def put_private_key(self, name: str, key: PrivateKeyTypes) -> None:
         """Keep a new private key as PKCS #8."""
         der = key.private_bytes(
@@ -72,7 +76,7 @@ def create(directory: Path, passphrase: Secret[str], entropy: Entropy) -> Keyrin
     """Make a keyring in a new directory that only its owner may enter."""
     if len(passphrase.reveal()) < SHORTEST_PASSPHRASE:
         raise Malformed("passphrase_too_short", f"Choose a passphrase of at least {SHORTEST_PASSPHRASE} characters.")
-    directory.mkdir(mode=0o700)
+    directory.mkdir(mode=0o700, exist_ok=True)  # begun before and interrupted; a master key is never replaced
     salt, nonce, master = entropy.octets(16), entropy.octets(12), Secret(entropy.octets(32))
     wrapped = AESGCM(_stretch(passphrase, salt)).encrypt(nonce, master.reveal(), b"master")
     document = {"kdf": "scrypt", "n": COST, "r": 8, "p": 1, "salt": salt.hex(), "wrapped": (nonce + wrapped).hex()}

@@ -82,6 +82,7 @@ class Wiring:
             refusals=deployment.refusals,
             digest_key=deployment.digest_key,
             ca=deployment.ca,
+            authority=deployment.newest_authority("device"),
             identity_provider=IdentityProvider(
                 provider, PublishedKeys(provider, self.peer_client, deployment.clock), deployment.clock
             ),
@@ -194,6 +195,7 @@ def issuer(deployment: Deployment, status_of: StatusOf) -> IssuerDependencies:
         tls_pin=tls_identity.pin(deployment),
         branding=Branding(read.organization),
         ca=deployment.ca,
+        authority=deployment.newest_authority("derived"),
         escrow=escrow(deployment),
         status_of=status_of,
         oidc_issuer=f"{read.site_url}/idp",

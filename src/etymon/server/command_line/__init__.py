@@ -14,7 +14,7 @@ from rich.console import Console
 from rich.markup import escape
 
 from etymon.kernel.errors import EtymonError
-from etymon.server.command_line import audit, card, card_issuer, phone, settings, site, verify
+from etymon.server.command_line import audit, card, card_issuer, ceremony, phone, settings, site, verify
 from etymon.server.command_line.apply import apply
 from etymon.server.command_line.backup import backup, backup_key, restore
 from etymon.server.command_line.demo import demo
@@ -39,6 +39,7 @@ app.command("restore")(restore)
 app.command("proxy-files")(site.write_proxy_files)
 app.command("settings")(settings.show)
 app.add_typer(audit.app, name="audit")
+app.add_typer(ceremony.app, name="ceremony")
 app.add_typer(card.app, name="card")
 app.add_typer(card_issuer.app, name="card-issuer")
 app.add_typer(phone.app, name="phone")

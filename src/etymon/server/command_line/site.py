@@ -63,7 +63,7 @@ def init(
 
     console = Console()
     configuration: dict[str, object] = {"organization": organization, "status_url": status_url}
-    configuration.update(_assignment(text) for text in settings or ())
+    configuration.update(assignment(text) for text in settings or ())
     chosen = RootChoice(root_keys, root_passphrase_file, root_token, root_pin_file, root_module)
     roots = root_place(chosen, str(configuration.get("pkcs11_module", "")))
     with console.status("…") as status:
@@ -73,8 +73,8 @@ def init(
             passphrase=keyring.read_passphrase(passphrase_file),
             root_keys=roots,
             founders=(
-                Founder(Role.ADMINISTRATOR, *_person("Administrator", administrator)),
-                Founder(Role.OFFICER, *_person("Officer", officer)),
+                Founder(Role.ADMINISTRATOR, *person("Administrator", administrator)),
+                Founder(Role.OFFICER, *person("Officer", officer)),
             ),
             trust_entries=trust_documents.read(trust),
             clock=SystemClock(),
@@ -169,14 +169,16 @@ def _open(data: Path, passphrase_file: Path | None) -> "Wiring":
     return Wiring(deployment)
 
 
-def _assignment(text: str) -> tuple[str, object]:
+def assignment(text: str) -> tuple[str, object]:
+    """Return a setting that was typed as NAME=VALUE."""
     name, equals, value = text.partition("=")
     if not equals:
         raise Malformed("setting", f"{text!r} is not NAME=VALUE.")
     return name, value
 
 
-def _person(role: str, text: str) -> tuple[str, str, str]:
+def person(role: str, text: str) -> tuple[str, str, str]:
+    """Return user principal name, display name and mail address of somebody who was typed as `PERSON`."""
     parts = [part.strip() for part in text.split(",")]
     if len(parts) != 3 or not all(parts):
         raise Malformed("founder", f"Give the {role} as {PERSON}.")
