@@ -5,6 +5,7 @@ import json
 import shutil
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, replace
+from datetime import timedelta
 from itertools import count
 from pathlib import Path
 from typing import Any
@@ -31,6 +32,7 @@ from etymon.server.key_places import RootToken
 from etymon.server.wiring import Wiring
 from support.card_office import PASSPHRASE
 from support.ceremonies import Assembly, Halt, HaltingClock, assembled
+from support.running_clock import RunningClock
 from support.tokens import PIN, TestToken, Tokens
 
 
@@ -288,6 +290,7 @@ def test_a_further_issuing_authority_issues_from_the_next_start(founded: Founded
     wired = Wiring(deployment)
     assert (wired.issuer.authority, wired.mdm.authority) == ("derived-2", "device")
     assert set(deployment.issuing_authorities()) == {*HIERARCHIES, "derived-2"}
+    assert not replace(deployment, clock=RunningClock(timedelta(days=11 * 365))).issuing_authorities()
     with deployment.database.snapshot() as tx:
         entry = trust.entry(tx, "derived")
     assert len(entry.intermediates) == 2, "what either issued is accepted"
@@ -302,6 +305,20 @@ def test_a_further_issuing_authority_issues_from_the_next_start(founded: Founded
             founded.assembly.clock,
             founded.assembly.entropy,
         )
+
+
+def test_a_key_that_is_there_is_not_made_into_another_authority(founded: Founded) -> None:
+    deployment = founded.opened()
+    deployment.key_files.generate("derived-4", KeyType.P256)
+    script = writing.issuing_authority(
+        founded.data, "derived-4", founded.cards(), "Room 1", "p256", founded.assembly.clock, founded.assembly.entropy
+    )
+    for _ in range(2):
+        with pytest.raises(Conflict, match="key_exists"):
+            later(founded, script)
+    assert "derived-4" not in deployment.issuing_authorities()
+    deployment.key_files.remove("derived-4")
+    deployment.database.close()
 
 
 @pytest.mark.parametrize(

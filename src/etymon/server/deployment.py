@@ -91,9 +91,10 @@ class Deployment:
         return key_places.escrow_cipher(self.settings, self.token)
 
     def issuing_authorities(self) -> tuple[str, ...]:
-        """Return the names of the authorities below all roots."""
+        """Return the names of the authorities below all roots that have not ended."""
         with self.database.snapshot() as tx:
-            return tuple(found.name for name in HIERARCHIES for found in authorities.issuing(tx, name))
+            below = [found for name in HIERARCHIES for found in authorities.issuing(tx, name)]
+        return tuple(found.name for found in below if found.certificate.not_valid_after_utc > self.clock.now())
 
     def newest_authority(self, hierarchy: str) -> str:
         """Return the name of the authority that issues: what a key ceremony made last."""

@@ -34,7 +34,7 @@ from etymon.server.key_ceremony.script import Kind, Script, this_program
 from etymon.server.key_places import PlacedKeys, RootToken
 from etymon.server.wiring import Wiring
 
-UNUSED: Final = "found no such keys in any token"
+UNUSED: Final = "found that no such keys are there"
 
 
 @dataclass(frozen=True, slots=True)
@@ -118,8 +118,10 @@ def _later(script: Script, confirmations: Sequence[Confirmation], means: Means, 
     keys, deps = JournaledKeys(placed, journal), deployment.ca_with(placed)
     if script.kind is Kind.ISSUING_AUTHORITY:
         (new,) = hierarchy_of(script)
-        if keys.find(new.name) is not None and not journal.resumed:
-            raise Conflict("token_in_use", f"There is a key called {new.name} already. Choose another name.")
+        if not journal.has(UNUSED):
+            if keys.find(new.name) is not None:
+                raise Conflict("key_exists", f"There is a key called {new.name} already. Choose another name.")
+            journal.step(UNUSED)
         initialization.make_escrow_key(deployment)
         ceremony.create(deps, keys, [new], actor=actor)
         with deployment.database.transaction() as tx:
