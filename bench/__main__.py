@@ -7,7 +7,9 @@ from pathlib import Path
 
 from bench import machine, services
 from bench.authorities import measure_authorities
+from bench.enrollment import measure_enrollment
 from bench.measure import Bench
+from bench.rekey import measure_rekey
 from etymon.server import logs
 from etymon.storage.database import Database
 from support import programs
@@ -24,6 +26,7 @@ def main() -> None:
     with tempfile.TemporaryDirectory() as directory:
         machine.measure_commit(bench, Database(f"sqlite:///{Path(directory) / 'bench.db'}"))
         measure_authorities(bench, Path(directory))
+        measure_enrollment(bench, Path(directory))
     services.measure(bench, "sqlite")
     _measure_postgresql(bench)
 
@@ -36,6 +39,8 @@ def _measure_postgresql(bench: Bench) -> None:
         empty = databases.empty()
         machine.measure_commit(bench, empty)
         services.measure(bench, "postgresql", empty.engine.url.render_as_string(hide_password=False))
+        with tempfile.TemporaryDirectory() as directory:
+            measure_rekey(bench, databases.migrated(), Path(directory))
 
 
 if __name__ == "__main__":

@@ -2,6 +2,7 @@
 """Rates per CPU second and per wall second, medians of several runs, and the ratio to a limit of the same run."""
 
 import json
+import resource
 import statistics
 import time
 from collections.abc import Callable
@@ -36,6 +37,31 @@ class Bench:
             "runs": runs,
         }
         print(json.dumps(line), flush=True)
+
+    def once(self, name: str, count: int, act: Callable[[], object], *, limit: str) -> None:
+        """Measure one run of `act` that does `count` items, with what its child processes spend, against a limit.
+
+        The wall time it takes is printed too: a whole task has an end that somebody waits for.
+        """
+        cpu, wall = _cpu_seconds(), time.perf_counter()
+        act()
+        cpu, wall = _cpu_seconds() - cpu, time.perf_counter() - wall
+        self.measured[name] = count / cpu
+        line = {
+            "name": name,
+            "per_cpu_second": round(count / cpu, 2),
+            "per_wall_second": round(count / wall, 2),
+            "limit": limit,
+            "ratio": round(self.measured[limit] * cpu / count, 3),
+            "runs": 1,
+            "seconds": round(wall, 1),
+        }
+        print(json.dumps(line), flush=True)
+
+
+def _cpu_seconds() -> float:
+    spent = [resource.getrusage(who) for who in (resource.RUSAGE_SELF, resource.RUSAGE_CHILDREN)]
+    return sum(usage.ru_utime + usage.ru_stime for usage in spent)
 
 
 def _run(act: Callable[[], object], batch: int) -> tuple[float, float]:

@@ -43,6 +43,7 @@ def problem(answer: httpx.Response) -> tuple[int, str]:
     return answer.status_code, answer.json()["title"]
 
 
+SHA256_WITH_RSA = "1.2.840.113549.1.1.11"
 REDEEM, AUTHORIZATION = "/issuer/link/v1/redeem", "/issuer/link/v1/authorization"
 
 
@@ -55,6 +56,7 @@ def test_a_phone_finds_redeems_waits_and_enrolls(issuer: RunningIssuer) -> None:
         "redeem": site.deps.device_url + REDEEM,
         "authorization": site.deps.device_url + AUTHORIZATION,
         "est": site.deps.device_url + "/.well-known/est",
+        "rekeyConfirmation": site.deps.device_url + "/issuer/rekey/v1/confirmation",
     }
     session, phone = site.present_card(), site.phone()
     begun = site.begin(session)
@@ -310,7 +312,7 @@ def test_cacerts_and_csrattrs_ask_for_no_certificate(issuer: RunningIssuer) -> N
     answer = client.get("/.well-known/est/encryption/csrattrs")
     assert est.decode_csr_attributes(base64.b64decode(answer.content)) == (
         ("rsa2048",),
-        (est.ASYMMETRIC_DECRYPT_KEY_IDENTIFIER,),
+        (SHA256_WITH_RSA, est.ASYMMETRIC_DECRYPT_KEY_IDENTIFIER),
     )
     issuer.site.withdraw_rule()
     assert client.get("/.well-known/est/signature/csrattrs").status_code == 204

@@ -21,6 +21,7 @@ from etymon.storage.database import Database
 from support import declared_pki
 from support.clock import TurnedClock
 from support.issuer_listeners import RunningIssuer
+from support.issuer_rekey import holder
 from support.issuer_site import ADMINISTRATOR, IssuerSite, Link
 from support.issuer_story import API, Manager, key_manager
 
@@ -354,3 +355,21 @@ def test_a_client_that_was_removed_ends_nothing(manager: Manager, link: Link) ->
     assert answer.status_code == 401
     site.turn(seconds=timedelta(seconds=1).total_seconds())
     assert not site.is_revoked(link.enroll().certificate)
+
+
+def test_a_named_credential_ends_with_what_it_replaced_and_what_replaced_it(
+    issuer: RunningIssuer, manager: Manager
+) -> None:
+    issuer.site.save_rule(lifetime=timedelta(days=3))
+    phone = holder(issuer.site)
+    first, second = phone.held[Purpose.AUTHENTICATION], phone.take()
+    named = next(
+        shown
+        for shown in manager.get("credentials", device=device_of(phone.link)).json()["credentials"]
+        if shown["thumbprint"] == thumbprint(first).hex()
+    )
+    assert named["rekeyFrom"]
+    answer = manager.end(credential=named["credential"])
+    assert len(answer.json()["credentials"]) == 2
+    assert issuer.site.is_revoked(first)
+    assert issuer.site.is_revoked(second)

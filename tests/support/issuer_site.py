@@ -97,10 +97,17 @@ class CardStatus:
 class IssuerSite:
     """One deployment's issuer. Time goes on only by `turn`."""
 
-    def __init__(self, database: Database, clock: TurnedClock, entropy: Entropy, directory: Path) -> None:
+    def __init__(
+        self,
+        database: Database,
+        clock: TurnedClock,
+        entropy: Entropy,
+        directory: Path,
+        kind: KeyType = KeyType.P256,
+    ) -> None:
         self.database, self.clock, self.entropy = database, clock, entropy
         organization = SubjectNames(organization="Example Agency")
-        wanted = [new for new in ceremony.deployment(organization) if not new.name.startswith("tls")]
+        wanted = [new for new in ceremony.deployment(organization, kind) if not new.name.startswith("tls")]
         self.ca = CASite(database, clock, entropy, directory, hierarchy=wanted)
         signing_key = keys.generate(KeyType.P256)
         self.escrow = EscrowDependencies(

@@ -19,6 +19,9 @@ from etymon.storage.database import Transaction
 ACCOUNT_ENDED_JOB: Final = "directory.account_ended"
 """Payload: `person_id`, `reason`. Every credential of the person has to end (SP 800-157r1 §2.4: all of them)."""
 
+PERSON_CHANGED_JOB: Final = "directory.person_changed"
+"""Payload: `person_id`. Names or addresses are others now: certificates that carry them may be true no more."""
+
 PAGE_LIMIT: Final = 200
 
 
@@ -69,6 +72,8 @@ def update(
     fields = ("user_principal_name", "display_name", "mail_addresses")
     changed = ",".join(name for name in fields if getattr(before, name) != getattr(after, name))
     record(tx, deps, "person:updated", actor=actor, subject=f"person:{person_id}", facts={"changed": changed})
+    payload: dict[str, jobs.JSONValue] = {"person_id": str(person_id)}
+    jobs.enqueue(tx, deps.clock, deps.entropy, PERSON_CHANGED_JOB, payload, key=f"{PERSON_CHANGED_JOB}:{person_id}")
     return after
 
 

@@ -13,11 +13,13 @@ from uuid import UUID
 from etymon.directory import bindings, trust
 from etymon.issuer import invalidation
 from etymon.issuer.dependencies import Dependencies, record
+from etymon.issuer.errors import card_not_good
 from etymon.issuer.model import OPEN, SESSION_ABSOLUTE, CardProof, Derivation, EndReason
 from etymon.issuer.store import card_sessions, derivations
 from etymon.kernel.errors import Unavailable
 from etymon.pki import certificate as reading
 from etymon.pki.errors import NotTrusted
+from etymon.pki.trust_entry import TrustEntry
 from etymon.storage import jobs
 from etymon.storage.database import Transaction
 
@@ -64,14 +66,45 @@ def judge(deps: Dependencies, derivation_id: UUID) -> Finding | None:
         if person is None or person.id != derivation.person:
             return UNBOUND
         entry = trust.entry(tx, proof.trust_entry)
+    revoked = _revocation(deps, proof, entry)
+    if revoked is not None:
+        return Finding("card:found_revoked", revoked, "")
+    _record(deps, derivation, proof)
+    return None
+
+
+def require_good(deps: Dependencies, person_id: UUID) -> str:
+    """Refuse a person whose card, as it was last presented for a phone, was revoked since (SP 800-157 §2.3).
+
+    Returns what was found: `good`, `over` for a certificate whose time is over, about which nobody says anything any
+    more, or `none` where nothing was presented that still stands for the person; who is entitled to a card then, the
+    records say. Raises `Unavailable` while nobody tells the status. Call it outside transactions.
+    """
+    with deps.database.snapshot() as tx:
+        for proof_id in card_sessions.proofs_behind(tx, person_id):
+            proof = card_sessions.find_proof(tx, proof_id)
+            bound = proof and bindings.person_for(tx, proof.trust_entry, proof.identifier)
+            if proof is not None and bound is not None and bound.id == person_id:
+                entry = trust.entry(tx, proof.trust_entry)
+                break
+        else:
+            return "none"
+    if reading.load(proof.certificates[0]).not_valid_after_utc < deps.clock.now():
+        return "over"
+    if _revocation(deps, proof, entry) is not None:
+        raise card_not_good()
+    return "good"
+
+
+def _revocation(deps: Dependencies, proof: CardProof, entry: TrustEntry) -> str | None:
+    """Return how a proved card is known to be revoked now, or None; `Unavailable` while nobody tells."""
     leaf, issuer = (reading.load(octets) for octets in proof.certificates[:2])
     try:
         deps.status_of(entry).status(leaf, issuer, at=deps.clock.now())
     except NotTrusted as refusal:
         if refusal.code in REVOKED:
-            return Finding("card:found_revoked", refusal.code, "")
+            return refusal.code
         raise Unavailable(refusal.code, refusal.detail) from refusal
-    _record(deps, derivation, proof)
     return None
 
 

@@ -1,25 +1,32 @@
 # SPDX-License-Identifier: Apache-2.0
 """The second half of an issuance: sign what was planned, activate it, tell the person. Anybody may repeat it."""
 
+from datetime import datetime
 from typing import Final
 from uuid import UUID
+
+from cryptography import x509
 
 from etymon.ca import issuance
 from etymon.ca.model import IssuedCertificate
 from etymon.directory import people
+from etymon.directory.model import Person
 from etymon.escrow import deposit
-from etymon.issuer import notices
+from etymon.issuer import certified_names, notices, rekey_window
 from etymon.issuer.dependencies import Dependencies, record
-from etymon.issuer.errors import credential_ended
-from etymon.issuer.model import Credential, CredentialState, Derivation, DerivationState, EndReason
+from etymon.issuer.errors import credential_ended, issuance_unfinished
+from etymon.issuer.model import Credential, CredentialState, Derivation, DerivationState, EndReason, Purpose
 from etymon.issuer.store import credentials, derivations
-from etymon.kernel.errors import Conflict
+from etymon.kernel.errors import Conflict, Unavailable
 from etymon.pki.certificate import thumbprint
 from etymon.storage import jobs
 from etymon.storage.database import Transaction
 
 FINISH: Final = "issuer.finish"
 """Kind of the job that finishes what a killed process left behind; its payload has `credential`."""
+
+SUPERSEDE: Final = "issuer.supersede"
+"""Kind of the job that ends what a credential replaced, if nobody did; its payload has `credential`, the new one."""
 
 
 def finish(deps: Dependencies, credential_id: UUID) -> IssuedCertificate:
@@ -42,6 +49,14 @@ def finish(deps: Dependencies, credential_id: UUID) -> IssuedCertificate:
     return issued
 
 
+def finish_now(deps: Dependencies, credential_id: UUID) -> IssuedCertificate:
+    """Finish for a phone that waits: what cannot be signed now is pending, and the same request gets it later."""
+    try:
+        return finish(deps, credential_id)
+    except Unavailable as exc:
+        raise issuance_unfinished() from exc
+
+
 def _activate(deps: Dependencies, planned: Credential, issued: IssuedCertificate) -> None:
     certificate = issued.certificate
     serial = f"{certificate.serial_number:x}"
@@ -55,6 +70,7 @@ def _activate(deps: Dependencies, planned: Credential, issued: IssuedCertificate
             "not_before": certificate.not_valid_before_utc,
             "not_after": certificate.not_valid_after_utc,
             "issued_at": deps.clock.now(),
+            "rekey_from": _rekey_from(deps, credential.purpose, certificate, people.find(tx, credential.person)),
         }
         if not credentials.move(tx, credential, CredentialState.ACTIVE, values):
             return  # somebody was faster, with the same certificate
@@ -69,11 +85,33 @@ def _activate(deps: Dependencies, planned: Credential, issued: IssuedCertificate
             purpose=credential.purpose.value,
             derivation=str(derivation.id),
             serial=serial,
+            replaces=str(credential.replaces or ""),
         )
-        person = people.find(tx, derivation.person)
-        if person is not None:
-            notices.certificate_issued(tx, deps, person, derivation, purpose=credential.purpose, serial=serial)
+        _tell(tx, deps, derivation, credential, serial)
+        if credential.replaces is not None:
+            enqueue_supersede(tx, deps, credential)
         _complete(tx, deps, derivation)
+
+
+def _rekey_from(deps: Dependencies, purpose: Purpose, certificate: x509.Certificate, person: Person | None) -> datetime:
+    """Return when the rekey is due: at once, if the names changed between plan and signature."""
+    if person is not None and person.mail_addresses and not certified_names.is_true_of(certificate, person, purpose):
+        return deps.clock.now()
+    return rekey_window.opens_at(certificate, deps.rekey_window)
+
+
+def _tell(tx: Transaction, deps: Dependencies, derivation: Derivation, credential: Credential, serial: str) -> None:
+    person = people.find(tx, derivation.person)
+    if person is None:
+        return
+    before = credentials.find(tx, credential.replaces) if credential.replaces else None
+    if before is None:
+        notices.certificate_issued(tx, deps, person, derivation, purpose=credential.purpose, serial=serial)
+    else:
+        replaced = before.serial_number or ""
+        notices.certificate_replaced(
+            tx, deps, person, derivation, purpose=credential.purpose, serial=serial, replaced=replaced
+        )
 
 
 def _complete(tx: Transaction, deps: Dependencies, derivation: Derivation) -> None:
@@ -108,3 +146,10 @@ def enqueue_finish(tx: Transaction, deps: Dependencies, credential: Credential) 
     due = deps.clock.now() + issuance.LEFT_BEHIND_AFTER
     payload: dict[str, jobs.JSONValue] = {"credential": str(credential.id)}
     jobs.enqueue(tx, deps.clock, deps.entropy, FINISH, payload, due=due, key=f"{FINISH}:{credential.id}")
+
+
+def enqueue_supersede(tx: Transaction, deps: Dependencies, credential: Credential) -> None:
+    """Have the certificate that this one replaced end when its grace is over, whether or not the phone confirms."""
+    payload: dict[str, jobs.JSONValue] = {"credential": str(credential.id)}
+    due = deps.clock.now() + deps.rekey_grace
+    jobs.enqueue(tx, deps.clock, deps.entropy, SUPERSEDE, payload, due=due, key=f"{SUPERSEDE}:{credential.id}")

@@ -31,7 +31,8 @@ class Dependencies:
     others. `authority` issues derived credentials; `trust_entry` is the entry that accepts them at doors.
     `organization` is the name in certificates, where it is not the branding's.
     `oidc_issuer` is under which name other services know the people of this deployment. `poll_interval` is how often
-    a phone's waiting request looks whether the PC has confirmed.
+    a phone's waiting request looks whether the PC has confirmed. `rekey_window` is how long before its end a credential
+    may be rekeyed at most, `rekey_grace` how long a replaced one stays good while nobody confirms the new one.
     """
 
     database: Database
@@ -53,6 +54,8 @@ class Dependencies:
     organization: str = ""
     proxies: Collection[str] = ()
     poll_interval: timedelta = timedelta(seconds=1)
+    rekey_window: timedelta = timedelta(days=30)
+    rekey_grace: timedelta = timedelta(days=7)
     translations: Mapping[str, gettext.NullTranslations] = field(default_factory=dict)
 
     @property

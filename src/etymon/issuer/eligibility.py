@@ -4,12 +4,22 @@
 from dataclasses import dataclass
 from uuid import UUID
 
-from etymon.directory import bindings, groups, people
-from etymon.directory.model import Person
-from etymon.issuer.errors import card_not_bound, card_required, no_rule, not_eligible, rule_withdrawn
-from etymon.issuer.model import COUNTED, Derivation, DerivationState, IssuanceRule
+from etymon.directory import bindings, groups, people, trust
+from etymon.directory.model import Binding, Person
+from etymon.issuer.errors import (
+    card_not_bound,
+    card_required,
+    identity_proofing_old,
+    no_card_bound,
+    no_rule,
+    not_eligible,
+    purpose_not_allowed,
+    rule_withdrawn,
+)
+from etymon.issuer.model import COUNTED, PROOFING_LIFETIME, Derivation, DerivationState, IssuanceRule, Purpose
 from etymon.issuer.store import card_sessions, credentials, derivations, rules
 from etymon.kernel.clock import Clock
+from etymon.pki.trust_entry import TrustKind
 from etymon.storage.database import Transaction
 
 
@@ -42,6 +52,29 @@ def still_applicant(tx: Transaction, derivation: Derivation) -> Applicant:
     if not rule.groups & groups.groups_of(tx, derivation.person):
         raise no_rule()
     return Applicant(person, rule)
+
+
+def of_rekey(tx: Transaction, clock: Clock, derivation: Derivation, purpose: Purpose) -> Applicant:
+    """Return person and rule of a derivation that goes on (CP 3.3.1, SP 800-157r1 §2.3).
+
+    The card may be another one by now: what counts is that the person has one, and that a rule in force covers person,
+    phone and purpose. `NotPermitted` otherwise, and when the card was proved too long ago.
+    """
+    found = applicant(tx, derivation.person)
+    if not any(binding.ended_at is None for binding in _cards_of(tx, derivation.person)):
+        raise no_card_bound()
+    proof = card_sessions.find_proof(tx, derivation.proof)
+    if proof is None or clock.now() >= proof.proved_at + PROOFING_LIFETIME:
+        raise identity_proofing_old()
+    managed = derivation.link is not None and derivation.link.device is not None
+    if purpose not in found.rule.purposes or (found.rule.managed_devices_only and not managed):
+        raise purpose_not_allowed()
+    return found
+
+
+def _cards_of(tx: Transaction, person_id: UUID) -> list[Binding]:
+    cards = {entry.name for entry in trust.entries(tx, TrustKind.CARD)}
+    return [binding for binding in bindings.bindings_of(tx, person_id) if binding.trust_entry in cards]
 
 
 def require_bound(tx: Transaction, proof: UUID, person_id: UUID) -> None:

@@ -1,6 +1,8 @@
 # SPDX-License-Identifier: Apache-2.0
 """What the issuer refuses, in one sentence each that says what to do next."""
 
+from datetime import datetime
+
 from etymon.kernel.errors import Conflict, Expired, NotAuthenticated, NotFound, NotPermitted, Unavailable
 
 
@@ -165,6 +167,62 @@ def key_type_not_allowed() -> NotPermitted:
 def credential_ended() -> NotPermitted:
     """What was asked for again has been ended meanwhile."""
     return NotPermitted("credential_ended", "This credential was ended. Link the phone again.")
+
+
+def derived_credential_required() -> NotAuthenticated:
+    """No client certificate was shown where a derived credential is rekeyed."""
+    return NotAuthenticated(
+        "derived_credential_required", "Show the derived authentication certificate that is in force, over TLS."
+    )
+
+
+def credential_unknown() -> NotPermitted:
+    """The certificate is genuine; it is no credential in force that may be rekeyed here."""
+    return NotPermitted("credential_unknown", "This credential is not in force here. Set the phone up with your card.")
+
+
+def credential_over() -> NotPermitted:
+    """The certificate for this purpose has ended; nothing is rekeyed after its end (Common Policy 3.3.1)."""
+    return NotPermitted("credential_over", "This certificate has ended. Set the phone up with your card.")
+
+
+def already_rekeyed() -> Conflict:
+    """The certificate was replaced already, by another request (Common Policy 4.6)."""
+    return Conflict(
+        "already_rekeyed", "This certificate was replaced already. Use the new one; an old one asks for nothing more."
+    )
+
+
+def rekey_not_due(due: datetime) -> NotPermitted:
+    """The window is not open yet, and nothing in the certificate has changed."""
+    return NotPermitted("rekey_not_due", f"This certificate can be replaced from {due:%Y-%m-%d %H:%M} UTC on.")
+
+
+def identity_proofing_old() -> NotPermitted:
+    """The identity behind the credential was established too long ago (Common Policy 3.3.1)."""
+    return NotPermitted(
+        "identity_proofing_old",
+        "Your card was presented too long ago for this credential to go on. Set the phone up with your card.",
+    )
+
+
+def no_card_bound() -> NotPermitted:
+    """No card stands for the person any more: nothing says that they are still entitled to one."""
+    return NotPermitted(
+        "no_card_bound", "You have no smart card here, so your credential does not go on. Ask your administrator."
+    )
+
+
+def card_not_good() -> NotPermitted:
+    """The card behind the credential was revoked; a newer one was not presented yet."""
+    return NotPermitted(
+        "card_not_good", "Your smart card was revoked. Set the phone up with your present card on the computer."
+    )
+
+
+def purpose_not_allowed() -> NotPermitted:
+    """The rule in force has no such purpose, or takes no phone of this kind, any more."""
+    return NotPermitted("purpose_not_allowed", "The issuance rule does not allow this certificate on this phone.")
 
 
 def issuance_unfinished() -> Unavailable:

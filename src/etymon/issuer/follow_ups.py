@@ -8,7 +8,8 @@ from typing import Final
 from uuid import UUID
 
 from etymon.directory.bindings import CARDS_ENDED_JOB
-from etymon.issuer import card_recheck, completion
+from etymon.directory.people import PERSON_CHANGED_JOB
+from etymon.issuer import card_recheck, changed_data, completion, superseding
 from etymon.issuer.dependencies import Dependencies, record
 from etymon.issuer.model import DerivationState
 from etymon.issuer.store import card_sessions, clients, credentials, derivations
@@ -51,10 +52,26 @@ def cards_ended(deps: Dependencies, job: Job) -> None:
         jobs.complete(tx, job)
 
 
+def supersede(deps: Dependencies, job: Job) -> None:
+    """End what a rekeyed credential replaced, when its phone has not done so."""
+    with deps.database.transaction() as tx:
+        superseding.grace_over(tx, deps, UUID(str(job.payload["credential"])))
+        jobs.complete(tx, job)
+
+
+def person_changed(deps: Dependencies, job: Job) -> None:
+    """Let certificates be rekeyed at once that call a person something else than the records do now."""
+    with deps.database.transaction() as tx:
+        changed_data.make_due(tx, deps, UUID(str(job.payload["person_id"])))
+        jobs.complete(tx, job)
+
+
 HANDLERS: Final[Mapping[str, Callable[[Dependencies, Job], None]]] = {
     completion.FINISH: finish,
     card_recheck.RECHECK: recheck_card,
     CARDS_ENDED_JOB: cards_ended,
+    completion.SUPERSEDE: supersede,
+    PERSON_CHANGED_JOB: person_changed,
 }
 """Job kind to handler; the server's worker collects them."""
 

@@ -9,10 +9,8 @@ from datetime import datetime
 from uuid import UUID
 
 from cryptography import x509
-from cryptography.hazmat.primitives.asymmetric import rsa
 
 from etymon.audit.refusals import REFUSED
-from etymon.escrow import delivery, deposit
 from etymon.escrow.model import GeneratedKey
 from etymon.issuer import (
     completion,
@@ -20,6 +18,7 @@ from etymon.issuer import (
     duties,
     eligibility,
     errors,
+    escrowed_key,
     link_key,
     link_secret,
     linking,
@@ -42,7 +41,6 @@ from etymon.issuer.model import (
 from etymon.issuer.planning import EnrollmentRequest
 from etymon.issuer.store import derivations
 from etymon.kernel.entropy import random_id
-from etymon.kernel.errors import Malformed
 from etymon.kernel.secret import Secret
 from etymon.pki import csr
 from etymon.pki.certificate import spki
@@ -152,7 +150,7 @@ def _redeem(deps: Dependencies, request: EnrollmentRequest, device: DeviceIdenti
     if request.purpose is Purpose.AUTHENTICATION and derivation.link and spki(proven.public_key) != derivation.link.key:
         raise errors.key_not_linked()
     credential = _plan(deps, derivation, request, proven, source=source)
-    issued = completion.finish(deps, credential.id)
+    issued = completion.finish_now(deps, credential.id)
     return Enrolled(issued.certificate, issued.chain, None)
 
 
@@ -160,27 +158,14 @@ def _redeem_with_escrow(
     deps: Dependencies, derivation: Derivation, request: EnrollmentRequest, proven: ProvenCSR, *, source: str
 ) -> Enrolled:
     """Have escrow make and keep the key before it is certified, and envelope it to the request's own key."""
-    transport_key = _transport_key(proven)
+    transport = escrowed_key.transport_key(proven)
     with deps.database.snapshot() as tx:
         is_used = derivations.request_digest(tx, derivation.id, request.purpose) is not None
         key_type = eligibility.still_applicant(tx, derivation).rule.encryption_key_type
-    generated = None
-    if not is_used:  # making a key is slow: it happens before the transaction that keeps it, and only once asked for
-        generated = deposit.generate(deps.escrow, person_id=derivation.person, key_type=key_type)
-        delivery.check_transport_key(transport_key, carries_bits=generated.public_key.key_size)
+    generated = None if is_used else escrowed_key.generate(deps, derivation, transport, key_type)
     credential = _plan(deps, derivation, request, generated, source=source)
-    issued = completion.finish(deps, credential.id)
-    if credential.escrowed_key is None:
-        raise errors.issuance_unfinished()
-    enveloped = deposit.release_to_transport_key(
-        deps.escrow,
-        credential.escrowed_key,
-        transport_key,
-        owner=derivation.person,
-        reason="initial issuance",
-        actor=f"person:{derivation.person}",
-        source=source,
-    )
+    issued = completion.finish_now(deps, credential.id)
+    enveloped = escrowed_key.enveloped(deps, credential, transport, reason="initial issuance", source=source)
     return Enrolled(issued.certificate, issued.chain, enveloped)
 
 
@@ -231,16 +216,3 @@ def _live(derivation: Derivation | None, now: datetime) -> Derivation:
     if derivation is None or derivation.state not in AUTHORIZING or now >= derivation.expires_at:
         raise errors.authorization_unknown()
     return derivation
-
-
-def _transport_key(proven: ProvenCSR) -> rsa.RSAPublicKey:
-    """Return the key a server-made key is enveloped to (RFC 7030 §4.4.1.2); the request must name it itself."""
-    key = proven.public_key
-    if not isinstance(key, rsa.RSAPublicKey):
-        raise Malformed("transport_key", "The transport key is an RSA key of 2048 bits or more.")
-    named = est.decrypt_key_identifier(proven.der)
-    if named != x509.SubjectKeyIdentifier.from_public_key(key).digest:
-        raise Malformed(
-            "transport_key", "AsymmetricDecryptKeyIdentifier is the transport key's subject key identifier."
-        )
-    return key

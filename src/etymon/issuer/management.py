@@ -4,6 +4,7 @@
 import hashlib
 import json
 from dataclasses import dataclass, replace
+from datetime import datetime
 from typing import Final
 from uuid import UUID
 
@@ -51,6 +52,26 @@ def page(
         )
     shown = found[:PAGE_SIZE]
     return shown, shown[-1].id if len(found) > PAGE_SIZE else None
+
+
+def due_for_rekey(
+    deps: Dependencies, client: Client, *, after: tuple[datetime, UUID]
+) -> tuple[tuple[Credential, ...], tuple[datetime, UUID] | None]:
+    """Return credentials in force on the client's devices that are to be rekeyed, and where the next page begins.
+
+    The order is that in which they became due, so that whoever asks again sees what came since.
+    """
+    with deps.database.snapshot() as tx:
+        found = credentials.due_for_rekey(
+            tx,
+            trust_entries=client.device_trust_entries,
+            now=deps.clock.now(),
+            after=after,
+            limit=PAGE_SIZE + 1,
+        )
+    shown = found[:PAGE_SIZE]
+    last = shown[-1] if len(found) > PAGE_SIZE else None
+    return shown, (last.rekey_from, last.id) if last is not None and last.rekey_from is not None else None
 
 
 def invalidate(deps: Dependencies, client: Client, invalidation_id: UUID, order: Order, *, source: str) -> Invalidation:
@@ -107,11 +128,12 @@ def _end_one(tx: Transaction, deps: Dependencies, client: Client, order: Order, 
         raise NotFound("credential_unknown", "There is no such credential on the devices of this client.")
     derivation = derivations.lock(tx, credential.derivation)
     siblings = credentials.of_derivation(tx, credential.derivation)
-    others = [other for other in siblings if other.id != credential.id and other.state is not CredentialState.ENDED]
+    # with what replaced it, and what it replaced: whoever holds one of them holds the next (Common Policy 4.9.1)
+    mine = [each for each in siblings if each.purpose is credential.purpose]
+    others = [other for other in siblings if other not in mine and other.state is not CredentialState.ENDED]
     actor, reason = f"client:{client.id}", order.reason
     if derivation is not None and derivation.state is DerivationState.COMPLETED and not others:
         return invalidation.end_derivation(tx, deps, derivation, reason, actor=actor, source=source)
-    mine = [each for each in siblings if each.id == credential.id]
     ended = invalidation.end_credentials(tx, deps, mine, reason, actor=actor, source=source)
     if ended and derivation is not None:
         invalidation.tell(tx, deps, derivation, reason)

@@ -33,6 +33,13 @@ LONGEST_LIFETIME: Final = timedelta(days=3 * 365)
 """Subscriber certificates live at most three years (Common Policy 6.3.2)."""
 
 
+PROOFING_LIFETIME: Final = timedelta(days=12 * 365)
+"""An identity is established anew after twelve years at most (Common Policy 3.3.1), counted from the card's proof.
+
+What asserts `id-fpki-common-derived-pivAuth-hardware` would have three years; no profile here does.
+"""
+
+
 class Purpose(enum.StrEnum):
     """What a credential is for; also the EST label under which it is asked for."""
 
@@ -249,7 +256,11 @@ class Derivation:
 
 @dataclass(frozen=True, slots=True)
 class Credential:
-    """One certificate of a derivation. `certificate` is the CA's id; the last five are there once it was issued."""
+    """One certificate of a derivation. `certificate` is the CA's id; what comes after `planned_at` is there later.
+
+    `replaces` and `request_digest` are of a rekey: which credential made room, and the request that asked for it.
+    `rekey_from` is when its own rekey is due.
+    """
 
     id: UUID
     derivation: UUID
@@ -261,11 +272,14 @@ class Credential:
     escrowed_key: UUID | None
     state: CredentialState
     planned_at: datetime
+    replaces: UUID | None = None
+    request_digest: bytes | None = None
     serial_number: str | None = None
     thumbprint: bytes | None = None
     not_before: datetime | None = None
     not_after: datetime | None = None
     issued_at: datetime | None = None
+    rekey_from: datetime | None = None
     ended_at: datetime | None = None
     end_reason: EndReason | None = None
 

@@ -58,6 +58,30 @@ def certificate_issued(
     )
 
 
+def certificate_replaced(
+    tx: Transaction,
+    deps: Dependencies,
+    person: Person,
+    derivation: Derivation,
+    *,
+    purpose: Purpose,
+    serial: str,
+    replaced: str,
+) -> None:
+    """Tell that a certificate was rekeyed: a new one was made, and which one it replaces."""
+    _tell(
+        tx,
+        deps,
+        person,
+        f"Your phone's certificate for {PURPOSE_NAMES[purpose]} was replaced",
+        f"This phone has a new key and certificate for {PURPOSE_NAMES[purpose]} in your name:\n\n"
+        f"  {device(derivation)}\n  Serial number {serial}, in place of {replaced}\n\n"
+        f"You need do nothing. The one before ends as soon as the new one is used, in {deps.rekey_grace.days} days at "
+        "the latest.\n",
+        undo=derivation.undo,
+    )
+
+
 def credentials_ended(
     tx: Transaction, deps: Dependencies, person: Person, derivation: Derivation, because: str
 ) -> None:

@@ -4,14 +4,15 @@
 import hashlib
 from dataclasses import dataclass, replace
 from typing import Final
+from uuid import UUID
 
 from etymon.audit import sealer
 from etymon.ca import issuance
-from etymon.ca.model import AlternativeNames, IssuanceRequest, PlannedCertificate, SubjectNames, Validity
+from etymon.ca.model import IssuanceRequest, PlannedCertificate, SubjectNames, Validity
 from etymon.directory import bindings
 from etymon.escrow import deposit
 from etymon.escrow.model import GeneratedKey
-from etymon.issuer import completion, eligibility, errors
+from etymon.issuer import certified_names, completion, eligibility, errors
 from etymon.issuer.dependencies import Dependencies, record
 from etymon.issuer.derived_identifier import identifier_of
 from etymon.issuer.eligibility import Applicant
@@ -29,9 +30,6 @@ PROFILES: Final = {
     Purpose.SIGNATURE: "derived-digital-signature",
     Purpose.ENCRYPTION: "derived-key-management",
 }
-
-LONGEST_COMMON_NAME: Final = 64
-"""ub-common-name (RFC 5280 appendix A.1)."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -72,23 +70,8 @@ def use_authorization(
         derivation = replace(derivation, state=DerivationState.ISSUING)
     if key is None:
         raise errors.issuance_unfinished()
-    certifiable = _certifiable(tx, deps, applicant, key)
-    planned = _plan(tx, deps, derivation, applicant, request.purpose, key=certifiable)
-    device = derivation.link.device if derivation.link else None
-    credential = Credential(
-        id=random_id(deps.entropy),
-        derivation=derivation.id,
-        purpose=request.purpose,
-        person=derivation.person,
-        device_trust_entry=device.trust_entry if device else None,
-        device_thumbprint=device.thumbprint if device else None,
-        certificate=planned.id,
-        escrowed_key=key.id if isinstance(key, GeneratedKey) else None,
-        state=CredentialState.PLANNED,
-        planned_at=deps.clock.now(),
-    )
-    credentials.add(tx, credential)
-    completion.enqueue_finish(tx, deps, credential)
+    request_key = f"derivation:{derivation.id}:{request.purpose.value}"
+    credential = plan(tx, deps, derivation, applicant, request.purpose, key, request_key=request_key)
     record(
         tx,
         deps,
@@ -101,6 +84,44 @@ def use_authorization(
         rule=str(applicant.rule.id),
         officer=str(applicant.rule.created_by),
     )
+    return credential
+
+
+def plan(
+    tx: Transaction,
+    deps: Dependencies,
+    derivation: Derivation,
+    applicant: Applicant,
+    purpose: Purpose,
+    key: ProvenCSR | GeneratedKey,
+    *,
+    request_key: str,
+    replaces: UUID | None = None,
+    request_digest: bytes | None = None,
+) -> Credential:
+    """Store what will be signed, with today's names, as a credential of a locked derivation that a worker may finish.
+
+    `request_key` is the authority's name for the authorization.
+    Raises `key_type_not_allowed`, `Conflict` for a key that was ever certified, and what the authority refuses.
+    """
+    planned = _plan(tx, deps, applicant, purpose, key=_certifiable(tx, deps, applicant, key), request_key=request_key)
+    device = derivation.link.device if derivation.link else None
+    credential = Credential(
+        id=random_id(deps.entropy),
+        derivation=derivation.id,
+        purpose=purpose,
+        person=derivation.person,
+        device_trust_entry=device.trust_entry if device else None,
+        device_thumbprint=device.thumbprint if device else None,
+        certificate=planned.id,
+        escrowed_key=key.id if isinstance(key, GeneratedKey) else None,
+        state=CredentialState.PLANNED,
+        planned_at=deps.clock.now(),
+        replaces=replaces,
+        request_digest=request_digest,
+    )
+    credentials.add(tx, credential)
+    completion.enqueue_finish(tx, deps, credential)
     return credential
 
 
@@ -127,37 +148,34 @@ def _certifiable(
 def _plan(
     tx: Transaction,
     deps: Dependencies,
-    derivation: Derivation,
     applicant: Applicant,
     purpose: Purpose,
     *,
     key: CertifiableKey,
+    request_key: str,
 ) -> PlannedCertificate:
     person = applicant.person
-    authentication = purpose is Purpose.AUTHENTICATION
+    common_name, alternative = certified_names.names(person, purpose)
     planned = issuance.plan(
         tx,
         deps.ca,
         IssuanceRequest(
             ca=deps.authority,
             profile=PROFILES[purpose],
-            request_key=f"derivation:{derivation.id}:{purpose.value}",
+            request_key=request_key,
             key=key,
             # the person's random id keeps two people of one name apart (RFC 5280 §4.1.2.6)
             subject=SubjectNames(
-                common_name=person.display_name[:LONGEST_COMMON_NAME],
+                common_name=common_name,
                 organization=deps.subject_organization,
                 serial_number=str(person.id),
             ),
-            alternative=AlternativeNames(
-                upn=person.user_principal_name if authentication else None,
-                mail=None if authentication else person.mail_addresses[0],
-            ),
+            alternative=alternative,
             not_after=Validity.starting(deps.clock.now(), applicant.rule.lifetime).not_after,
             authorized_by=f"rule:{applicant.rule.id}",
         ),
     )
-    if authentication:
+    if purpose is Purpose.AUTHENTICATION:
         bindings.bind(
             tx,
             deps,

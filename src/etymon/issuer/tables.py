@@ -153,6 +153,11 @@ authorizations: Final = sa.Table(
     sa.CheckConstraint("state = 'open' OR request_digest IS NOT NULL", name="used_has_request"),
 )
 
+FIRST: Final = sa.text("replaces_id IS NULL")
+ACTIVE: Final = sa.text("state = 'active'")
+LIVED: Final = sa.text("state <> 'ended' OR issued_at IS NOT NULL")
+"""Conditions of partial indexes. Queries repeat them word for word: a bound value would not use the index."""
+
 credentials: Final = sa.Table(
     "issuer_credentials",
     metadata,
@@ -173,7 +178,10 @@ credentials: Final = sa.Table(
     sa.Column("issued_at", UTCDateTime, nullable=True),
     sa.Column("ended_at", UTCDateTime, nullable=True),
     sa.Column("end_reason", sa.String(40), nullable=True),
-    sa.UniqueConstraint("derivation_id", "purpose"),
+    sa.Column("replaces_id", sa.Uuid, sa.ForeignKey("issuer_credentials.id"), nullable=True),
+    sa.Column("request_digest", sa.LargeBinary, nullable=True),
+    sa.Column("rekey_from", UTCDateTime, nullable=True),
+    sa.CheckConstraint("replaces_id IS NULL OR request_digest IS NOT NULL", name="rekey_has_request"),
     _one_of("purpose", Purpose, name="purpose"),
     _one_of("state", CredentialState, name="state"),
     _one_of("end_reason", EndReason, name="end_reason"),
@@ -181,6 +189,31 @@ credentials: Final = sa.Table(
     sa.CheckConstraint("state <> 'ended' OR ended_at IS NOT NULL", name="ended_has_time"),
     sa.Index("ix_issuer_credentials_person_id_id", "person_id", "id"),
     sa.Index("ix_issuer_credentials_device_thumbprint_id", "device_thumbprint", "id"),
+    sa.Index("ix_issuer_credentials_thumbprint", "thumbprint"),
+)
+sa.Index(
+    "uq_issuer_credentials_derivation_id_purpose_first",
+    credentials.c.derivation_id,
+    credentials.c.purpose,
+    unique=True,
+    sqlite_where=FIRST,
+    postgresql_where=FIRST,
+)
+sa.Index(
+    "uq_issuer_credentials_replaces_id_lived",
+    credentials.c.replaces_id,
+    unique=True,
+    sqlite_where=LIVED,
+    postgresql_where=LIVED,
+)
+"""A certificate is replaced once; a plan that was given up before it was signed replaced nothing."""
+sa.Index("ix_issuer_credentials_derivation_id_purpose", credentials.c.derivation_id, credentials.c.purpose)
+sa.Index(
+    "ix_issuer_credentials_rekey_from_id_active",
+    credentials.c.rekey_from,
+    credentials.c.id,
+    sqlite_where=ACTIVE,
+    postgresql_where=ACTIVE,
 )
 
 clients: Final = sa.Table(

@@ -40,6 +40,8 @@ class Desired:
     directions: IssuerDirections | None = None
     mail_address: str = ""
     user_principal_name: str = ""
+    rekeys: tuple[bytes, ...] = ()
+    """Thumbprints of certificates the device holds that are to be rekeyed."""
 
     def to_document(self) -> DesiredDocument:
         """Return the value as JSON values."""
@@ -50,6 +52,7 @@ class Desired:
             "issuer": [str(where.issuer), where.name, where.self_service, where.instructions] if where else None,
             "mail": self.mail_address,
             "upn": self.user_principal_name,
+            "rekeys": [thumbprint.hex() for thumbprint in self.rekeys],
         }
 
     @classmethod
@@ -73,9 +76,15 @@ class Desired:
                     directions,
                     mail,
                     upn,
+                    _thumbprints(document.get("rekeys")),
                 )
             case _:
                 return cls()
+
+
+def _thumbprints(listed: object) -> tuple[bytes, ...]:
+    """Return what `rekeys` lists; documents of the version before have none."""
+    return tuple(map(bytes.fromhex, listed)) if isinstance(listed, list) else ()
 
 
 @dataclass(frozen=True, slots=True)

@@ -7,6 +7,7 @@ A change of one person's groups marks that person's devices. What changes otherw
 credential, memberships that came by another way) is found within `COMPUTED_AGAIN_AFTER`.
 """
 
+from dataclasses import replace
 from datetime import datetime, timedelta
 from typing import Final
 from uuid import UUID
@@ -27,7 +28,7 @@ from etymon.mdm.desired import (
 )
 from etymon.mdm.model import Device, DeviceState
 from etymon.mdm.settings import ConfigurationProfile
-from etymon.mdm.store import configuration, desired_states, devices, issuers
+from etymon.mdm.store import configuration, desired_states, devices, issuers, rekeys
 from etymon.mdm.targets import Target, reaches
 from etymon.storage.database import Transaction
 
@@ -63,8 +64,13 @@ def compute(tx: Transaction, deps: Dependencies, device_id: UUID) -> None:
     now = deps.clock.now()
     change = desired_states.present_change(tx)  # read before what it counts
     person = people.find(tx, device.person)
-    desired = _desired(tx, device, person)
-    missing = missing_purposes(desired.purposes, devices.held_credentials(tx, device_id), now)
+    held = devices.held_credentials(tx, device_id)
+    due = rekeys.due_on(tx, device_id)
+    desired = replace(
+        _desired(tx, device, person),
+        rekeys=tuple(sorted(one.thumbprint for one in held if one.thumbprint in due)),
+    )
+    missing = missing_purposes(desired.purposes, held, now)
     directions = desired.directions
     tells = bool(missing) and directions is not None and directions.issuer != before.notified_issuer
     saved = desired_states.save(

@@ -6,12 +6,13 @@ from types import MappingProxyType
 from typing import Final
 from uuid import UUID
 
-from etymon.mdm import desired_state, enrollment, lifecycle
+from etymon.mdm import desired_state, enrollment, lifecycle, rekeys
 from etymon.mdm.connectors.connector import InvalidationOrder
 from etymon.mdm.dependencies import Dependencies, record
 from etymon.mdm.derived_credentials import DESCRIBE_JOB
 from etymon.mdm.enrollment import FINISH_JOB
 from etymon.mdm.lifecycle import END_JOB, INVALIDATE_JOB
+from etymon.mdm.rekeys import HEAR_JOB
 from etymon.mdm.store import devices, issuers
 from etymon.storage import jobs
 from etymon.storage.jobs import Job
@@ -78,6 +79,7 @@ HANDLERS: Final[Mapping[str, Callable[[Dependencies, Job], None]]] = MappingProx
     {
         INVALIDATE_JOB: invalidate,
         DESCRIBE_JOB: describe_issuer,
+        HEAR_JOB: rekeys.hear,
         FINISH_JOB: finish_enrollment,
         END_JOB: end_device,
     }

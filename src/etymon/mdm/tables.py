@@ -169,6 +169,16 @@ device_credentials = sa.Table(
     sa.CheckConstraint("purpose IN ('authentication', 'signature', 'encryption')", name="purpose_known"),
 )
 
+credential_rekeys = sa.Table(
+    "credential_rekeys",
+    metadata,
+    sa.Column("thumbprint", sa.LargeBinary(32), primary_key=True),
+    sa.Column(
+        "device_id", sa.Uuid, sa.ForeignKey("managed_devices.id", ondelete="CASCADE"), nullable=False, index=True
+    ),
+)
+"""Certificates that their issuer wants rekeyed; the phone that holds one is told."""
+
 device_commands = sa.Table(
     "device_commands",
     metadata,
@@ -218,6 +228,7 @@ derived_credential_issuers = sa.Table(
     sa.Column("modified_at", UTCDateTime, nullable=False),
     sa.Column("ended_at", UTCDateTime, nullable=True),
     sa.Column("live", sa.Integer, nullable=True, unique=True),
+    sa.Column("rekeys_heard_until", UTCDateTime, nullable=True),
     sa.CheckConstraint("kind IN ('etymon')", name="kind_known"),
     sa.CheckConstraint("renewal_threshold_percentage BETWEEN 1 AND 99", name="threshold_is_percentage"),
     sa.CheckConstraint("(live IS NULL) = (ended_at IS NOT NULL) AND (live IS NULL OR live = 1)", name="single_live"),

@@ -200,4 +200,5 @@ def _requirement(members: Document) -> Requirement:
         issuer_name=issuer.text("name", ""),
         self_service=issuer.text("selfService", ""),
         instructions=issuer.text("instructions", ""),
+        rekey=members.texts("rekey") if "rekey" in members else (),
     )

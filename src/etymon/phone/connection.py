@@ -1,6 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0
 """How the phone talks to servers: whom it believes, who it says it is, and what their refusals mean here."""
 
+import re
 from collections.abc import Iterator, Mapping
 from enum import Enum
 from typing import Final
@@ -36,6 +37,8 @@ ANSWER_LIMIT_BYTES: Final = 4 * 1024 * 1024
 TIMEOUT_SECONDS: Final = 20.0
 LONGEST_DETAIL: Final = 300
 PROBLEM: Final = "urn:etymon:problem:"
+
+_CODE: Final = re.compile(r"[a-z_]{1,60}")
 
 _STATUS: Final[Mapping[int, type[EtymonError]]] = {
     400: Malformed,
@@ -182,8 +185,10 @@ def refusal(answer: httpx.Response) -> EtymonError:
     """Return a refusal as an error: the class by status, code and sentence from its problem details (RFC 9457)."""
     code, detail = f"http_{answer.status_code}", f"The server refused with status {answer.status_code}."
     kind = answer.headers.get("content-type", "")
-    if kind.startswith("text/plain"):  # EST's refusals (RFC 7030 §4.2.3)
+    if kind.startswith("text/plain"):  # EST's refusals (RFC 7030 §4.2.3), and how ours calls them
         detail = answer.text.strip()[:LONGEST_DETAIL] or detail
+        named = answer.headers.get("error-code", "")
+        code = named if _CODE.fullmatch(named) else code
     elif kind.startswith("application/problem+json"):
         try:
             problem = Document.parse(answer.content)

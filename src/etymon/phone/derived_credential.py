@@ -11,20 +11,17 @@ from typing import Final
 from urllib.parse import urlsplit
 
 from cryptography import x509
-from cryptography.x509 import SubjectKeyIdentifier
 
 from etymon.kernel.errors import Conflict, EtymonError, Malformed, NotPermitted
-from etymon.phone import certificate_chain, est, link, qr_image, redemption, under_way
+from etymon.phone import certificate_chain, est, generated_key, link, qr_image, redemption, under_way
 from etymon.phone.certification_request import certification_request
 from etymon.phone.connection import Connection
 from etymon.phone.device import Device
 from etymon.phone.key_store.activation import ActivationState, WrongActivationSecret
-from etymon.phone.key_store.contract import KeyHandle, WrappedKey
 from etymon.phone.key_store.store import UseSession
 from etymon.phone.profiles import desired_state
 from etymon.phone.screen import Comparison, Installing, Instructions, Ready, Screen, SecretRequest, SecretUse, Welcome
 from etymon.phone.state import Credential, Derivation, DerivationStep, DeviceState, Purpose
-from etymon.pki.certificate import to_der
 from etymon.wire import est as est_codec
 from etymon.wire import link_qr
 
@@ -179,8 +176,7 @@ def _install(device: Device, connection: Connection, purpose: Purpose, known: tu
         under_way.service(derivation).est,
         purpose,
         body,
-        authorization=under_way.authorization(derivation),
-        proof=link.request_proof(under_way.link_key(device, derivation), purpose, body),
+        _authorization(device, derivation, purpose, body),
     )
     device.keys.set_certificate(derivation.alias(purpose), certificate, certificate_chain.chain(certificate, known))
 
@@ -191,20 +187,15 @@ def _install_server_generated(
     derivation = under_way.derivation(device)
     alias = derivation.alias(purpose)
     transport = under_way.transport_key(device)
-    body = _request(device, purpose, lambda: _transport_request(transport, device.state.hardware.serial_number))
+    body = _request(device, purpose, lambda: generated_key.request(transport, device.state.hardware.serial_number))
     envelope, certificate = est.server_generated(
         connection,
         under_way.service(derivation).est,
         purpose,
         body,
-        authorization=under_way.authorization(derivation),
-        proof=link.request_proof(under_way.link_key(device, derivation), purpose, body),
+        _authorization(device, derivation, purpose, body),
     )
-    chain = certificate_chain.chain(certificate, known)
-    if device.keys.entry(alias) is None:
-        package = WrappedKey(envelope, tuple(to_der(issuer) for issuer in known), device.surroundings.clock.now())
-        device.keys.import_wrapped(alias, package, transport=derivation.transport_alias, requires_activation=True)
-    device.keys.set_certificate(alias, certificate, chain)
+    generated_key.keep(device, alias, derivation.transport_alias, envelope, certificate, known)
 
 
 def _finish(device: Device, screen: Screen) -> None:
@@ -213,7 +204,7 @@ def _finish(device: Device, screen: Screen) -> None:
     before = [credential for credential in device.state.credentials if _outlives(credential, purposes)]
     retired = [replace(item, retired=item.retired or item.purpose in purposes) for item in before]
     fresh = [Credential(purpose, derivation.alias(purpose)) for purpose in purposes]
-    device.change(credentials=(*fresh, *retired), derivation=None)
+    device.change(credentials=(*fresh, *retired), derivation=None, issuer=derivation.address, rekeys=())
     device.remove_unnamed_keys()
     desired_state.apply(device)
     screen.show(Ready(purposes))
@@ -224,9 +215,9 @@ def _outlives(credential: Credential, replaced: tuple[Purpose, ...]) -> bool:
     return credential.purpose is Purpose.ENCRYPTION or credential.purpose not in replaced
 
 
-def _transport_request(transport: KeyHandle, serial_number: str) -> bytes:
-    identifier = SubjectKeyIdentifier.from_public_key(transport.public_key).digest  # RFC 5280 §4.2.1.2 method 1
-    return certification_request(transport, serial_number, est_codec.decrypt_key_identifier_attribute(identifier))
+def _authorization(device: Device, derivation: Derivation, purpose: Purpose, body: bytes) -> est.Authorization:
+    proof = link.request_proof(under_way.link_key(device, derivation), purpose, body)
+    return est.Authorization(under_way.authorization(derivation), proof)
 
 
 def _request(device: Device, purpose: Purpose, make: Callable[[], bytes]) -> bytes:

@@ -144,6 +144,8 @@ class Device:
         named = {credential.alias for credential in self.state.credentials}
         if derivation := self.state.derivation:
             named |= {derivation.transport_alias, *(derivation.alias(purpose) for purpose in Purpose)}
+        for rekey in self.state.rekeys:
+            named |= {rekey.alias, rekey.transport_alias}
         for entry in self.keys.entries():
             if entry.alias != DEVICE_IDENTITY and entry.alias not in named:
                 self.keys.delete(entry.alias)

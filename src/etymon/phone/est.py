@@ -1,12 +1,13 @@
 # SPDX-License-Identifier: Apache-2.0
 """EST as the phone uses it: one request for each purpose, under the link's authorization (docs/protocols/est.md)."""
 
+from dataclasses import dataclass
 from typing import Final
 
 import httpx
 from cryptography import x509
 
-from etymon.kernel.errors import DecodeError, NotPermitted
+from etymon.kernel.errors import DecodeError, NotPermitted, Unavailable
 from etymon.kernel.secret import Secret
 from etymon.phone.connection import Connection, refusal
 from etymon.phone.state import Purpose
@@ -41,35 +42,52 @@ def key_type(connection: Connection, base: str, purpose: Purpose) -> KeyType:
     return found[0] if found else usual
 
 
+@dataclass(frozen=True, slots=True)
+class Authorization:
+    """What a link allows: the bearer value, and the link key's signature over the request."""
+
+    value: Secret[str]
+    proof: str
+
+
 def enroll(
-    connection: Connection, base: str, purpose: Purpose, body: bytes, *, authorization: Secret[str], proof: str
+    connection: Connection, base: str, purpose: Purpose, body: bytes, authorization: Authorization
 ) -> x509.Certificate:
     """Return the certificate for a request (RFC 7030 §4.2); the same body again gets the same certificate."""
-    answer = _post(connection, f"{base}/{purpose.value}/simpleenroll", body, authorization, proof)
+    answer = _post(connection, f"{base}/{purpose.value}/simpleenroll", body, authorization)
+    return _only(_certificates(est.decode_body(answer.content, limit_bytes=est.ANSWER_LIMIT_BYTES)))
+
+
+def reenroll(connection: Connection, base: str, purpose: Purpose, body: bytes) -> x509.Certificate:
+    """Return the certificate that replaces the present one (RFC 7030 §4.2.2); repeating it is safe.
+
+    `connection` shows the derived authentication credential.
+    """
+    answer = _post(connection, f"{base}/{purpose.value}/simplereenroll", body)
     return _only(_certificates(est.decode_body(answer.content, limit_bytes=est.ANSWER_LIMIT_BYTES)))
 
 
 def server_generated(
-    connection: Connection, base: str, purpose: Purpose, body: bytes, *, authorization: Secret[str], proof: str
+    connection: Connection, base: str, purpose: Purpose, body: bytes, authorization: Authorization | None = None
 ) -> tuple[bytes, x509.Certificate]:
-    """Return the enveloped key and its certificate (RFC 7030 §4.4)."""
-    answer = _post(connection, f"{base}/{purpose.value}/serverkeygen", body, authorization, proof)
+    """Return the enveloped key and its certificate (RFC 7030 §4.4); without an authorization it is a rekey."""
+    answer = _post(connection, f"{base}/{purpose.value}/serverkeygen", body, authorization)
     parts = est.decode_parts(answer.headers.get("content-type", ""), answer.content)
     if len(parts) != 2 or "server-generated-key" not in parts[0].content_type:
         raise DecodeError("unexpected_answer", "The issuer's answer is not a key and its certificate.")
     return parts[0].octets, _only(_certificates(parts[1].octets))
 
 
-def _post(connection: Connection, url: str, body: bytes, authorization: Secret[str], proof: str) -> httpx.Response:
-    headers = {
-        "Content-Type": est.PKCS10,
-        "Authorization": f"Bearer {authorization.reveal()}",
-        "Link-Proof": proof,
-    }
+def _post(connection: Connection, url: str, body: bytes, authorization: Authorization | None = None) -> httpx.Response:
+    headers = {"Content-Type": est.PKCS10}
+    if authorization is not None:
+        headers |= {"Authorization": f"Bearer {authorization.value.reveal()}", "Link-Proof": authorization.proof}
     return _accepted(connection.send("POST", url, content=body, headers=headers))
 
 
 def _accepted(answer: httpx.Response) -> httpx.Response:
+    if answer.status_code == httpx.codes.ACCEPTED:  # taken, and not signed yet (RFC 7030 §4.2.3)
+        raise Unavailable("issuance_pending", "The certificate is being made. It is fetched later.")
     if not answer.is_success:
         raise refusal(answer)
     return answer

@@ -7,6 +7,7 @@ from typing import Final
 from urllib.parse import urlsplit
 
 from etymon.card.external_key import sign, usual_scheme
+from etymon.card.tls import TLSIdentity
 from etymon.kernel.errors import Expired, NotPermitted, Unavailable
 from etymon.kernel.secret import Secret, same
 from etymon.phone import document
@@ -15,7 +16,7 @@ from etymon.phone.device import Device
 from etymon.phone.document import Document
 from etymon.phone.enrollment import device_description
 from etymon.phone.key_store.contract import KeyHandle
-from etymon.phone.state import Derivation, LinkService, Purpose, Redemption
+from etymon.phone.state import Derivation, IssuerAddress, LinkService, Purpose, Redemption
 from etymon.pki.certificate import spki, spki_sha256
 from etymon.wire import link_qr
 
@@ -30,20 +31,25 @@ def connection(device: Device, derivation: Derivation, *, as_device: bool) -> Co
 
     A phone that nobody manages has no device identity to show.
     """
-    host = urlsplit(derivation.issuer_url).hostname or ""
     identity = device.identity() if as_device and device.state.membership else None
-    return Connection(device, identity=identity, pins={host: derivation.pin})
+    return connection_to(device, derivation.address, identity)
 
 
-def service(device: Device, derivation: Derivation) -> LinkService:
+def connection_to(device: Device, address: IssuerAddress, identity: TLSIdentity | None = None) -> Connection:
+    """Return a connection to an issuer whose host is believed by the pin alone."""
+    host = urlsplit(address.issuer_url).hostname or ""
+    return Connection(device, identity=identity, pins={host: address.pin})
+
+
+def service(device: Device, address: IssuerAddress) -> LinkService:
     """Ask the issuer where things are."""
-    asked = connection(device, derivation, as_device=False)
-    answer = asked.ask("GET", f"{derivation.issuer_url}/.well-known/etymon-issuer")
+    answer = connection_to(device, address).ask("GET", f"{address.issuer_url}/.well-known/etymon-issuer")
     return LinkService(
         name=answer.text("name"),
         redeem=https_address(answer.text("redeem")),
         authorization=https_address(answer.text("authorization")),
         est=https_address(answer.text("est")),
+        rekey_confirmation=https_address(answer.text("rekeyConfirmation", "")) if "rekeyConfirmation" in answer else "",
     )
 
 

@@ -11,7 +11,7 @@ from typing import Self
 from cryptography import x509
 
 from etymon.kernel.secret import Secret
-from etymon.phone import check_in, derived_credential, enrollment, provisioning
+from etymon.phone import check_in, derived_credential, enrollment, provisioning, rekey
 from etymon.phone.applications import mail, web, wifi
 from etymon.phone.applications.access import Approve
 from etymon.phone.applications.web_view import Page
@@ -42,6 +42,8 @@ class Certificate:
     purpose: Purpose
     thumbprint: str
     not_after: datetime
+    rekey: bool = False
+    """Whether it is to be replaced, which the phone does by itself."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -126,6 +128,15 @@ class Phone:
             derived_credential.scan(self.device, qr_image)
         derived_credential.set_up(self.device, screen)
 
+    @property
+    def rekeys_due(self) -> tuple[Purpose, ...]:
+        """Which certificates are to be replaced."""
+        return rekey.due(self.device)
+
+    def rekey(self, screen: Screen) -> tuple[Purpose, ...]:
+        """Replace keys and certificates that are due, and return which; it takes the activation secret and no card."""
+        return rekey.rekey(self.device, screen)
+
     def give_up_setting_up(self) -> None:
         """Give up the derived credential that is being set up."""
         derived_credential.abandon(self.device)
@@ -179,8 +190,14 @@ class Phone:
         )
 
     def _certificates(self) -> Iterable[Certificate]:
+        due = self.rekeys_due
         for purpose in Purpose:
             entry = credential_entry(self.device, purpose)
             if entry is not None and entry.certificate is not None:
                 certificate = entry.certificate
-                yield Certificate(purpose, certificates.thumbprint(certificate).hex(), certificate.not_valid_after_utc)
+                yield Certificate(
+                    purpose,
+                    certificates.thumbprint(certificate).hex(),
+                    certificate.not_valid_after_utc,
+                    purpose in due,
+                )

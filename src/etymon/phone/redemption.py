@@ -23,7 +23,7 @@ def redeem(device: Device, screen: Screen) -> None:
     """
     derivation = under_way.derivation(device)
     if derivation.service is None:
-        derivation = under_way.change(device, service=link.service(device, derivation))
+        derivation = under_way.change(device, service=link.service(device, derivation.address))
     if derivation.step is not DerivationStep.SCANNED:
         return
     service = under_way.service(derivation)

@@ -61,7 +61,14 @@ class Ready:
     purposes: tuple[Purpose, ...]
 
 
-View: TypeAlias = UserCode | Welcome | Instructions | Comparison | Installing | Ready | Notification
+@dataclass(frozen=True, slots=True)
+class Rekeyed:
+    """Keys and certificates were replaced by new ones; nobody had to do anything."""
+
+    purposes: tuple[Purpose, ...]
+
+
+View: TypeAlias = UserCode | Welcome | Instructions | Comparison | Installing | Ready | Rekeyed | Notification
 
 
 class SecretUse(Enum):
@@ -150,5 +157,7 @@ def lines(view: View) -> list[str]:  # noqa: PLR0911 - one return for each view
             return [f"Getting your certificate for {view.purpose.value} …"]
         case Ready():
             return [f"Your derived credential is ready: {', '.join(item.value for item in view.purposes)}."]
+        case Rekeyed():
+            return [f"Your derived credential has new keys: {', '.join(item.value for item in view.purposes)}."]
         case Notification():
             return [view.title, view.body]

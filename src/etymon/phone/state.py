@@ -167,6 +167,8 @@ class Requirement:
     issuer_name: str
     self_service: str
     instructions: str
+    rekey: tuple[str, ...] = ()
+    """Thumbprints of certificates that the issuer wants replaced."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -198,6 +200,15 @@ class LinkService:
     redeem: str
     authorization: str
     est: str
+    rekey_confirmation: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class IssuerAddress:
+    """Where credentials came from, and the SHA-256 of the key that its servers' chain stands on."""
+
+    issuer_url: str
+    pin: bytes
 
 
 @dataclass(frozen=True, slots=True)
@@ -242,6 +253,31 @@ class Derivation:
         """The name of the key that server-made keys are enveloped to."""
         return f"transport-{self.link.hex[:12]}"
 
+    @property
+    def address(self) -> IssuerAddress:
+        """The issuer that showed the code."""
+        return IssuerAddress(self.issuer_url, self.pin)
+
+
+@dataclass(frozen=True, slots=True)
+class Rekey:
+    """A certificate being replaced: by the key called `alias`; the request is kept as sent, to be sent again.
+
+    `installed` once the applications use the new one; what it replaces then ends when the issuer has been told.
+    """
+
+    purpose: Purpose
+    alias: str
+    replaces: str
+    """Alias of the key before."""
+    request: bytes | None = None
+    installed: bool = False
+
+    @property
+    def transport_alias(self) -> str:
+        """The name of the key that a server-made key is enveloped to."""
+        return f"transport-{self.alias}"
+
 
 @dataclass(frozen=True, slots=True)
 class Credential:
@@ -273,6 +309,9 @@ class PhoneState:
     management: Management = Management()
     derivation: Derivation | None = None
     credentials: tuple[Credential, ...] = ()
+    issuer: IssuerAddress | None = None
+    """Where `credentials` came from."""
+    rekeys: tuple[Rekey, ...] = ()
 
     def factory_new(self) -> "PhoneState":
         """Return the state after a wipe: the hardware is what is left."""

@@ -20,7 +20,7 @@ from etymon.issuer import follow_ups as issuer_follow_ups
 from etymon.issuer import invalidation
 from etymon.kernel.errors import NotFound, Unavailable
 from etymon.mdm import follow_ups as mdm_follow_ups
-from etymon.mdm import lifecycle
+from etymon.mdm import lifecycle, rekeys
 from etymon.server import mail, process_events
 from etymon.server.deployment import Deployment
 from etymon.server.mail import MailServer
@@ -54,6 +54,7 @@ def duties(wiring: Wiring) -> Sequence[Duty]:
         Duty("seal", SEAL_EVERY, partial(seal, deployment)),
         Duty("issuance", SWEEP_EVERY, partial(issuance.sweep, deployment.ca)),
         Duty("issuer", issuer_follow_ups.SWEEP_EVERY, partial(issuer_follow_ups.sweep, wiring.issuer)),
+        Duty("rekeys", rekeys.ASK_EVERY, partial(rekeys.ask, wiring.mdm)),
         Duty("identity_provider", idp_duties.REMOVE_EVERY, partial(idp_duties.remove_over, wiring.idp)),
         Duty("status", RENEW_EVERY, partial(_renew_status, deployment)),
     )

@@ -151,6 +151,15 @@ class Settings(BaseSettings):
         pattern=r"^[0-2](\.\d+)+$",
         description="OID arc under which the organisation mints certificate policies (2.999 is the example arc).",
     )
+    rekey_days: int = Field(
+        default=30,
+        ge=1,
+        le=365,
+        description="Days before its end from which a derived credential is rekeyed; at most its last third.",
+    )
+    rekey_grace_days: int = Field(
+        default=7, ge=0, le=90, description="Days after which a replaced credential ends, used or not."
+    )
     smtp_host: str = Field(default="", description="Mail server for notices; empty means no mail can be sent.")
     smtp_port: int = Field(default=25, ge=1, le=65535, description="Port of the mail server.")
     smtp_tls: Literal["none", "starttls", "tls"] = Field(default="starttls", description="Protection towards it.")

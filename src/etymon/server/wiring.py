@@ -5,6 +5,7 @@ import json
 import ssl
 from collections.abc import Callable
 from dataclasses import dataclass
+from datetime import timedelta
 from functools import cached_property
 from typing import Final
 
@@ -201,6 +202,8 @@ def issuer(deployment: Deployment, status_of: StatusOf) -> IssuerDependencies:
         oidc_issuer=f"{read.site_url}/idp",
         proxies=read.proxies,
         organization=read.organization,
+        rekey_window=timedelta(days=read.rekey_days),
+        rekey_grace=timedelta(days=read.rekey_grace_days),
     )
 
 

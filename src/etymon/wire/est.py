@@ -87,12 +87,16 @@ def decode_parts(content_type: str, body: bytes) -> tuple[Part, ...]:
     return tuple(_part(section) for section in sections[1:-1])
 
 
-def encode_csr_attributes(key_types: Sequence[str], *, decrypt_key_identifier: bool = False) -> bytes:
+def encode_csr_attributes(
+    key_types: Sequence[str], *, signatures: Sequence[str] = (), decrypt_key_identifier: bool = False
+) -> bytes:
     """Return CsrAttrs that name the key types a CSR may have: `p256`, `p384`, `rsa2048` and so on (RFC 7030 §4.5.2).
 
+    `signatures` are the object identifiers of the algorithms, with their hashes, it may be signed with.
     `decrypt_key_identifier` asks for the attribute that names a transport key.
     """
     attributes = [_key_attribute(key_type) for key_type in key_types]
+    attributes += [der.object_identifier(signature) for signature in signatures]
     if decrypt_key_identifier:
         attributes.append(der.object_identifier(ASYMMETRIC_DECRYPT_KEY_IDENTIFIER))
     return der.sequence(*attributes)

@@ -14,7 +14,7 @@ from joserfc.jwk import ECKey
 
 from etymon.issuer import clients
 from etymon.issuer.model import DerivationState, Purpose
-from etymon.issuer.store import derivations
+from etymon.issuer.store import credentials, derivations
 from etymon.kernel.entropy import SystemEntropy
 from etymon.kernel.errors import Conflict, NotPermitted, Unavailable
 from etymon.mdm.connectors.connector import InvalidationOrder
@@ -89,6 +89,34 @@ def test_the_credentials_on_a_device_end_and_the_same_order_again_answers_the_sa
     with issuer.site.database.snapshot() as tx:
         (derivation,) = derivations.of_person(tx, issuer.site.alice.id, list(DerivationState))
     assert derivation.state is DerivationState.ENDED
+
+
+def test_what_is_to_be_rekeyed_is_heard_page_by_page_by_when_it_became_due(
+    issuer: RunningIssuer, connector: EtymonConnector
+) -> None:
+    site = issuer.site
+    site.save_rule(purposes=tuple(Purpose), lifetime=timedelta(days=3), most_derivations=100)
+    links = [site.linked() for _ in range(2)]
+    given = {thumbprint(link.enroll(purpose).certificate) for link in links for purpose in list(Purpose)[:2]}
+    begin = site.clock.now()
+    assert connector.rekeys_due(begin).found == ()
+    site.turn(days=2)
+    page = connector.rekeys_due(begin)
+    assert {due.certificate_thumbprint for due in page.found} == given
+    assert {due.device_thumbprint for due in page.found} == {thumbprint(link.phone.device) for link in links}  # type: ignore[arg-type]  # these phones are managed
+    assert page.following is None
+    assert connector.rekeys_due(page.found[-1].since + timedelta(seconds=1)).found == ()
+    with site.database.transaction() as tx:  # a cursor goes on behind the last one of a page
+        last = credentials.by_thumbprint(tx, page.found[-2].certificate_thumbprint)
+    assert last is not None
+    assert last.rekey_from is not None
+    cursor = f"{last.rekey_from.isoformat()}/{last.id}"
+    assert [due.certificate_thumbprint for due in connector.rekeys_due(begin, cursor).found] == [
+        page.found[-1].certificate_thumbprint
+    ]
+    for wrong in ("", "x", f"x/{uuid4()}", "2026-01-01T00:00:00/" + str(uuid4()), "2026-01-01T00:00:00Z/x"):
+        with pytest.raises(Unavailable):
+            connector.rekeys_due(begin, wrong)
 
 
 def test_the_same_id_for_another_order_is_a_conflict(connector: EtymonConnector) -> None:

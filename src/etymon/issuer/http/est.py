@@ -3,7 +3,7 @@
 
 import base64
 import binascii
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from typing import Final
 
 from cryptography import x509
@@ -11,16 +11,18 @@ from starlette.responses import PlainTextResponse, Response
 from starlette.routing import BaseRoute
 
 from etymon.ca import authorities
-from etymon.issuer import device_identity, initial_issuance, issuance_rules
+from etymon.issuer import device_identity, initial_issuance, issuance_rules, rekey
 from etymon.issuer.dependencies import Dependencies
 from etymon.issuer.errors import authorization_unknown, link_proof_wrong
 from etymon.issuer.http.link import EST
 from etymon.issuer.link_key import LARGEST_SIGNATURE_BYTES
 from etymon.issuer.model import Purpose
 from etymon.issuer.planning import EnrollmentRequest
+from etymon.issuer.rekey import RekeyRequest
 from etymon.kernel.entropy import random_token
 from etymon.kernel.errors import EtymonError, Malformed, NotAuthenticated, NotFound, Throttled, Unavailable
 from etymon.kernel.secret import Secret
+from etymon.pki.algorithms import KeyType, default_signature_algorithm
 from etymon.pki.certificate import to_der
 from etymon.storage.database import Transaction
 from etymon.web.exchange import Request, endpoint
@@ -31,11 +33,14 @@ ENROLLED: Final = frozenset({Purpose.AUTHENTICATION, Purpose.SIGNATURE})
 """Purposes whose keys are made on the phone; the encryption key is made by the server."""
 
 RETRY_AFTER_SECONDS: Final = 60
+PENDING: Final = "issuance_unfinished"
+"""What was taken and is not signed yet: 202 (RFC 7030 §4.2.3)."""
+
 LONGEST_AUTHORIZATION: Final = 128
 
 
 class ESTErrors:
-    """A line of text; 401 says how to authenticate, 503 when to come back (RFC 7030 §4.2.3)."""
+    """A line of text; 401 says how to authenticate, 202 and 503 when to come back (RFC 7030 §4.2.3)."""
 
     def expected(self, error: EtymonError) -> Response:
         """Answer with the error's sentence."""
@@ -44,6 +49,8 @@ class ESTErrors:
             headers["WWW-Authenticate"] = 'Bearer realm="est"'
         if isinstance(error, Unavailable):
             headers["Retry-After"] = str(RETRY_AFTER_SECONDS)
+        if error.code == PENDING:
+            return PlainTextResponse(f"{error.detail}\n", 202, headers)
         if isinstance(error, Throttled):
             headers["Retry-After"] = str(error.retry_after_seconds)
         return PlainTextResponse(f"{error.detail or error.code}\n", status_of(error), headers)
@@ -67,20 +74,29 @@ def device_routes(deps: Dependencies) -> list[BaseRoute]:
         if not rules:
             return Response(status_code=204)
         if purpose is Purpose.ENCRYPTION:  # the transport key is as strong as the key it carries
-            strongest = max(rule.encryption_key_type.value for rule in rules)
-            return _body(est.CSR_ATTRIBUTES, est.encode_csr_attributes([strongest], decrypt_key_identifier=True))
-        key_types = sorted({kind.value for rule in rules for kind in rule.key_types})
-        return _body(est.CSR_ATTRIBUTES, est.encode_csr_attributes(key_types))
+            strongest = max((rule.encryption_key_type for rule in rules), key=lambda kind: kind.value)
+            return _body(est.CSR_ATTRIBUTES, _attributes([strongest], decrypt_key_identifier=True))
+        return _body(est.CSR_ATTRIBUTES, _attributes({kind for rule in rules for kind in rule.key_types}))
 
     def simpleenroll(request: Request) -> Response:
         device = device_identity.judge(deps, request.peer, source=request.client_address)
         enrolled = initial_issuance.redeem(deps, _enrollment(request, ENROLLED), device, source=request.client_address)
         return _body(est.CERTS_ONLY, _certs_only([enrolled.certificate]))
 
+    def simplereenroll(request: Request) -> Response:
+        asked = _rekey_request(request, ENROLLED)
+        enrolled = rekey.rekey(deps, asked, request.peer, source=request.client_address)
+        return _body(est.CERTS_ONLY, _certs_only([enrolled.certificate]))
+
     def serverkeygen(request: Request) -> Response:
-        device = device_identity.judge(deps, request.peer, source=request.client_address)
-        asked = _enrollment(request, frozenset({Purpose.ENCRYPTION}))
-        enrolled = initial_issuance.redeem(deps, asked, device, source=request.client_address)
+        escrowed = frozenset({Purpose.ENCRYPTION})
+        if "authorization" in request.headers:
+            device = device_identity.judge(deps, request.peer, source=request.client_address)
+            asked = _enrollment(request, escrowed)
+            enrolled = initial_issuance.redeem(deps, asked, device, source=request.client_address)
+        else:
+            again = _rekey_request(request, escrowed)
+            enrolled = rekey.rekey(deps, again, request.peer, source=request.client_address)
         parts = [
             est.Part(est.SERVER_GENERATED_KEY, enrolled.enveloped_key or b""),
             est.Part(est.CERTS_ONLY, _certs_only([enrolled.certificate])),
@@ -103,8 +119,18 @@ def device_routes(deps: Dependencies) -> list[BaseRoute]:
         at("{label}/cacerts", cacerts, "GET"),
         at("{label}/csrattrs", csrattrs, "GET"),
         at("{label}/simpleenroll", simpleenroll, "POST"),
+        at("{label}/simplereenroll", simplereenroll, "POST"),
         at("{label}/serverkeygen", serverkeygen, "POST"),
     ]
+
+
+def _attributes(kinds: Collection[KeyType], *, decrypt_key_identifier: bool = False) -> bytes:
+    """Return what a request may be: the kinds of key, and the signatures, with their hashes, that go with them."""
+    return est.encode_csr_attributes(
+        sorted(kind.value for kind in kinds),
+        signatures=sorted({default_signature_algorithm(kind).value for kind in kinds}),
+        decrypt_key_identifier=decrypt_key_identifier,
+    )
 
 
 def _lineage(tx: Transaction, name: str) -> list[x509.Certificate]:
@@ -121,11 +147,23 @@ def _purpose(request: Request) -> Purpose:
         raise NotFound("label_unknown", "The label is authentication, signature or encryption.") from exc
 
 
-def _enrollment(request: Request, purposes: frozenset[Purpose]) -> EnrollmentRequest:
+def _asked_for(request: Request, purposes: frozenset[Purpose]) -> Purpose:
+    """Return the purpose of a request that carries a PKCS #10."""
     purpose = _purpose(request)
     if purpose not in purposes:
-        raise NotFound("operation_unknown", "Encryption keys come by serverkeygen, the others by simpleenroll.")
+        raise NotFound(
+            "operation_unknown", "Encryption keys come by serverkeygen, the others by simpleenroll and simplereenroll."
+        )
     _require_media_type(request.headers)
+    return purpose
+
+
+def _rekey_request(request: Request, purposes: frozenset[Purpose]) -> RekeyRequest:
+    return RekeyRequest(_asked_for(request, purposes), request.body)
+
+
+def _enrollment(request: Request, purposes: frozenset[Purpose]) -> EnrollmentRequest:
+    purpose = _asked_for(request, purposes)
     scheme, _, value = request.headers.get("authorization", "").partition(" ")
     if scheme.lower() != "bearer" or not 0 < len(value) <= LONGEST_AUTHORIZATION:
         raise authorization_unknown()

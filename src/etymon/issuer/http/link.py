@@ -11,6 +11,7 @@ from starlette.routing import BaseRoute
 from etymon.issuer import device_identity, redemption
 from etymon.issuer.dependencies import Dependencies
 from etymon.issuer.http import waiting
+from etymon.issuer.http.confirmation import CONFIRMATION
 from etymon.issuer.link_key import LARGEST_KEY_BYTES
 from etymon.issuer.link_secret import PASSWORD_DIGITS
 from etymon.issuer.model import DeviceDescription
@@ -42,6 +43,7 @@ def site_routes(deps: Dependencies) -> list[BaseRoute]:
                 "redeem": f"{deps.device_url}{REDEEM}",
                 "authorization": f"{deps.device_url}{AUTHORIZATION}",
                 "est": f"{deps.device_url}{EST}",
+                "rekeyConfirmation": f"{deps.device_url}{CONFIRMATION}",
             }
         )
 

@@ -47,7 +47,10 @@ class OAuthErrors:
 
 def site_routes(deps: Dependencies) -> list[BaseRoute]:
     """Return the routes of the site listener."""
+    return [*_oauth_routes(deps), *_api_routes(deps)]
 
+
+def _oauth_routes(deps: Dependencies) -> list[BaseRoute]:
     def token(request: Request) -> Response:
         form = request.form()
         if form.get("grant_type") != "client_credentials":
@@ -67,6 +70,10 @@ def site_routes(deps: Dependencies) -> list[BaseRoute]:
             headers={"Pragma": "no-cache"},
         )
 
+    return [endpoint(TOKEN_PATH, token, methods=["POST"], errors=OAuthErrors(), proxies=deps.proxies)]
+
+
+def _api_routes(deps: Dependencies) -> list[BaseRoute]:
     def describe(request: Request) -> Response:
         _client(deps, request)
         return json_response(
@@ -96,6 +103,18 @@ def site_routes(deps: Dependencies) -> list[BaseRoute]:
             }
         )
 
+    def rekeys(request: Request) -> Response:
+        client = _client(deps, request)
+        query = request.query
+        after = _place(query["cursor"]) if "cursor" in query else (documents.moment(query, "since"), UUID(int=0))
+        found, following = management.due_for_rekey(deps, client, after=after)
+        return json_response(
+            {
+                "rekeys": [_credential(deps, credential) for credential in found],
+                "next": f"{following[0].isoformat()}/{following[1]}" if following else None,
+            }
+        )
+
     def invalidate(request: Request) -> Response:
         client = _client(deps, request)
         invalidation_id = _uuid(request.path_parameters["invalidation"], "invalidation")
@@ -116,9 +135,9 @@ def site_routes(deps: Dependencies) -> list[BaseRoute]:
         )
 
     return [
-        endpoint(TOKEN_PATH, token, methods=["POST"], errors=OAuthErrors(), proxies=deps.proxies),
         endpoint(f"{PATH}/issuer", describe, methods=["GET"], errors=Problems(), proxies=deps.proxies),
         endpoint(f"{PATH}/credentials", credentials, methods=["GET"], errors=Problems(), proxies=deps.proxies),
+        endpoint(f"{PATH}/rekeys", rekeys, methods=["GET"], errors=Problems(), proxies=deps.proxies),
         endpoint(
             f"{PATH}/invalidations/{{invalidation}}",
             invalidate,
@@ -169,6 +188,17 @@ def _person(deps: Dependencies, query: Mapping[str, str]) -> UUID | None:
         return None
 
 
+def _place(cursor: str) -> tuple[datetime, UUID]:
+    moment, _, credential = cursor.partition("/")
+    try:
+        due = datetime.fromisoformat(moment)
+    except ValueError as exc:
+        raise Malformed("malformed", "cursor is what the page before named as next.") from exc
+    if due.tzinfo is None:
+        raise Malformed("malformed", "cursor is what the page before named as next.")
+    return due, _uuid(credential, "cursor")
+
+
 def _uuid(text: str, name: str) -> UUID:
     try:
         return UUID(text)
@@ -184,6 +214,7 @@ def _credential(deps: Dependencies, credential: Credential) -> Mapping[str, obje
         "thumbprint": credential.thumbprint.hex() if credential.thumbprint else None,
         "notBefore": _time(credential.not_before),
         "notAfter": _time(credential.not_after),
+        "rekeyFrom": _time(credential.rekey_from),
         "state": "ended" if credential.state is CredentialState.ENDED else "active",
         "endedAt": _time(credential.ended_at),
         "reason": credential.end_reason.value if credential.end_reason else None,

@@ -146,6 +146,15 @@ def find_proof(tx: Transaction, proof: UUID) -> CardProof | None:
     )
 
 
+def proofs_behind(tx: Transaction, person: UUID) -> tuple[UUID, ...]:
+    """Return the proofs under which a person's derivations began, the newest first."""
+    found = sa.select(card_proofs.c.id).join(derivations, derivations.c.proof_id == card_proofs.c.id)
+    rows = tx.scalars(
+        found.where(derivations.c.person_id == person).order_by(card_proofs.c.proved_at.desc(), card_proofs.c.id)
+    )
+    return tuple(dict.fromkeys(rows))
+
+
 def proved_card(tx: Transaction, proof: UUID) -> ProvedCard | None:
     """Return which card a proof is of, without the evidence."""
     row = tx.execute(

@@ -3,16 +3,19 @@
 
 from collections.abc import Collection, Mapping
 from datetime import datetime
-from typing import Any
+from typing import Any, Final
 from uuid import UUID
 
 import sqlalchemy as sa
 
 from etymon.issuer.model import CREDENTIAL_MOVES, Credential, CredentialState, EndReason, Purpose
+from etymon.issuer.tables import ACTIVE, FIRST, LIVED
 from etymon.issuer.tables import credentials as table
 from etymon.storage.database import Transaction
 
 Filter = sa.ColumnElement[bool]
+
+_LIVED: Final = sa.text(f"({LIVED.text})")
 
 
 def add(tx: Transaction, credential: Credential) -> None:
@@ -29,6 +32,8 @@ def add(tx: Transaction, credential: Credential) -> None:
             escrowed_key_id=credential.escrowed_key,
             state=credential.state.value,
             planned_at=credential.planned_at,
+            replaces_id=credential.replaces,
+            request_digest=credential.request_digest,
         )
     )
 
@@ -38,9 +43,59 @@ def find(tx: Transaction, credential: UUID) -> Credential | None:
     return _first(tx, table.c.id == credential)
 
 
+def by_thumbprint(tx: Transaction, thumbprint: bytes) -> Credential | None:
+    """Return the issued credential whose certificate has this SHA-256."""
+    return _first(tx, table.c.thumbprint == thumbprint)
+
+
 def by_purpose(tx: Transaction, derivation: UUID, purpose: Purpose) -> Credential | None:
-    """Return the credential a derivation has for a purpose."""
-    return _first(tx, sa.and_(table.c.derivation_id == derivation, table.c.purpose == purpose.value))
+    """Return the credential that a derivation's own authorization led to for a purpose."""
+    return _first(tx, sa.and_(table.c.derivation_id == derivation, table.c.purpose == purpose.value, FIRST))
+
+
+def chain(tx: Transaction, derivation: UUID, purpose: Purpose) -> tuple[Credential, ...]:
+    """Return what a derivation has and had for a purpose, each followed by what replaced it.
+
+    A plan that was given up before it was signed is left out, unless it was the first.
+    """
+    lived = sa.or_(_LIVED, FIRST)
+    found = _all(tx, sa.and_(table.c.derivation_id == derivation, table.c.purpose == purpose.value, lived))
+    following = {credential.replaces: credential for credential in found}
+    ordered: list[Credential] = []
+    while (following_one := following.get(ordered[-1].id if ordered else None)) is not None:
+        ordered.append(following_one)
+    return tuple(ordered)
+
+
+def replacement_of(tx: Transaction, credential: UUID) -> Credential | None:
+    """Return what was planned or issued in place of a credential."""
+    return _first(tx, sa.and_(table.c.replaces_id == credential, _LIVED))
+
+
+def due_for_rekey(
+    tx: Transaction, *, trust_entries: Collection[str], now: datetime, after: tuple[datetime, UUID], limit: int
+) -> tuple[Credential, ...]:
+    """Return active credentials on devices of these trust entries whose rekey is due, by when it became so."""
+    rows = tx.execute(
+        sa.select(*table.c)
+        .where(
+            ACTIVE,
+            table.c.rekey_from <= now,
+            sa.tuple_(table.c.rekey_from, table.c.id) > sa.tuple_(*map(sa.literal, after)),
+            table.c.device_trust_entry.in_(trust_entries),
+        )
+        .order_by(table.c.rekey_from, table.c.id)
+        .limit(limit)
+    )
+    return tuple(_credential(row) for row in rows)
+
+
+def make_due(tx: Transaction, credential: UUID, now: datetime) -> bool:
+    """Let a credential's rekey be due now; False when it was already, or the credential is not active."""
+    done = tx.execute(
+        table.update().where(table.c.id == credential, ACTIVE, table.c.rekey_from > now).values(rekey_from=now)
+    )
+    return done.rowcount == 1
 
 
 def of_derivation(tx: Transaction, derivation: UUID) -> tuple[Credential, ...]:
@@ -115,11 +170,14 @@ def _credential(row: sa.Row[Any]) -> Credential:
         escrowed_key=row.escrowed_key_id,
         state=CredentialState(row.state),
         planned_at=row.planned_at,
+        replaces=row.replaces_id,
+        request_digest=row.request_digest,
         serial_number=row.serial_number,
         thumbprint=row.thumbprint,
         not_before=row.not_before,
         not_after=row.not_after,
         issued_at=row.issued_at,
+        rekey_from=row.rekey_from,
         ended_at=row.ended_at,
         end_reason=None if row.end_reason is None else EndReason(row.end_reason),
     )

@@ -4,8 +4,9 @@
 import threading
 from collections.abc import Mapping
 from dataclasses import dataclass
-from datetime import datetime, timedelta
+from datetime import UTC, datetime, timedelta
 from typing import Any, Final
+from urllib.parse import urlencode
 
 import httpx
 from joserfc.jwk import ECKey
@@ -15,7 +16,7 @@ from etymon.kernel.entropy import Entropy
 from etymon.kernel.errors import Conflict, NotPermitted, Unavailable
 from etymon.kernel.secret import Secret
 from etymon.mdm import signed_statements
-from etymon.mdm.connectors.connector import InvalidationOrder
+from etymon.mdm.connectors.connector import InvalidationOrder, RekeyDue, RekeysDue
 from etymon.mdm.credential_issuer import IssuerDescription
 
 ASSERTION_TYPE: Final = "urn:ietf:params:oauth:client-assertion-type:jwt-bearer"
@@ -53,6 +54,16 @@ class EtymonConnector:
                 0 < len(name) <= 200 and self_service.startswith("https://") and len(self_service) <= 500
             ):
                 return IssuerDescription(name, self_service, tuple(map(str, purposes)))
+            case _:
+                raise _unavailable("issuer_not_understood")
+
+    def rekeys_due(self, since: datetime, following: str | None = None) -> RekeysDue:
+        """Return a page of the certificates that are to be rekeyed."""
+        place = {"since": f"{since.astimezone(UTC):%Y-%m-%dT%H:%M:%SZ}"} if following is None else {"cursor": following}
+        answer = self._call("GET", f"/management/v1/rekeys?{urlencode(place)}")
+        match answer:
+            case {"rekeys": list(found), "next": None | str() as further}:
+                return RekeysDue(tuple(map(_rekey_due, found)), further)
             case _:
                 raise _unavailable("issuer_not_understood")
 
@@ -124,6 +135,17 @@ class EtymonConnector:
                 return Secret(token), now + timedelta(seconds=min(seconds, 86_400))
             case _:
                 raise _unavailable("issuer_not_understood")
+
+
+def _rekey_due(told: object) -> RekeyDue:
+    match told:
+        case {"thumbprint": str(certificate), "device": str(device), "rekeyFrom": str(since)}:
+            try:
+                return RekeyDue(bytes.fromhex(certificate), bytes.fromhex(device), datetime.fromisoformat(since))
+            except ValueError as exc:
+                raise _unavailable("issuer_not_understood") from exc
+        case _:
+            raise _unavailable("issuer_not_understood")
 
 
 def _document(response: httpx.Response) -> Mapping[str, Any]:

@@ -141,4 +141,5 @@ def _derived_credential(desired: Desired) -> dict[str, object]:
         "required": bool(desired.purposes),
         "purposes": [purpose.value for purpose in desired.purposes],
         "issuer": issuer,
+        "rekey": [thumbprint.hex() for thumbprint in desired.rekeys],
     }

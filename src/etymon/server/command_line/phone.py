@@ -11,13 +11,15 @@ from rich.table import Table
 
 from etymon.kernel.clock import SystemClock
 from etymon.kernel.entropy import SystemEntropy, random_text
-from etymon.kernel.errors import Malformed
+from etymon.kernel.errors import EtymonError, Malformed
 from etymon.kernel.secret import Secret
 from etymon.server.command_line.signals import on_stop
 
 if TYPE_CHECKING:
     from etymon.phone.device import Surroundings
     from etymon.phone.phone import Phone
+    from etymon.phone.screen import Screen
+    from etymon.phone.state import Purpose
 
 app = typer.Typer(help="The simulated phone: make one, use it, look at it.", no_args_is_help=True)
 
@@ -74,6 +76,9 @@ def run(
             phone.set_up_derived_credential(link_qr.read_bytes() if link_qr else None, screen)
             console.print("Nobody manages this phone, so there is nobody to stay in touch with.")
             return
+        if phone.status().membership is None and phone.rekeys_due:  # nobody manages it, and it looks after itself
+            _rekey(phone, screen)
+            return
         if phone.status().device is DeviceState.FACTORY_NEW:
             _provision(phone, qr, server, ask_token=token)
         if phone.status().device is DeviceState.PROVISIONING:
@@ -88,11 +93,12 @@ def run(
         elif shown.requirement is not None and shown.requirement.required and not shown.certificates:
             phone.guide(screen)
             console.print("It scans a picture of the code: --link-qr PICTURE.")
+        _rekey(phone, screen)
         if not once:
             stopping = threading.Event()
             on_stop(stopping.set)
             console.print("In touch with its management; Ctrl-C ends it.")
-            phone.keep_checking_in(screen.show, stop=stopping.is_set)
+            _stay_in_touch(phone, screen, stopping)
 
 
 @app.command()
@@ -112,13 +118,42 @@ def status(directory: Directory) -> None:
         policies.add_row(
             policy.name, policy.type, result.state.value if result else "", result.detail if result else ""
         )
-    certificates = Table("Certificate", "Thumbprint", "Until", header_style="bold")
+    certificates = Table("Certificate", "Thumbprint", "Until", "", header_style="bold")
     for certificate in shown.certificates:
         until = f"{certificate.not_after:%Y-%m-%d}"
-        certificates.add_row(certificate.purpose.value, certificate.thumbprint[:16] + "…", until)
+        due = "a new key is due: run the phone" if certificate.rekey else ""
+        certificates.add_row(certificate.purpose.value, certificate.thumbprint[:16] + "…", until, due)
     for table in (policies, certificates):
         if table.row_count:
             console.print(table)
+
+
+def _stay_in_touch(phone: "Phone", screen: "Screen", stopping: threading.Event) -> None:
+    """Check in until Ctrl-C or the end of the management; replace what becomes due meanwhile."""
+    from etymon.phone.state import DeviceState
+
+    refused: set[Purpose] = set(phone.rekeys_due)
+
+    def stop() -> bool:
+        return stopping.is_set() or not refused.issuperset(phone.rekeys_due)
+
+    while not stopping.is_set() and phone.status().device is DeviceState.ENROLLED:
+        phone.keep_checking_in(screen.show, stop=stop)
+        if not stopping.is_set() and phone.status().device is DeviceState.ENROLLED:
+            _rekey(phone, screen)
+            refused = set(phone.rekeys_due)
+
+
+def _rekey(phone: "Phone", screen: "Screen") -> None:
+    """Replace what is due; a refusal is told, and stops nothing else."""
+    if not phone.rekeys_due:
+        return
+    try:
+        phone.rekey(screen)
+        if phone.status().membership is not None:
+            phone.check_in(screen.show)
+    except EtymonError as refused:
+        Console(highlight=False).print(refused.detail, markup=False, soft_wrap=True)
 
 
 def _sets_up_unmanaged(phone: "Phone", link_qr: Path | None) -> bool:

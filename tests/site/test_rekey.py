@@ -1,0 +1,130 @@
+# SPDX-License-Identifier: Apache-2.0
+"""A phone learns that its credential is to be replaced, and does it by itself, over TLS, with no card and no PC."""
+
+from pathlib import Path
+from typing import Any
+
+import httpx
+
+from etymon.directory import people
+from etymon.phone.device import Surroundings
+from etymon.phone.phone import Phone
+from etymon.phone.profiles import desired_state
+from etymon.phone.screen import Rekeyed
+from etymon.phone.state import Purpose
+from etymon.pki import certificate as reading
+from support import patience
+from support.held_phone import HeldPhone
+from support.issuer_rekey import fresh_body
+from support.patience import NoPause
+from support.phones import Stopped, StoppingEntropy
+from support.whole_site import ALL_PURPOSES, QUICK, TEST, WholeSite
+
+
+def rename(site: WholeSite, name: str, shown: str) -> None:
+    with site.deployment.database.transaction() as tx:
+        people.update(tx, site.wiring.directory, site.person(name).id, display_name=shown, actor=TEST)
+
+
+def learned(site: WholeSite, held: HeldPhone) -> tuple[Purpose, ...]:
+    """Let the worker see the change and ask the issuer, and the phone its management."""
+    site.settle()
+    site.turn(seconds=20)
+
+    def told() -> bool:
+        held.check_in()
+        return bool(held.phone.rekeys_due)
+
+    patience.until(told, "the phone hears that a rekey is due")
+    return held.phone.rekeys_due
+
+
+def certificate(held: HeldPhone, purpose: Purpose = Purpose.AUTHENTICATION) -> Any:
+    entry = desired_state.credential_entry(held.phone.device, purpose)
+    assert entry is not None
+    return entry.certificate
+
+
+def test_a_changed_name_reaches_the_phone_which_replaces_everything_by_itself(site: WholeSite) -> None:
+    held = site.phone_of("rekey-alice", group=ALL_PURPOSES)
+    held.check_in()
+    before = {purpose: certificate(held, purpose) for purpose in Purpose}
+    aliases = {entry.alias for entry in held.phone.device.keys.entries()}
+    assert held.phone.rekeys_due == ()
+    rename(site, "rekey-alice", "Alice Married")
+    assert set(learned(site, held)) == set(Purpose)
+    assert all(shown.rekey for shown in held.phone.status().certificates)
+    assert held.phone.rekey(held) == tuple(Purpose)
+    for purpose in Purpose:
+        assert reading.common_name(certificate(held, purpose)) == "Alice Married"
+        kept = next(
+            row for row in site.rows("ca_certificates") if row["thumbprint"] == reading.thumbprint(before[purpose])
+        )
+        assert (kept["state"], kept["reason"]) == ("revoked", 4), purpose
+    gone = aliases - {entry.alias for entry in held.phone.device.keys.entries()}
+    assert len([alias for alias in gone if alias.startswith(("derived-authentication", "derived-signature"))]) == 2
+    retired = [item for item in held.phone.device.state.credentials if item.retired]
+    assert [item.purpose for item in retired] == [Purpose.ENCRYPTION], "older mail stays readable"
+    assert held.shown(Rekeyed).purposes == tuple(Purpose)
+    held.check_in()
+    site.settle()
+    held.check_in()
+    assert held.phone.rekeys_due == ()
+    assert held.phone.rekey(held) == ()
+    reported = {row["thumbprint"] for row in site.rows("device_credentials")}
+    assert {reading.thumbprint(certificate(held, purpose)) for purpose in Purpose} <= reported
+
+
+def test_a_phone_that_stops_before_any_write_goes_on_from_there(site: WholeSite) -> None:
+    held = site.phone_of("rekey-stops")
+    held.check_in()
+    rename(site, "rekey-stops", "Stopped Often")
+    assert learned(site, held) == (Purpose.AUTHENTICATION,)
+    directory, before = held.phone.device.directory, certificate(held)
+    held.phone.close()
+    stops = 0
+    while _rekey_until_stopped(site, held, directory, stops):
+        stops += 1
+    assert stops >= 5
+    with Phone.open(directory, Surroundings(site.clock, site.entropy, NoPause(), QUICK)) as phone:
+        held.phone = phone
+        assert phone.rekeys_due == ()
+        assert phone.device.state.rekeys == ()
+        assert reading.common_name(certificate(held)) == "Stopped Often"
+        assert len(phone.device.keys.entries()) == 2, "the device identity and the one credential"
+    person = site.person("rekey-stops").id
+    issued = [row for row in site.rows("issuer_credentials") if row["person_id"] == person]
+    assert len(issued) == 2, "one certificate was made, however often it was asked for"
+    assert {row["state"] for row in issued if row["thumbprint"] == reading.thumbprint(before)} == {"ended"}
+
+
+def _rekey_until_stopped(site: WholeSite, held: HeldPhone, directory: Path, draws: int) -> bool:
+    surroundings = Surroundings(site.clock, StoppingEntropy(draws), NoPause(), QUICK)
+    try:
+        with Phone.open(directory, surroundings) as phone:
+            phone.rekey(held)
+    except Stopped:
+        return True
+    return False
+
+
+def test_a_device_identity_rekeys_nothing_and_a_derived_credential_checks_in_nowhere(site: WholeSite) -> None:
+    held = site.phone_of("rekey-crossing")
+    held.check_in()
+    device_url = site.deployment.settings.device_url
+    rekeying = f"{device_url}/.well-known/est/authentication/simplereenroll"
+    body, headers = fresh_body(), {"Content-Type": "application/pkcs10"}
+    with held.phone.unlock(held.secret):
+        derived = held.credential()
+        for identity, status, code in (
+            (None, 401, "derived_credential_required"),
+            (held.identity, 403, "wrong_certificate_kind"),
+            (site.card_for("rekey-crossing").identity(), 403, "wrong_certificate_kind"),
+            (derived, 403, "rekey_not_due"),
+        ):
+            with httpx.Client(transport=site.transport(identity)) as client:
+                answer = client.post(rekeying, content=body, headers=headers)
+            assert (answer.status_code, answer.headers["error-code"]) == (status, code)
+        with httpx.Client(transport=site.transport(derived)) as client:
+            answer = client.post(f"{device_url}/mdm/device/v1/check-in", json={"protocol": 1, "known": 0, "wait": 0})
+        assert (answer.status_code, answer.json()["title"]) == (403, "wrong_certificate_kind")
