@@ -5,6 +5,9 @@ A device identity, a card, and a derived credential of another issuer are other 
 """
 
 import hashlib
+from functools import partial
+
+from cryptography import x509
 
 from etymon.audit.refusals import ANONYMOUS
 from etymon.directory import trust
@@ -13,6 +16,7 @@ from etymon.issuer.errors import credential_unknown, derived_credential_required
 from etymon.issuer.model import Credential, CredentialState, Purpose
 from etymon.issuer.store import credentials
 from etymon.pki import certificate as reading
+from etymon.pki.errors import NotTrusted
 from etymon.pki.path_validation import validate
 from etymon.storage.database import Transaction
 from etymon.web.peer_certificate import PeerCertificate
@@ -29,12 +33,24 @@ def judge(deps: Dependencies, peer: PeerCertificate | None, *, source: str) -> C
     subject = f"certificate:{hashlib.sha256(peer.der).hexdigest()}"
     with deps.refusals.noted("issuer:rekey:refused", actor=ANONYMOUS, subject=subject, source=source):
         leaf = reading.load(peer.der)
-        with deps.database.snapshot() as tx:
-            entry = trust.entry(tx, deps.trust_entry)
-            others = [other for other in trust.entries(tx) if other.name != entry.name]
-        validate(leaf, entry, at=deps.clock.now(), status=deps.status_of(entry), other_entries=others)
+        _validate(deps, leaf)
         with deps.database.snapshot() as tx:
             return in_force(tx, reading.thumbprint(leaf))
+
+
+def _validate(deps: Dependencies, leaf: x509.Certificate) -> None:
+    """Judge the certificate; one that is not ours is looked for among the other kinds, to say what it is."""
+    with deps.database.snapshot() as tx:
+        entry = trust.entry(tx, deps.trust_entry)
+    judge_by = partial(validate, leaf, entry, at=deps.clock.now(), status=deps.status_of(entry))
+    try:
+        judge_by()
+    except NotTrusted as refused:
+        if refused.code not in {"untrusted_root", "wrong_policy"}:
+            raise
+        with deps.database.snapshot() as tx:
+            others = [other for other in trust.entries(tx) if other.name != entry.name]
+        judge_by(other_entries=others)
 
 
 def in_force(tx: Transaction, thumbprint: bytes) -> Credential:

@@ -63,8 +63,8 @@ def of_rekey(tx: Transaction, clock: Clock, derivation: Derivation, purpose: Pur
     found = applicant(tx, derivation.person)
     if not any(binding.ended_at is None for binding in _cards_of(tx, derivation.person)):
         raise no_card_bound()
-    proof = card_sessions.find_proof(tx, derivation.proof)
-    if proof is None or clock.now() >= proof.proved_at + PROOFING_LIFETIME:
+    proved_at = card_sessions.proved_at(tx, derivation.proof)
+    if proved_at is None or clock.now() >= proved_at + PROOFING_LIFETIME:
         raise identity_proofing_old()
     managed = derivation.link is not None and derivation.link.device is not None
     if purpose not in found.rule.purposes or (found.rule.managed_devices_only and not managed):
@@ -73,7 +73,7 @@ def of_rekey(tx: Transaction, clock: Clock, derivation: Derivation, purpose: Pur
 
 
 def _cards_of(tx: Transaction, person_id: UUID) -> list[Binding]:
-    cards = {entry.name for entry in trust.entries(tx, TrustKind.CARD)}
+    cards = {version.name for version in trust.versions(tx, TrustKind.CARD)}
     return [binding for binding in bindings.bindings_of(tx, person_id) if binding.trust_entry in cards]
 
 

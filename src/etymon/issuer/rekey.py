@@ -70,10 +70,10 @@ def _rekey(deps: Dependencies, asking: Credential, request: RekeyRequest, *, sou
         derivation = derivations.find(tx, asking.derivation)
         planned = _planned_before(tx, asking, request)
         replaced = None if planned else _replaceable(tx, deps, asking, request.purpose)
-        rule = None if planned or derivation is None else eligibility.applicant(tx, asking.person).rule
-    if planned is None and derivation is not None and replaced is not None and rule is not None:
+        rule = eligibility.applicant(tx, asking.person).rule if replaced and transport else None
+    if planned is None and derivation is not None and replaced is not None:
         key: ProvenCSR | GeneratedKey = proven
-        if transport is not None:
+        if transport is not None and rule is not None:
             key = escrowed_key.generate(deps, derivation, transport, rule.encryption_key_type)
         card = card_recheck.require_good(deps, asking.person)
         planned = _plan(deps, asking, request, key, card=card, source=source)

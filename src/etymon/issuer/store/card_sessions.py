@@ -155,6 +155,11 @@ def proofs_behind(tx: Transaction, person: UUID) -> tuple[UUID, ...]:
     return tuple(dict.fromkeys(rows))
 
 
+def proved_at(tx: Transaction, proof: UUID) -> datetime | None:
+    """Return when a card was proved."""
+    return tx.scalar(sa.select(card_proofs.c.proved_at).where(card_proofs.c.id == proof))
+
+
 def proved_card(tx: Transaction, proof: UUID) -> ProvedCard | None:
     """Return which card a proof is of, without the evidence."""
     row = tx.execute(

@@ -15,7 +15,7 @@ from rich.console import Console
 from etymon.audit import verification
 from etymon.server.demo import processes, relying_parties, web_application, world
 from etymon.server.demo.cast import ALICE, BOB
-from etymon.server.demo.chapters import credential, enrollment, founding, revocation, use
+from etymon.server.demo.chapters import credential, enrollment, founding, rekey, revocation, use
 from etymon.server.demo.story import Story
 from etymon.server.demo.world import HOST, World
 from etymon.web.listeners import ServerIdentity
@@ -71,6 +71,8 @@ def _tell(story: Story, built: World, pid: int) -> None:
         ):
             mail = use.told(story, built, servers, application, alice)
             use.told(story, built, servers, application, bob)
+            bob = rekey.told(story, built, bob, name="Bob Braun")
+            servers.renew_crls(built)
             revocation.told(story, built, servers, application, lost=alice, kept=bob, mail=mail)
     with story.step("The audit trail is whole, and the services stayed small") as step:
         report = verification.verify(built.deployment.database, built.deployment.signer("audit-seal").public_key)

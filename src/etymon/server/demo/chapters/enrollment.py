@@ -4,7 +4,7 @@
 import base64
 import threading
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from typing import Final
 
@@ -155,7 +155,7 @@ def enrollment_code(world: World) -> bytes:
     return base64.b64decode(whole.json()["qrCodeImage"]["value"])
 
 
-def administration(world: World, method: str, path: str) -> httpx.Response:
+def administration(world: World, method: str, path: str, body: Mapping[str, str] | None = None) -> httpx.Response:
     """Call the administration API as the Administrator, signed in with the card for this one call."""
     with storage.load(cast.card_file(world, ADMINISTRATOR), world.secret("ada-card")) as stored:
         client = PIVClient(LocalTransport(PIVApplet(stored.state, stored.save, world.entropy)))
@@ -166,7 +166,8 @@ def administration(world: World, method: str, path: str) -> httpx.Response:
         )
         granted = card_sign_in.sign_in(Provider(world.web, world.site, world.clock), transport, world.entropy)
     headers = {"Authorization": f"Bearer {granted.access_token.reveal()}"}
-    return world.web.request(method, f"{world.site}/graph/beta/{path}", headers=headers).raise_for_status()
+    url = f"{world.site}/graph/beta/{path}"
+    return world.web.request(method, url, headers=headers, json=body).raise_for_status()
 
 
 def _asks_for_credential(phone: Phone, notified: list[Notification]) -> bool:
