@@ -8,6 +8,7 @@ import tempfile
 from collections.abc import Generator, Iterator
 from pathlib import Path
 
+import hypothesis
 import pytest
 import structlog
 
@@ -18,6 +19,9 @@ from support import programs
 from support.clock import TurnedClock
 from support.databases import Databases, PostgreSQLDatabases, SQLiteDatabases, running_postgresql
 from support.tokens import Tokens
+
+hypothesis.settings.register_profile("untimed", deadline=None)
+hypothesis.settings.load_profile("untimed")  # how long an example takes says how busy the machine is
 
 ENGINES = ("sqlite", pytest.param("postgresql", marks=pytest.mark.needs("postgres", "initdb")))
 

@@ -83,7 +83,7 @@ def test_every_operation_answers_as_it_is_described(api: Any, tokens: dict[Role,
 
 def try_out(operation: Any, headers: dict[str, str], anchor: str) -> None:
     @given(case=operation.as_strategy())
-    @hypothesis.settings(max_examples=EXAMPLES, deadline=None, suppress_health_check=list(hypothesis.HealthCheck))
+    @hypothesis.settings(max_examples=EXAMPLES, suppress_health_check=list(hypothesis.HealthCheck))
     def answers(case: Any) -> None:
         hypothesis.assume("%0A" not in case.formatted_path.upper())  # a path with a line end does not reach a mount
         case.call_and_validate(checks=CHECKS, headers=headers, verify=anchor)

@@ -93,7 +93,7 @@ USUAL = ["redeem", "confirm", "ask"]
 """Half of the walks begin as they should, or few would come far."""
 
 
-@settings(max_examples=40, deadline=None)
+@settings(max_examples=40)
 @given(st.sampled_from([[], USUAL]), st.lists(st.sampled_from(ACTS), max_size=10))
 def test_whatever_is_tried_the_promises_hold(site: IssuerSite, start: list[str], acts: list[str]) -> None:
     site.save_rule(purposes=(Purpose.AUTHENTICATION, Purpose.SIGNATURE), most_derivations=100)

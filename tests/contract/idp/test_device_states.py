@@ -226,7 +226,7 @@ class Real:
         accounts.account_ended(self.deps, self.alice.id)
 
 
-@settings(max_examples=60, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@settings(max_examples=60, suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(moves=st.lists(MOVES, max_size=14))
 def test_every_walk_through_a_device_authorization_agrees_with_the_model(
     sqlite_databases: SQLiteDatabases, moves: list[str | int]

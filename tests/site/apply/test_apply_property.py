@@ -10,7 +10,7 @@ from support.operator import Operator
 from support.organizations import organizations
 
 
-@settings(deadline=None, max_examples=6, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@settings(max_examples=6, suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(organization=organizations())
 def test_what_was_applied_is_there(administrator: Operator, officer: Operator, organization: dict[str, Any]) -> None:
     for prune in (False, True):

@@ -103,7 +103,7 @@ def _key(resource: Resource) -> str:
     return "" if resource.kind in SINGLE else resource.reference.key[1]
 
 
-@settings(deadline=None, max_examples=30)
+@settings(max_examples=30)
 @given(data=st.data())
 def test_after_a_plan_is_done_there_is_nothing_to_do(folder: Path, data: st.DataObject) -> None:
     first, second = (
@@ -116,7 +116,7 @@ def test_after_a_plan_is_done_there_is_nothing_to_do(folder: Path, data: st.Data
     assert plan(second, state).changes == ()
 
 
-@settings(deadline=None, max_examples=30)
+@settings(max_examples=30)
 @given(data=st.data())
 def test_without_pruning_nothing_that_is_there_ends(folder: Path, data: st.DataObject) -> None:
     first, second = (
