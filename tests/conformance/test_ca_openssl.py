@@ -3,13 +3,11 @@
 
 import base64
 import re
-import subprocess
 from collections.abc import Iterator
 from datetime import timedelta
 from pathlib import Path
 from urllib.parse import quote
 
-import httpx
 import pytest
 from cryptography import x509
 from cryptography.hazmat.primitives import hashes, serialization
@@ -29,76 +27,14 @@ from etymon.pki.path_validation import validate
 from etymon.pki.status import CRLCache, HTTPStatusSource, StatusKind
 from etymon.pki.status_hosts import StatusHosts
 from etymon.pki.trust_entry import IdentifierKind, TrustEntry, TrustKind
-from etymon.storage.database import Database
-from support.ca_site import ORGANIZATION, CASite, pem, proven_key, rsa_key, subscriber_profiles
+from support.ca_site import pem, proven_key, rsa_key, subscriber_profiles
 from support.ca_status import StatusListener, status_listener
-from support.clock import TurnedClock
 from support.databases import SQLiteDatabases
+from support.judged_authorities import Judged
 
 pytestmark = pytest.mark.needs("openssl")
 
 SUBSCRIBERS = subscriber_profiles()
-
-
-class Judged:
-    """Authorities of both hierarchies with their status listener, and the files OpenSSL reads."""
-
-    def __init__(self, database: Database, directory: Path, listener: StatusListener) -> None:
-        self.clock = TurnedClock()
-        self.directory = directory
-        hierarchy = (*ceremony.deployment(ORGANIZATION), *ceremony.card_issuer(ORGANIZATION, KeyType.P384))
-        self.site = CASite(
-            database, self.clock, SystemEntropy(), directory, status_url=listener.url, hierarchy=hierarchy
-        )
-        self.listener = listener
-        listener.serve(self.site.deps)
-
-    def file(self, name: str, content: bytes) -> str:
-        path = self.directory / name
-        path.write_bytes(content)
-        return str(path)
-
-    def openssl(self, *arguments: str) -> tuple[int, str]:
-        run = subprocess.run(["openssl", *arguments], capture_output=True, text=True, check=False, timeout=60)
-        return run.returncode, run.stdout + run.stderr
-
-    def chain(self, issued: IssuedCertificate) -> list[str]:
-        return [
-            "-CAfile",
-            self.file("root.pem", pem(issued.chain[-1])),
-            "-untrusted",
-            self.file("chain.pem", pem(*issued.chain[:-1])),
-        ]
-
-    def revoke(self, issued: IssuedCertificate, reason: RevocationReason = RevocationReason.KEY_COMPROMISE) -> None:
-        with self.site.deps.database.transaction() as tx:
-            revocation.revoke(tx, self.site.deps, issued.id, reason, actor="officer")
-
-    def ask(self, issued: IssuedCertificate, *options: str) -> tuple[int, str]:
-        issuer = self.file("issuer.pem", pem(issued.chain[0]))
-        return self.openssl(
-            "ocsp",
-            "-url",
-            f"{self.listener.url}/ocsp/{self.authority(issued)}",
-            "-issuer",
-            issuer,
-            *options,
-            "-cert",
-            self.file("leaf.pem", pem(issued.certificate)),
-            "-CAfile",
-            self.file("root.pem", pem(*issued.chain)),
-        )
-
-    def authority(self, issued: IssuedCertificate) -> str:
-        return next(name for name, found in self.site.authorities.items() if found.certificate == issued.chain[0])
-
-    def get(self, path: str) -> httpx.Response:
-        with httpx.Client() as client:
-            return client.get(f"{self.listener.url}{path}")
-
-    def post(self, path: str, body: bytes, media_type: str = "application/ocsp-request") -> httpx.Response:
-        with httpx.Client() as client:
-            return client.post(f"{self.listener.url}{path}", content=body, headers={"Content-Type": media_type})
 
 
 @pytest.fixture(scope="module")
@@ -216,7 +152,7 @@ def test_a_request_in_the_address_is_answered_and_may_be_kept(judged: Judged) ->
     path = quote(base64.b64encode(_request(issued)).decode(), safe="")
     answered = judged.get(f"/ocsp/derived/{path}")
     assert answered.headers["Content-Type"] == "application/ocsp-response"
-    assert answered.headers["Cache-Control"] == "public, max-age=300"
+    assert answered.headers["Cache-Control"] == "max-age=300, public, no-transform, must-revalidate"
     response = ocsp.load_der_ocsp_response(answered.content)
     assert response.certificate_status is ocsp.OCSPCertStatus.GOOD
     assert isinstance(response.hash_algorithm, hashes.SHA256)
@@ -352,7 +288,7 @@ def test_a_long_list_is_still_a_list(judged: Judged) -> None:
     with judged.site.deps.database.transaction() as tx:
         for found in issued:
             revocation.revoke(tx, judged.site.deps, found.id, RevocationReason.CESSATION_OF_OPERATION, actor="officer")
-    made: RevocationList = crl.current(judged.site.deps, "device")
+    made: RevocationList = crl.refresh(judged.site.deps, "device")
     file = judged.file("device.crl", made.der)
     issuer = judged.file("issuer.pem", pem(issued[0].chain[0]))
     _, text = judged.openssl("crl", "-inform", "DER", "-in", file, "-CAfile", issuer, "-noout", "-text")

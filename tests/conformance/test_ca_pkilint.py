@@ -108,7 +108,7 @@ def test_every_list_is_clean(reason: RevocationReason | None, site: CASite, tmp_
         with site.deps.database.transaction() as tx:
             revocation.revoke(tx, site.deps, issued.id, reason, actor="officer")
     path = tmp_path / "device.crl"
-    path.write_bytes(crl.current(site.deps, "device").der)
+    path.write_bytes(crl.refresh(site.deps, "device").der)
     assert linted(lint_crl.main, "--type", "CRL", "--profile", "PKIX", "--document-format", "DER", path) == []
 
 
@@ -128,7 +128,7 @@ def test_every_answer_is_clean(profile: str, state: str, site: CASite, tmp_path:
     )
     encoded = request.public_bytes(serialization.Encoding.DER)
     path = tmp_path / "answer.der"
-    path.write_bytes(responding.answer(site.deps, authority_of(profile), encoded))
+    path.write_bytes(responding.answer(site.deps, authority_of(profile), encoded).der)
     response = ocsp.load_der_ocsp_response(path.read_bytes())
     assert response.certificate_status.name.lower() == state
     assert linted(lint_ocsp_response.main, "--document-format", "DER", path) == []
@@ -137,6 +137,6 @@ def test_every_answer_is_clean(profile: str, state: str, site: CASite, tmp_path:
 def test_the_responders_own_certificate_is_clean(site: CASite, tmp_path: Path) -> None:
     issued = site.issue()
     request = ocsp.OCSPRequestBuilder().add_certificate(issued.certificate, issued.chain[0], hashes.SHA1()).build()  # noqa: S303 - what most clients send
-    answered = responding.answer(site.deps, "derived", request.public_bytes(serialization.Encoding.DER))
+    answered = responding.answer(site.deps, "derived", request.public_bytes(serialization.Encoding.DER)).der
     (certificate,) = ocsp.load_der_ocsp_response(answered).certificates
     assert linted(lint_pkix_cert.main, file_of(tmp_path, certificate)) == []

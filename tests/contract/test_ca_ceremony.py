@@ -78,7 +78,7 @@ def test_a_ceremony_is_begun_again_wherever_it_stopped(site: CASite) -> None:
     assert [found.name for found in made] == [new.name for new in wanted]
     for found in made:
         assert site.keys[found.name].public_key == public_key(found.certificate)
-        assert crl.current(site.deps, found.name).number == 1
+        assert crl.refresh(site.deps, found.name).number == 1
     with site.deps.database.snapshot() as tx:
         names = [found.event.name for found in trail.page(tx, limit=200)]
     assert names.count("ca:authority:created") == 6
@@ -103,7 +103,7 @@ def test_a_deployment_works_on_without_its_root_keys(site: CASite, clock: Turned
     with pytest.raises(Unavailable, match="ca_key_unavailable"):
         authorities.create_issuing(site.deps, site.keys, below, actor="init")
     clock.advance(timedelta(days=1))
-    assert crl.current(site.deps, "derived-root").number == 1
+    assert crl.refresh(site.deps, "derived-root").number == 1
     assert set(exported) == {"derived-root", "device-root", "tls-root"}
 
 
@@ -117,7 +117,7 @@ def test_a_root_that_came_back_certifies_and_revokes(site: CASite) -> None:
         revocation.revoke_serial(
             tx, site.deps, "derived-root", serial, RevocationReason.CESSATION_OF_OPERATION, actor="administrator"
         )
-    listed = x509.load_der_x509_crl(crl.current(site.deps, "derived-root").der)
+    listed = x509.load_der_x509_crl(crl.refresh(site.deps, "derived-root").der)
     assert [entry.serial_number for entry in listed] == [serial]
 
 

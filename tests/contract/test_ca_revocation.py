@@ -57,7 +57,7 @@ def test_a_revoked_certificate_is_on_the_next_list_with_its_reason(
 ) -> None:
     issued, other = site.issue(), site.issue()
     revoke(site, issued, reason)
-    found = read(crl.current(site.deps, "derived"))
+    found = read(crl.refresh(site.deps, "derived"))
     entry = found.get_revoked_certificate_by_serial_number(issued.certificate.serial_number)
     assert entry is not None
     assert entry.revocation_date_utc == clock.now()
@@ -70,7 +70,7 @@ def test_a_revoked_certificate_is_on_the_next_list_with_its_reason(
 
 
 def test_a_list_is_what_rfc_5280_asks_for(site: CASite, clock: TurnedClock) -> None:
-    found, authority = read(crl.current(site.deps, "derived")), site.authorities["derived"].certificate
+    found, authority = read(crl.refresh(site.deps, "derived")), site.authorities["derived"].certificate
     assert found.issuer.public_bytes() == authority.subject.public_bytes()
     assert (found.last_update_utc, found.next_update_utc) == (clock.now(), clock.now() + ONLINE_LIFETIME)
     names = {extension.oid._name: extension.critical for extension in found.extensions}  # noqa: SLF001 - for the message
@@ -78,7 +78,7 @@ def test_a_list_is_what_rfc_5280_asks_for(site: CASite, clock: TurnedClock) -> N
 
 
 def test_an_offline_authoritys_list_lasts_until_its_key_comes_back(site: CASite, clock: TurnedClock) -> None:
-    found = crl.current(site.deps, "derived-root")
+    found = crl.refresh(site.deps, "derived-root")
     assert found.next_update - found.this_update == OFFLINE_LIFETIME
     away = replace(site.deps, signers={})
     clock.advance(timedelta(days=36))
@@ -86,20 +86,20 @@ def test_an_offline_authoritys_list_lasts_until_its_key_comes_back(site: CASite,
     with pytest.raises(Unavailable, match="ca_key_unavailable"):
         crl.refresh(away, "derived-root")
     site.seal()
-    assert crl.current(site.deps, "derived-root").number == found.number + 1
+    assert crl.refresh(site.deps, "derived-root").number == found.number + 1
 
 
 def test_a_new_list_is_made_only_when_it_is_due(site: CASite, clock: TurnedClock) -> None:
-    first = crl.current(site.deps, "derived")
+    first = crl.refresh(site.deps, "derived")
     clock.advance(ONLINE_AGE - timedelta(seconds=1))
-    assert crl.current(site.deps, "derived") == first
+    assert crl.refresh(site.deps, "derived") == first
     clock.advance(timedelta(seconds=1))
-    second = crl.current(site.deps, "derived")
+    second = crl.refresh(site.deps, "derived")
     assert (second.number, second.this_update) == (first.number + 1, clock.now())
     revoke(site, _fresh(site))
-    third = crl.current(site.deps, "derived")
+    third = crl.refresh(site.deps, "derived")
     assert third.number == second.number + 1
-    assert crl.current(site.deps, "derived") == third
+    assert crl.refresh(site.deps, "derived") == third
 
 
 def _fresh(site: CASite) -> IssuedCertificate:
@@ -109,7 +109,7 @@ def _fresh(site: CASite) -> IssuedCertificate:
 
 def test_a_revocation_enqueues_its_publication_with_the_change(site: CASite, clock: TurnedClock) -> None:
     issued = site.issue()
-    before = crl.current(site.deps, "derived").number
+    before = crl.refresh(site.deps, "derived").number
     revoke(site, issued)
     revoke(site, issued)
     claimed = jobs.claim(site.deps.database, clock, [revocation.PUBLISH_CRL])
@@ -179,14 +179,14 @@ def test_a_revocation_that_commits_while_a_list_is_made_is_on_the_one_after(site
     made = crl.publish(overtaken, "derived")
     assert made is not None
     assert serials(made) == {early.certificate.serial_number}
-    assert serials(crl.current(site.deps, "derived")) == {
+    assert serials(crl.refresh(site.deps, "derived")) == {
         early.certificate.serial_number,
         late.certificate.serial_number,
     }
 
 
 def test_of_many_publishers_one_makes_the_next_number(site: CASite) -> None:
-    before = crl.current(site.deps, "derived").number
+    before = crl.refresh(site.deps, "derived").number
     gate = threading.Barrier(4)
 
     def run() -> RevocationList | None:
@@ -197,7 +197,7 @@ def test_of_many_publishers_one_makes_the_next_number(site: CASite) -> None:
         made = [future.result(timeout=60) for future in [pool.submit(run) for _ in range(4)]]
     numbers = sorted(found.number for found in made if found)
     assert numbers == list(range(before + 1, before + 1 + len(numbers)))
-    assert crl.current(site.deps, "derived").number == numbers[-1]
+    assert crl.refresh(site.deps, "derived").number == numbers[-1]
 
 
 def test_a_revoked_certificate_stays_until_one_list_after_its_end(site: CASite, clock: TurnedClock) -> None:
@@ -206,7 +206,7 @@ def test_a_revoked_certificate_stays_until_one_list_after_its_end(site: CASite, 
     serial = issued.certificate.serial_number
     seen = []
     for _ in range(4):
-        seen.append(serial in serials(crl.current(site.deps, "derived")))
+        seen.append(serial in serials(crl.refresh(site.deps, "derived")))
         clock.advance(timedelta(days=1))
     assert seen == [True, True, True, False]  # made on day 0, 1 and, after its end, 2
 
@@ -234,7 +234,7 @@ def test_what_does_not_exist_is_not_revoked(site: CASite) -> None:
 
 def test_there_is_no_list_of_an_unknown_authority(site: CASite) -> None:
     with pytest.raises(NotFound):
-        crl.current(site.deps, "nobody")
+        crl.refresh(site.deps, "nobody")
 
 
 def _entry(site: CASite, issued: IssuedCertificate) -> TrustEntry:
@@ -266,7 +266,7 @@ def test_a_revoked_authority_takes_its_subscribers_along(site: CASite, clock: Tu
         revocation.revoke_serial(
             tx, site.deps, "derived-root", serial, RevocationReason.CA_COMPROMISE, actor="administrator"
         )
-    assert serials(crl.current(site.deps, "derived-root")) == {issued.chain[0].serial_number}
+    assert serials(crl.refresh(site.deps, "derived-root")) == {issued.chain[0].serial_number}
     with pytest.raises(NotTrusted) as caught:
         validate(
             issued.certificate,
@@ -295,6 +295,9 @@ def test_a_certificate_makes_no_move_that_is_not_written_down(
         (CertificateState.PLANNED, CertificateState.ISSUED),
         (CertificateState.PLANNED, CertificateState.ABANDONED),
         (CertificateState.ISSUED, CertificateState.REVOKED),
+        (CertificateState.ISSUED, CertificateState.HELD),
+        (CertificateState.HELD, CertificateState.ISSUED),
+        (CertificateState.HELD, CertificateState.REVOKED),
     }
     with database.transaction() as tx:
         if (expected, new) in allowed:

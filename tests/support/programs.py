@@ -9,6 +9,7 @@ from typing import Final
 PACKAGES: Final = {
     "certtool": "gnutls-bin",
     "certutil": "libnss3-tools",
+    "certtool": "gnutls-bin",
     "chromium": "chromium",
     "curl": "curl",
     "eapol_test": "eapoltest",
@@ -22,6 +23,7 @@ PACKAGES: Final = {
     "nginx": "nginx",
     "nsenter": "util-linux",
     "openssl": "openssl",
+    "ocsptool": "gnutls-bin",
     "opensc-tool": "opensc",
     "pcscd": "pcscd",
     "pg_dump": "postgresql",

@@ -75,6 +75,7 @@ NOT_STATE: Final = (
     "issuer_access_tokens",
     "issuer_client_assertions",
     "ca_revocation_lists",
+    "ca_ocsp_answers",
 )
 """Tables in which a refusal, merely looking at a page, or the worker by itself leaves traces."""
 THE_SITES_OWN: Final = ("tls-server", "ocsp-responder")
@@ -253,7 +254,7 @@ class WholeSite:
         """Seal both audit trails now, as their workers do every few seconds."""
         deployment = self.deployment
         sealer.seal(deployment.database, deployment.clock, deployment.entropy, deployment.signer("audit-seal"))
-        self.cards.issuer.seal()
+        self.cards.issuer.keep_up()
 
     def settle(self) -> None:
         """Wait until the worker has done what is due."""

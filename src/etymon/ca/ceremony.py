@@ -82,7 +82,7 @@ def create(
         authority = (create_root if new.parent is None else create_issuing)(deps, keys, new, actor=actor)
         if authority.profiles >= RESPONDER:
             responder.renew(deps, keys, authority.name, actor=actor)
-        crl.current(deps, authority.name)
+        crl.refresh(deps, authority.name)
         made.append(authority)
     return tuple(made)
 

@@ -3,12 +3,18 @@
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
+from datetime import timedelta
+from pathlib import Path
+from typing import Final
 
 from etymon.kernel.clock import Clock
 from etymon.kernel.entropy import Entropy
 from etymon.kernel.errors import Unavailable
 from etymon.pki.signer import Signer
 from etymon.storage.database import Database
+
+MAXIMUM_HOLD: Final = timedelta(days=30)
+"""The policy asks for a maximum and leaves it to the organisation (CP 4.9.16); setting `maximum_hold_days`."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -17,7 +23,9 @@ class Dependencies:
 
     `policy_oids` maps the profiles' policy names to OIDs. `status_url` is where certificates say that CRLs, OCSP
     and CA certificates are: http, no trailing slash. `lint_exceptions` are codes of lints that this deployment
-    excepts, by name.
+    excepts, by name. `public_directory` is where CRLs and certificates are written for web servers, if anywhere.
+    `ocsp_nonces` says whether OCSP answers carry the nonce they were asked with. A certificate is held no longer than
+    `maximum_hold`.
     """
 
     database: Database
@@ -27,6 +35,9 @@ class Dependencies:
     policy_oids: Mapping[str, str]
     status_url: str
     lint_exceptions: frozenset[str] = field(default_factory=frozenset)
+    public_directory: Path | None = None
+    ocsp_nonces: bool = True
+    maximum_hold: timedelta = MAXIMUM_HOLD
 
     def signer(self, name: str) -> Signer:
         """Return the signer of a key; `Unavailable` where it is not here (a root's, after the ceremony)."""

@@ -38,7 +38,7 @@ from etymon.pki.csr import ProvenCSR
 from etymon.pki.signer import Signer, assembled
 from etymon.storage.database import Transaction
 
-__all__ = ["Dependencies", "abandon", "complete", "find_issued", "plan", "plan_content", "sweep"]
+__all__ = ["Dependencies", "abandon", "complete", "find_issued", "find_record", "plan", "plan_content", "sweep"]
 
 log = structlog.get_logger("etymon.ca")
 
@@ -119,14 +119,22 @@ def find_authority(tx: Transaction, name: str) -> Authority:
     return authority
 
 
+def find_record(tx: Transaction, certificate_id: UUID) -> CertificateRecord:
+    """Return our record of a certificate, whatever became of it; `NotFound` where there is none."""
+    record = store.find_certificate(tx, certificate_id)
+    if record is None:
+        raise NotFound("certificate_not_found", "There is no such certificate.")
+    return record
+
+
 def complete(deps: Dependencies, planned_id: UUID) -> IssuedCertificate:
     """Sign what was planned, check it, store it, and return it; the same certificate however often it is asked for.
 
-    Raises `NotFound`, `Conflict` for a plan that was abandoned or a certificate that was revoked meanwhile, and
+    Raises `NotFound`, `Conflict` for a plan that was abandoned or a certificate that was revoked or held meanwhile, and
     `Unavailable` while the authority's key cannot be used; the plan then stays and may be completed later.
     """
     with deps.database.snapshot() as tx:
-        record = _certificate(tx, planned_id)
+        record = find_record(tx, planned_id)
         lineage = store.lineage(tx, record.ca)
     if record.state is CertificateState.PLANNED:
         record = _sign_and_store(deps, record, lineage[0])
@@ -135,7 +143,7 @@ def complete(deps: Dependencies, planned_id: UUID) -> IssuedCertificate:
 
 def find_issued(tx: Transaction, certificate_id: UUID) -> IssuedCertificate:
     """Return an issued certificate with its chain; `NotFound` or `Conflict` like `complete`."""
-    record = _certificate(tx, certificate_id)
+    record = find_record(tx, certificate_id)
     if record.state is CertificateState.PLANNED:
         raise Conflict("certificate_not_issued", "The certificate is still being issued. Try again.")
     return _issued(record, store.lineage(tx, record.ca))
@@ -180,19 +188,12 @@ def _same_request(tx: Transaction, request_key: str, ca: str, profile: str, spki
     return PlannedCertificate(known.id)
 
 
-def _certificate(tx: Transaction, certificate_id: UUID) -> CertificateRecord:
-    record = store.find_certificate(tx, certificate_id)
-    if record is None:
-        raise NotFound("certificate_not_found", "There is no such certificate.")
-    return record
-
-
 def _sign_and_store(deps: Dependencies, record: CertificateRecord, authority: Authority) -> CertificateRecord:
     certificate_der = _signed_as_planned(deps.signer(record.ca), record, authority)
     issued = replace(record, state=CertificateState.ISSUED, der=certificate_der, tbs=None, issued_at=deps.clock.now())
     with deps.database.transaction() as tx:
         if not store.issue(tx, issued, hashlib.sha256(certificate_der).digest()):
-            return _certificate(tx, record.id)  # somebody else was faster; theirs is the certificate
+            return find_record(tx, record.id)  # somebody else was faster; theirs is the certificate
         _record(tx, deps, "issued", record)
     return issued
 
@@ -218,6 +219,8 @@ def _signed_as_planned(signer: Signer, record: CertificateRecord, authority: Aut
 def _issued(record: CertificateRecord, lineage: tuple[Authority, ...]) -> IssuedCertificate:
     if record.state is CertificateState.ABANDONED:
         raise Conflict("certificate_abandoned", "The certificate was given up before it was issued. Start again.")
+    if record.state is CertificateState.HELD:
+        raise Conflict("certificate_held", "The certificate is held. Ask who held it.")
     if record.state is CertificateState.REVOKED or record.der is None:
         raise Conflict("certificate_revoked", "The certificate was revoked. Start again.")
     chain = tuple(authority.certificate for authority in lineage)

@@ -25,13 +25,16 @@ class CertificateState(enum.StrEnum):
 
     PLANNED = "planned"
     ISSUED = "issued"
+    HELD = "held"
+    """Suspended: revoked for everybody who asks, until it is restored or revoked for good."""
     REVOKED = "revoked"
     ABANDONED = "abandoned"
 
 
 ALLOWED: Final[Mapping[CertificateState, frozenset[CertificateState]]] = {
     CertificateState.PLANNED: frozenset({CertificateState.ISSUED, CertificateState.ABANDONED}),
-    CertificateState.ISSUED: frozenset({CertificateState.REVOKED}),
+    CertificateState.ISSUED: frozenset({CertificateState.HELD, CertificateState.REVOKED}),
+    CertificateState.HELD: frozenset({CertificateState.ISSUED, CertificateState.REVOKED}),
     CertificateState.REVOKED: frozenset(),
     CertificateState.ABANDONED: frozenset(),
 }
@@ -39,7 +42,7 @@ ALLOWED: Final[Mapping[CertificateState, frozenset[CertificateState]]] = {
 
 
 class RevocationReason(enum.IntEnum):
-    """Why a certificate was revoked: CRLReason of RFC 5280 §5.3.1, without hold and without AA codes."""
+    """Why a certificate was revoked: CRLReason of RFC 5280 §5.3.1, without AA codes and without hold, a state."""
 
     UNSPECIFIED = 0
     KEY_COMPROMISE = 1
@@ -48,6 +51,10 @@ class RevocationReason(enum.IntEnum):
     SUPERSEDED = 4
     CESSATION_OF_OPERATION = 5
     PRIVILEGE_WITHDRAWN = 9
+
+
+CERTIFICATE_HOLD: Final = 6
+"""CRLReason `certificateHold`: what is said of a certificate that is held (RFC 5280 §5.3.1)."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -128,7 +135,10 @@ class Authority:
 
 @dataclass(frozen=True, slots=True)
 class CertificateRecord:
-    """A certificate as it is stored. `der` is there once it was issued; `tbs` until then."""
+    """A certificate as it is stored. `der` is there once it was issued; `tbs` until then.
+
+    `revoked_at` is since when it is not to be relied on: of a hold its beginning, also when it was revoked after it.
+    """
 
     id: UUID
     ca: str
@@ -146,6 +156,7 @@ class CertificateRecord:
     issued_at: datetime | None = None
     revoked_at: datetime | None = None
     reason: RevocationReason | None = None
+    held_until: datetime | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -173,3 +184,14 @@ class Revocation:
     serial: int
     revoked_at: datetime
     reason: RevocationReason
+
+
+@dataclass(frozen=True, slots=True)
+class Hold:
+    """A certificate's suspension: since when, and until when it has to be restored to be of use again."""
+
+    certificate_id: UUID
+    ca: str
+    serial: int
+    held_at: datetime
+    until: datetime

@@ -6,14 +6,14 @@ The responder's certificate lives 120 days at most; the authority's own key is n
 
 from dataclasses import dataclass
 from datetime import timedelta
-from typing import Final
+from typing import Any, Final
 
-from cryptography import x509
+import sqlalchemy as sa
 
-from etymon.ca import issuance, store
+from etymon.ca import issuance, status_store, store
 from etymon.ca.dependencies import Dependencies
 from etymon.ca.model import IssuanceRequest, SubjectNames
-from etymon.kernel.errors import Unavailable
+from etymon.kernel.errors import NotFound, Unavailable
 from etymon.pki.algorithms import key_type
 from etymon.pki.certificate import public_key
 from etymon.pki.csr import hold
@@ -28,18 +28,29 @@ _REQUEST: Final = "responder:"
 
 @dataclass(frozen=True, slots=True)
 class Responder:
-    """Who answers for an authority."""
+    """Who answers for an authority: the responder's certificate and key, and the authority's own certificate.
 
-    certificate: x509.Certificate
+    `asked` has id, state, revoked_at and reason of the certificate that the question named first, if we issued it.
+    """
+
+    der: bytes
+    issuer_der: bytes
     signer: Signer
+    asked: sa.Row[Any] | None
 
 
-def current(tx: Transaction, deps: Dependencies, ca: str) -> Responder:
-    """Return the responder of an authority that is valid longest; `Unavailable` where there is none."""
-    record = store.newest_responder(tx, ca, deps.clock.now())
-    if record is None or record.der is None:
+def current(tx: Transaction, deps: Dependencies, ca: str, serial: int) -> Responder:
+    """Return the responder of an authority that is valid longest, with the record that it is asked about.
+
+    Raises `NotFound` for an unknown authority and `Unavailable` where there is no responder.
+    """
+    row = status_store.responding(tx, ca, serial, deps.clock.now())
+    if row is None:
+        raise NotFound("authority_not_found", f"There is no certification authority called {ca}.")
+    if row.der is None:
         raise Unavailable("responder_missing", f"The authority {ca} has no OCSP responder. Run the worker.")
-    return Responder(x509.load_der_x509_certificate(record.der), deps.signer(record.request_key.removeprefix(_REQUEST)))
+    signer = deps.signer(row.request_key.removeprefix(_REQUEST))
+    return Responder(row.der, row.certificate, signer, row if row.id is not None else None)
 
 
 def renew(deps: Dependencies, keys: KeyStore, ca: str, *, actor: str) -> bool:

@@ -5,8 +5,8 @@ from typing import Final
 from uuid import UUID
 
 from etymon.audit import trail
-from etymon.audit.model import AuditEvent
-from etymon.ca import issuance, store
+from etymon.audit.model import AuditEvent, Fact
+from etymon.ca import issuance, status_store, store
 from etymon.ca.dependencies import Dependencies
 from etymon.ca.model import CertificateRecord, CertificateState, Revocation, RevocationReason
 from etymon.kernel.errors import Conflict, NotFound
@@ -22,13 +22,12 @@ def revoke(
 ) -> Revocation:
     """End an issued certificate now and return how it ended; one that was revoked before stays as it was.
 
+    One that is held is revoked since its hold began: nobody was to rely on it from then on.
+
     A certificate that is still planned is given up instead and never issued: then `Conflict` `certificate_abandoned`
     is for whoever completes it, and `revoked_at` here is the present. Raises `NotFound`.
     """
-    record = store.find_certificate(tx, certificate_id)
-    if record is None:
-        raise NotFound("certificate_not_found", "There is no such certificate.")
-    return _end(tx, deps, record, reason, actor)
+    return _end(tx, deps, issuance.find_record(tx, certificate_id), reason, actor)
 
 
 def revoke_serial(
@@ -41,28 +40,39 @@ def revoke_serial(
     return _end(tx, deps, record, reason, actor)
 
 
+def announce(tx: Transaction, deps: Dependencies, record: CertificateRecord) -> None:
+    """Make a change of status known: the list is due, and no kept OCSP answer says otherwise from this commit on.
+
+    However many changes there are, one job an authority waits for its list.
+    """
+    status_store.count_change(tx, record.ca)
+    status_store.forget_answers(tx, record)
+    payload: dict[str, jobs.JSONValue] = {"ca": record.ca}
+    jobs.enqueue(tx, deps.clock, deps.entropy, PUBLISH_CRL, payload, key=f"{PUBLISH_CRL}:{record.ca}")
+
+
+def tell(
+    tx: Transaction, deps: Dependencies, verb: str, record: CertificateRecord, actor: str, **further: Fact
+) -> None:
+    """Write down what was done to a certificate."""
+    facts = {"profile": record.profile, "authority": record.ca, "serial": store.serial_text(record.serial), **further}
+    event = AuditEvent(f"ca:certificate:{verb}", actor, str(record.id), facts=facts)
+    trail.record(tx, deps.clock, deps.entropy, event)
+
+
 def _end(
     tx: Transaction, deps: Dependencies, record: CertificateRecord, reason: RevocationReason, actor: str
 ) -> Revocation:
     now = deps.clock.now()
     if record.state is CertificateState.PLANNED and issuance.abandon(tx, deps, record):
         return Revocation(record.id, record.ca, record.serial, now, reason)
-    moved = store.move(
-        tx, record.id, CertificateState.ISSUED, CertificateState.REVOKED, revoked_at=now, reason=int(reason)
-    )
-    if not moved:
+    since = status_store.revoke(tx, record.id, now, reason)
+    if since is None:
         return _already(tx, record.id)
-    store.count_revocation(tx, record.ca)
-    payload: dict[str, jobs.JSONValue] = {"ca": record.ca}
-    jobs.enqueue(tx, deps.clock, deps.entropy, PUBLISH_CRL, payload, key=f"{PUBLISH_CRL}:{record.id}")
-    facts = {
-        "profile": record.profile,
-        "authority": record.ca,
-        "serial": store.serial_text(record.serial),
-        "reason": reason.name.lower(),
-    }
-    trail.record(tx, deps.clock, deps.entropy, AuditEvent("ca:certificate:revoked", actor, str(record.id), facts=facts))
-    return Revocation(record.id, record.ca, record.serial, now, reason)
+    announce(tx, deps, record)
+    held = {"held_since": since.isoformat()} if since != now else {}
+    tell(tx, deps, "revoked", record, actor, reason=reason.name.lower(), **held)
+    return Revocation(record.id, record.ca, record.serial, since, reason)
 
 
 def _already(tx: Transaction, certificate_id: UUID) -> Revocation:

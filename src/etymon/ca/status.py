@@ -20,11 +20,13 @@ class DatabaseStatusSource:
         self._database = database
 
     def status(self, certificate: x509.Certificate, issuer: x509.Certificate, *, at: datetime) -> StatusEvidence:
-        """Return evidence that `certificate` is in force; raise `NotTrusted` if it is revoked or not ours."""
+        """Return evidence that `certificate` is in force; raise `NotTrusted` if it is held, revoked or not ours."""
         with self._database.snapshot() as tx:
             state = store.state_of_issued(tx, thumbprint(certificate), spki_sha256(issuer))
         if state is None:
             raise NotTrusted("status_unavailable", "This certificate was not issued here. Use the one you were given.")
+        if state is CertificateState.HELD:
+            raise NotTrusted("held_by_database", "This certificate is held for now. Ask who gave it to you.")
         if state is not CertificateState.ISSUED:
             raise NotTrusted("revoked_by_database", "This certificate was revoked. Ask for a new one.")
         return StatusEvidence(StatusKind.DATABASE, url=None, der=b"", this_update=at, next_update=None)

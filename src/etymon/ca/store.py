@@ -1,7 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0
-"""The authorities' queries; every function takes an open transaction and commits nothing."""
+"""The queries about authorities and certificates; every function takes an open transaction and commits nothing."""
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Mapping
 from datetime import datetime
 from typing import Any, Final
 from uuid import UUID
@@ -12,7 +12,7 @@ from sqlalchemy.dialects import postgresql, sqlite
 from sqlalchemy.sql.dml import ReturningInsert
 
 from etymon.ca.model import ALLOWED, Authority, CertificateRecord, CertificateState, RevocationReason
-from etymon.ca.tables import PLANNED, RESPONDER, REVOKED, authorities, certificates, revocation_lists
+from etymon.ca.tables import PLANNED, RESPONDER, authorities, certificates
 from etymon.kernel.errors import NotFound
 from etymon.storage.database import Transaction
 
@@ -59,16 +59,12 @@ _INSERT_PLANNED: Final[Mapping[str, ReturningInsert[Any]]] = {
     "sqlite": sqlite.insert(certificates).on_conflict_do_nothing().returning(certificates.c.id),
     "postgresql": postgresql.insert(certificates).on_conflict_do_nothing().returning(certificates.c.id),
 }
-_INSERT_LIST: Final[Mapping[str, ReturningInsert[Any]]] = {
-    "sqlite": sqlite.insert(revocation_lists).on_conflict_do_nothing().returning(revocation_lists.c.ca),
-    "postgresql": postgresql.insert(revocation_lists).on_conflict_do_nothing().returning(revocation_lists.c.ca),
-}
 _ISSUE: Final = (
     certificates.update()
     .where(certificates.c.id == sa.bindparam("planned_id"), certificates.c.state == CertificateState.PLANNED)
     .values({name: sa.bindparam(name) for name in ("state", "der", "thumbprint", "tbs", "issued_at")})
 )
-"""Statements that every issuance, every check of a status and every OCSP answer runs; built once."""
+"""Statements that every issuance and every check of a status runs; built once."""
 
 
 def serial_text(serial: int) -> str:
@@ -106,6 +102,11 @@ def find_authority(tx: Transaction, name: str) -> Authority | None:
     """Return the authority called `name`."""
     row = tx.execute(_AUTHORITY, {"name": name}).one_or_none()
     return _authority(row) if row else None
+
+
+def authority_names(tx: Transaction) -> tuple[str, ...]:
+    """Return the names of all authorities."""
+    return tuple(tx.scalars(sa.select(authorities.c.name).order_by(authorities.c.name)))
 
 
 def children(tx: Transaction, name: str) -> tuple[Authority, ...]:
@@ -203,17 +204,6 @@ def planned_before(tx: Transaction, before: datetime, limit: int) -> tuple[Certi
     return tuple(_record(row) for row in rows)
 
 
-def revoked(tx: Transaction, ca: str, valid_after: datetime | None) -> Iterator[tuple[int, datetime, RevocationReason]]:
-    """Yield serial, time and reason of the revoked certificates that end after a moment, for a CRL."""
-    query = sa.select(certificates.c.serial, certificates.c.revoked_at, certificates.c.reason).where(
-        REVOKED, certificates.c.ca == ca
-    )
-    if valid_after is not None:
-        query = query.where(certificates.c.not_after > valid_after)
-    for row in tx.execute(query):
-        yield int(row.serial, 16), row.revoked_at, RevocationReason(row.reason)
-
-
 def move(
     tx: Transaction, certificate_id: UUID, expected: CertificateState, new: CertificateState, **values: Any
 ) -> bool:
@@ -227,34 +217,6 @@ def move(
         .values(state=new, **values)
     )
     return tx.execute(statement).rowcount == 1
-
-
-def count_revocation(tx: Transaction, ca: str) -> int:
-    """Count one more revocation of an authority and return how many there are now."""
-    count: int = tx.execute(
-        authorities.update()
-        .where(authorities.c.name == ca)
-        .values(revocations=authorities.c.revocations + 1)
-        .returning(authorities.c.revocations)
-    ).scalar_one()
-    return count
-
-
-def current_list(tx: Transaction, ca: str) -> sa.Row[Any] | None:
-    """Return the last published CRL of an authority: number, covers, this_update, next_update, der."""
-    return tx.execute(sa.select(revocation_lists).where(revocation_lists.c.ca == ca)).one_or_none()
-
-
-def replace_list(tx: Transaction, ca: str, *, after: int | None, **values: Any) -> bool:
-    """Publish the CRL that follows number `after` (None: the first); say whether nobody was faster."""
-    if after is None:
-        return tx.scalar(_INSERT_LIST[tx.dialect.name], {"ca": ca, "number": 1, **values}) is not None
-    update = (
-        revocation_lists.update()
-        .where(revocation_lists.c.ca == ca, revocation_lists.c.number == after)
-        .values(number=after + 1, **values)
-    )
-    return tx.execute(update).rowcount == 1
 
 
 def _authority(row: sa.Row[Any]) -> Authority:
@@ -292,4 +254,5 @@ def _record(row: sa.Row[Any]) -> CertificateRecord:
         issued_at=row.issued_at,
         revoked_at=row.revoked_at,
         reason=None if row.reason is None else RevocationReason(row.reason),
+        held_until=row.held_until,
     )

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Authorities, the certificates they issued, and the CRL each has published last."""
+"""Authorities, the certificates they issued, the CRL each has published last, and kept OCSP answers."""
 
 from typing import Final
 
@@ -40,19 +40,23 @@ certificates = sa.Table(
     sa.Column("issued_at", UTCDateTime, nullable=True),
     sa.Column("revoked_at", UTCDateTime, nullable=True),
     sa.Column("reason", sa.Integer, nullable=True),
+    sa.Column("held_until", UTCDateTime, nullable=True),
     sa.UniqueConstraint("ca", "serial"),
-    sa.CheckConstraint("state IN ('planned', 'issued', 'revoked', 'abandoned')", name="state"),
+    sa.CheckConstraint("state IN ('planned', 'issued', 'held', 'revoked', 'abandoned')", name="state"),
     sa.CheckConstraint("state NOT IN ('planned', 'abandoned') OR (tbs IS NOT NULL AND der IS NULL)", name="planned"),
     sa.CheckConstraint(
-        "state NOT IN ('issued', 'revoked') OR (der IS NOT NULL AND thumbprint IS NOT NULL AND issued_at IS NOT NULL)",
+        "state NOT IN ('issued', 'held', 'revoked') OR "
+        "(der IS NOT NULL AND thumbprint IS NOT NULL AND issued_at IS NOT NULL)",
         name="issued",
     ),
-    sa.CheckConstraint("(state = 'revoked') = (revoked_at IS NOT NULL)", name="revoked"),
-    sa.CheckConstraint("(revoked_at IS NULL) = (reason IS NULL)", name="reason"),
+    sa.CheckConstraint("(state IN ('held', 'revoked')) = (revoked_at IS NOT NULL)", name="revoked"),
+    sa.CheckConstraint("(state = 'revoked') = (reason IS NOT NULL)", name="reason"),
+    sa.CheckConstraint("(state = 'held') = (held_until IS NOT NULL)", name="held"),
 )
 
 LIVE: Final = sa.text("state <> 'abandoned'")
-REVOKED: Final = sa.text("state = 'revoked'")
+LISTED: Final = sa.text("state IN ('held', 'revoked')")
+HELD: Final = sa.text("state = 'held'")
 PLANNED: Final = sa.text("state = 'planned'")
 RESPONDER: Final = sa.text("profile = 'ocsp-responder'")
 """Conditions of partial indexes. Queries repeat them word for word: a bound value would not use the index."""
@@ -64,12 +68,22 @@ sa.Index(
     sqlite_where=LIVE,
     postgresql_where=LIVE,
 )
-sa.Index(
-    "ix_ca_certificates_revoked",
+sa.Index(  # everything that a revocation list says: it is written from the index alone
+    "ix_ca_certificates_listed",
     certificates.c.ca,
     certificates.c.not_after,
-    sqlite_where=REVOKED,
-    postgresql_where=REVOKED,
+    certificates.c.serial,
+    certificates.c.revoked_at,
+    certificates.c.reason,
+    certificates.c.state,
+    sqlite_where=LISTED,
+    postgresql_where=LISTED,
+)
+sa.Index(
+    "ix_ca_certificates_held",
+    certificates.c.held_until,
+    sqlite_where=HELD,
+    postgresql_where=HELD,
 )
 sa.Index(
     "ix_ca_certificates_planned",
@@ -94,4 +108,17 @@ revocation_lists = sa.Table(
     sa.Column("this_update", UTCDateTime, nullable=False),
     sa.Column("next_update", UTCDateTime, nullable=False),
     sa.Column("der", sa.LargeBinary, nullable=False),
+)
+
+ocsp_answers = sa.Table(
+    "ca_ocsp_answers",
+    metadata,
+    sa.Column("ca", sa.String(60), primary_key=True),
+    sa.Column("cert_id", sa.LargeBinary(200), primary_key=True),
+    sa.Column("certificate", sa.Uuid, sa.ForeignKey("ca_certificates.id"), nullable=False),
+    sa.Column("der", sa.LargeBinary, nullable=False),
+    sa.Column("produced_at", UTCDateTime, nullable=False),
+    sa.Column("next_update", UTCDateTime, nullable=False),
+    sa.Index("ix_ca_ocsp_answers_certificate", "certificate"),
+    sa.Index("ix_ca_ocsp_answers_next_update", "next_update"),
 )

@@ -15,7 +15,7 @@ from urllib.parse import urlsplit
 from cryptography import x509
 
 from etymon.audit import sealer
-from etymon.ca import authorities, ceremony, issuance, revocation
+from etymon.ca import authorities, ceremony, crl, issuance, responder, revocation
 from etymon.ca.dependencies import Dependencies
 from etymon.ca.model import AlternativeNames, IssuanceRequest, RevocationReason, SubjectNames
 from etymon.ca.profiles import EXAMPLE_POLICY_OIDS
@@ -43,6 +43,7 @@ from etymon.wire.piv import Algorithm, KeyReference
 
 LIFETIME_OF_A_CARD: Final = timedelta(days=3 * 365 - 10)
 ACTOR: Final = "card-issuer"
+AUTHORITIES: Final = ("card-root", "card-intermediate", "card")
 CONTENT_SIGNER: Final = "content-signer"
 PROFILES: Final = {
     KeyReference.AUTHENTICATION: "piv-authentication",
@@ -153,7 +154,7 @@ class CardIssuer:
     def chain(self) -> tuple[x509.Certificate, tuple[x509.Certificate, ...]]:
         """Return the root, and the authorities between it and the cards."""
         with self.database.snapshot() as tx:
-            root, *others = (authorities.load(tx, name) for name in ("card-root", "card-intermediate", "card"))
+            root, *others = (authorities.load(tx, name) for name in AUTHORITIES)
         return root.certificate, tuple(other.certificate for other in others)
 
     def make_card(
@@ -189,9 +190,17 @@ class CardIssuer:
         return MadeCard(file, cardholder, str(uuid), certificates[KeyReference.AUTHENTICATION])
 
     def revoke(self, certificate: x509.Certificate, reason: RevocationReason) -> None:
-        """End one of a card's certificates; OCSP says so at once, the next CRL from its next reading on."""
+        """End one of a card's certificates; OCSP and CRL say so when this returns."""
         with self.database.transaction() as tx:
             revocation.revoke_serial(tx, self.authority, "card", certificate.serial_number, reason, actor=ACTOR)
+        self.keep_up()
+
+    def keep_up(self) -> None:
+        """Do what is due: seal the audit trail, renew the OCSP responder, make lists."""
+        self.seal()
+        responder.renew(self.authority, self._keys, "card", actor=ACTOR)
+        for name in AUTHORITIES:
+            crl.refresh(self.authority, name)
         self.seal()
 
     def seal(self) -> None:

@@ -3,6 +3,7 @@
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
+from datetime import timedelta
 from functools import cached_property
 from pathlib import Path
 from typing import Final
@@ -32,6 +33,7 @@ from etymon.storage import migrations
 from etymon.storage.database import Database
 
 DATABASE_FILE: Final = "etymon.db"
+PUBLIC_DIRECTORY: Final = "public"
 EXAMPLE_ARC: Final = "2.999.1"
 
 HIERARCHIES: Final = ("derived", "device", "tls")
@@ -130,7 +132,15 @@ class Deployment:
             policy_oids=self.policy_oids,
             status_url=self.settings.status_url,
             lint_exceptions=frozenset({PUBLIC_HOST_EXCEPTION} if self.settings.loopback_demo else ()),
+            public_directory=self.public_directory,
+            ocsp_nonces=self.settings.ocsp_nonces,
+            maximum_hold=timedelta(days=self.settings.maximum_hold_days),
         )
+
+    @property
+    def public_directory(self) -> Path:
+        """Where CRLs and CA certificates lie for web servers."""
+        return Path(self.settings.public_directory or self.directory / PUBLIC_DIRECTORY)
 
     @property
     def policy_oids(self) -> Mapping[str, str]:

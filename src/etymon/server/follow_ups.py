@@ -9,7 +9,7 @@ from typing import Final
 from uuid import UUID
 
 from etymon.audit import sealer
-from etymon.ca import crl, issuance, responder
+from etymon.ca import crl, holds, issuance, ocsp, publication, responder
 from etymon.ca.revocation import PUBLISH_CRL
 from etymon.directory.notices import MAIL_JOB
 from etymon.directory.people import ACCOUNT_ENDED_JOB
@@ -32,13 +32,14 @@ from etymon.storage.jobs import Job
 SEAL_EVERY: Final = timedelta(seconds=2)
 SWEEP_EVERY: Final = timedelta(seconds=30)
 RENEW_EVERY: Final = timedelta(hours=1)
+TIDY_EVERY: Final = timedelta(minutes=1)
 
 
 def handlers(wiring: Wiring) -> Mapping[str, JobHandler]:
     """Return the handler of every kind of job."""
     return {
         MAIL_JOB: partial(_deliver, wiring.deployment),
-        PUBLISH_CRL: partial(_publish, wiring.deployment),
+        PUBLISH_CRL: partial(crl.publish_asked, wiring.deployment.ca),
         ACCOUNT_ENDED_JOB: partial(_account_ended, wiring),
         APPROVAL_UNDONE: partial(_approval_undone, wiring),
         **{kind: partial(handler, wiring.issuer) for kind, handler in issuer_follow_ups.HANDLERS.items()},
@@ -56,7 +57,11 @@ def duties(wiring: Wiring) -> Sequence[Duty]:
         Duty("issuer", issuer_follow_ups.SWEEP_EVERY, partial(issuer_follow_ups.sweep, wiring.issuer)),
         Duty("rekeys", rekeys.ASK_EVERY, partial(rekeys.ask, wiring.mdm)),
         Duty("identity_provider", idp_duties.REMOVE_EVERY, partial(idp_duties.remove_over, wiring.idp)),
-        Duty("status", RENEW_EVERY, partial(_renew_status, deployment)),
+        Duty("responders", RENEW_EVERY, partial(_renew_responders, deployment)),
+        Duty("lists", TIDY_EVERY, partial(_make_lists, deployment)),
+        Duty("holds", SWEEP_EVERY, partial(holds.end_overdue, deployment.ca)),
+        Duty("ocsp_answers", TIDY_EVERY, partial(ocsp.forget_old, deployment.ca)),
+        Duty("public_directory", TIDY_EVERY, partial(publication.write_all, deployment.ca)),
     )
 
 
@@ -75,10 +80,14 @@ def seal(deployment: Deployment) -> int:
     return sealer.seal(deployment.database, deployment.clock, deployment.entropy, deployment.signer("audit-seal"))
 
 
-def _renew_status(deployment: Deployment) -> None:
+def _renew_responders(deployment: Deployment) -> None:
     for name in deployment.issuing_authorities():
         responder.renew(deployment.ca, deployment.authority_keys, name, actor="worker")
-        crl.refresh(deployment.ca, name)
+
+
+def _make_lists(deployment: Deployment) -> None:
+    for name in deployment.issuing_authorities():
+        crl.refresh_in_turn(deployment.ca, name)
 
 
 def _deliver(deployment: Deployment, job: Job) -> None:
@@ -86,11 +95,6 @@ def _deliver(deployment: Deployment, job: Job) -> None:
     to = [str(address) for address in recipients] if isinstance(recipients, list) else []
     server = mail_server(deployment)
     mail.deliver(server, mail.compose(server, to, str(job.payload["subject"]), str(job.payload["text"]), job.id.hex))
-    _done(deployment, job)
-
-
-def _publish(deployment: Deployment, job: Job) -> None:
-    crl.refresh(deployment.ca, str(job.payload["ca"]))
     _done(deployment, job)
 
 

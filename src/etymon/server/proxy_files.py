@@ -1,8 +1,6 @@
 # SPDX-License-Identifier: Apache-2.0
 """What a proxy in front of the listeners has to know, as PEM files; no key of the data directory is opened for it."""
 
-import os
-import tempfile
 from collections.abc import Iterable, Sequence
 from pathlib import Path
 from typing import Final
@@ -11,6 +9,7 @@ from cryptography import x509
 from cryptography.hazmat.primitives.serialization import Encoding
 
 from etymon.directory import trust
+from etymon.kernel.files import exchange
 from etymon.pki.trust_entry import TrustEntry
 from etymon.server import settings, tls_identity
 from etymon.server.deployment import database_url
@@ -38,7 +37,7 @@ def write(data: Path, directory: Path) -> tuple[Path, ...]:
             }
     finally:
         database.close()
-    return tuple(file for file, text in wanted.items() if _exchanged(file, text.encode("ascii")))
+    return tuple(file for file, text in wanted.items() if exchange(file, text.encode("ascii")))
 
 
 def client_cas(entries: Sequence[TrustEntry]) -> str:
@@ -55,19 +54,3 @@ def _pem(certificates: Iterable[x509.Certificate]) -> str:
     return "".join(
         dict.fromkeys(certificate.public_bytes(Encoding.PEM).decode("ascii") for certificate in certificates)
     )
-
-
-def _exchanged(file: Path, content: bytes) -> bool:
-    if file.exists() and file.read_bytes() == content:
-        return False
-    # a name nobody can foresee: the directory may be somebody else's, who must not choose where this is written
-    with tempfile.NamedTemporaryFile(dir=file.parent, prefix=f".{file.name}.", delete=False) as new:
-        try:
-            new.write(content)
-            new.flush()
-            os.fchmod(new.fileno(), 0o644)  # certificates only, for a proxy that runs as somebody else
-            Path(new.name).replace(file)
-        except BaseException:
-            Path(new.name).unlink(missing_ok=True)
-            raise
-    return True

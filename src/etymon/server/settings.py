@@ -109,6 +109,15 @@ class Settings(BaseSettings):
     status_url: Annotated[str, AfterValidator(_http_origin)] = Field(
         description="Where relying parties find CRL and OCSP. Fixed at `init`: certificates carry it."
     )
+    public_directory: str = Field(
+        default="", description="Where CRLs and CA certificates lie for web servers; empty: `public` in the data."
+    )
+    ocsp_nonces: bool = Field(
+        default=True, description="OCSP answers carry the nonce they were asked with; off: all are kept ones."
+    )
+    maximum_hold_days: int = Field(
+        default=30, ge=1, le=3 * 365, description="Days after which a held certificate that nobody restored is revoked."
+    )
     loopback_demo: bool = Field(
         default=False,
         description="Allows a loopback `status_url`; certificates issued so are of no use on another machine.",

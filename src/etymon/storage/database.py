@@ -138,5 +138,7 @@ def _log_ahead(connection: sqlite3.Connection) -> None:
 
 def _begin_sqlite(connection: sa.Connection) -> None:
     reads_only = connection.get_execution_options().get("reads_only", False)
-    connection.exec_driver_sql(f"PRAGMA query_only={int(reads_only)}")
+    if connection.info.get("reads_only") != reads_only:  # setting it has SQLite compile every statement anew
+        connection.exec_driver_sql(f"PRAGMA query_only={int(reads_only)}")
+        connection.info["reads_only"] = reads_only
     connection.exec_driver_sql("BEGIN" if reads_only else "BEGIN IMMEDIATE")

@@ -122,6 +122,15 @@ def complete(tx: Transaction, job: Job) -> None:
         tx.execute(jobs.update().where(mine).values(claimed_until=None))
 
 
+def defer(tx: Transaction, job: Job, until: datetime) -> None:
+    """Keep a job whose time has not come; nothing went wrong."""
+    tx.execute(
+        jobs.update()
+        .where(jobs.c.id == job.id, jobs.c.attempts == job.attempts)
+        .values(due_at=until, claimed_until=None)
+    )
+
+
 def postpone(tx: Transaction, clock: Clock, job: Job, error: str) -> datetime:
     """Keep a job that failed for a later try, backing off from 2 seconds to an hour; return when.
 

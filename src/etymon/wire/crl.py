@@ -1,7 +1,8 @@
 # SPDX-License-Identifier: Apache-2.0
 """The signed part of a certificate revocation list (RFC 5280 §5.1), written entry by entry.
 
-A list may have a hundred thousand entries, which the certificate library's builder would copy at each addition.
+A list may have a hundred thousand entries, which the certificate library's builder would copy at each addition. Here an
+entry is a few dozen bytes of one growing buffer.
 """
 
 from collections.abc import Iterable
@@ -42,9 +43,25 @@ class ListHead:
     next_update: datetime
 
 
-def encode_tbs(head: ListHead, entries: Iterable[RevokedEntry]) -> bytes:
+@dataclass(frozen=True, slots=True)
+class EncodedEntries:
+    """The content of revokedCertificates, and how many entries that is."""
+
+    content: bytes | bytearray
+    count: int
+
+
+def encode_entries(entries: Iterable[RevokedEntry]) -> EncodedEntries:
+    """Write entries one after the other as they come."""
+    content, count = bytearray(), 0
+    for entry in entries:
+        content += _entry(entry)
+        count += 1
+    return EncodedEntries(content, count)
+
+
+def encode_tbs(head: ListHead, entries: EncodedEntries) -> bytes:
     """Return the TBSCertList: version 2, full and complete, without an issuing distribution point."""
-    revoked = b"".join(map(_entry, entries))
     key_identifier = der.sequence(der.encode(_CONTEXT_0_PRIMITIVE, head.authority_key_identifier))
     extensions = der.sequence(
         der.sequence(_AUTHORITY_KEY_IDENTIFIER, der.octet_string(key_identifier)),
@@ -56,7 +73,7 @@ def encode_tbs(head: ListHead, entries: Iterable[RevokedEntry]) -> bytes:
         head.issuer,
         der.time(head.this_update),
         der.time(head.next_update),
-        der.encode(der.SEQUENCE, revoked) if revoked else b"",
+        der.encode(der.SEQUENCE, entries.content) if entries.count else b"",
         der.explicit(0, extensions),
     )
 

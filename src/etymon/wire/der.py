@@ -3,6 +3,7 @@
 
 from dataclasses import dataclass
 from datetime import UTC, datetime
+from functools import lru_cache
 from typing import Final
 
 from etymon.kernel.errors import DecodeError
@@ -23,7 +24,7 @@ GENERALIZED_FROM_YEAR: Final = 2050
 """From this year on dates are GeneralizedTime (RFC 5280 §4.1.2.5)."""
 
 
-def encode(tag: int, content: bytes) -> bytes:
+def encode(tag: int, content: bytes | bytearray) -> bytes:
     """Return one element with its definite, shortest length."""
     count = len(content)
     if count < 0x80:
@@ -73,6 +74,7 @@ def null() -> bytes:
     return b"\x05\x00"
 
 
+@lru_cache(maxsize=512)
 def object_identifier(dotted: str) -> bytes:
     """Return an OBJECT IDENTIFIER from its dotted form."""
     first, second, *rest = (int(arc) for arc in dotted.split("."))

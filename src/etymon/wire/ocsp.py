@@ -100,6 +100,23 @@ def decode_request(data: bytes) -> OCSPRequest:
     return OCSPRequest(tuple(_request(element) for element in requests), nonce)
 
 
+def is_canonical(certificate: CertificateID) -> bool:
+    """Say whether a CertID is written as it usually is, its hash without parameters or with NULL.
+
+    Only then the bytes of the CertID stand for what it names; with other parameters there are any number of them.
+    """
+    names = (
+        der.octet_string(certificate.issuer_name_hash),
+        der.octet_string(certificate.issuer_key_hash),
+        der.integer(certificate.serial),
+    )
+    algorithm = der.object_identifier(certificate.hash_algorithm)
+    return certificate.encoded in {
+        der.sequence(der.sequence(algorithm, der.null()), *names),
+        der.sequence(der.sequence(algorithm), *names),
+    }
+
+
 def encode_failure(status: ResponseStatus) -> bytes:
     """Return the unsigned answer that says why there is none."""
     return der.sequence(der.enumerated(status))
@@ -112,15 +129,20 @@ def encode_tbs(
     answers: Sequence[SingleAnswer],
     nonce: bytes | None,
 ) -> bytes:
-    """Return the ResponseData; `responder_key_hash` is the SHA-1 of the responder's key bits (RFC 6960 §4.2.1)."""
+    """Return the ResponseData, whose answers hold from `produced_at` to `next_update`.
+
+    `responder_key_hash` is the SHA-1 of the responder's key bits (RFC 6960 §4.2.1).
+    """
     extensions = b""
     if nonce is not None:
         value = der.octet_string(der.octet_string(nonce))
         extensions = der.explicit(1, der.sequence(der.sequence(der.object_identifier(_NONCE), value)))
+    produced = der.generalized_time(produced_at)
+    times = produced + der.explicit(0, der.generalized_time(next_update))
     return der.sequence(
         der.explicit(2, der.octet_string(responder_key_hash)),
-        der.generalized_time(produced_at),
-        der.sequence(*(_answer(answer, produced_at, next_update) for answer in answers)),
+        produced,
+        der.sequence(*(der.sequence(answer.certificate.encoded, _status(answer.status), times) for answer in answers)),
         extensions,
     )
 
@@ -129,15 +151,6 @@ def encode_response(tbs: bytes, algorithm: bytes, signature: bytes, certificates
     """Return the signed answer with the responder's certificates."""
     basic = der.sequence(tbs, algorithm, der.bit_string(signature), der.explicit(0, der.sequence(*certificates)))
     return der.sequence(der.enumerated(0), der.explicit(0, der.sequence(_BASIC_RESPONSE, der.octet_string(basic))))
-
-
-def _answer(answer: SingleAnswer, this_update: datetime, next_update: datetime) -> bytes:
-    return der.sequence(
-        answer.certificate.encoded,
-        _status(answer.status),
-        der.generalized_time(this_update),
-        der.explicit(0, der.generalized_time(next_update)),
-    )
 
 
 def _status(status: Revoked | PlainStatus) -> bytes:

@@ -56,7 +56,9 @@ def init(
 def serve(directory: Directory, passphrase_file: PassphraseFile = None) -> None:
     """Answer CRL and OCSP at the card issuer's status address until SIGTERM or Ctrl-C."""
     import asyncio
+    from datetime import timedelta
     from functools import partial
+    from threading import Thread
     from urllib.parse import urlsplit
 
     import structlog
@@ -64,6 +66,8 @@ def serve(directory: Directory, passphrase_file: PassphraseFile = None) -> None:
 
     from etymon.ca.http import status
     from etymon.server import logs
+    from etymon.server.metrics import Metrics
+    from etymon.server.worker import Duty, Worker
     from etymon.web.listeners import Listener, Listeners
     from etymon.web.unknown_address import nothing_here
 
@@ -74,7 +78,15 @@ def serve(directory: Directory, passphrase_file: PassphraseFile = None) -> None:
     listeners = Listeners([Listener("status", app, "127.0.0.1", address.port or 80)])
     on_stop(listeners.stop)
     ready = partial(structlog.get_logger("etymon.server").info, "ready", status=issuer.authority.status_url)
-    asyncio.run(listeners.run(ready=ready))
+    duty = Duty("card_issuer", timedelta(minutes=1), issuer.keep_up)
+    worker = Worker(issuer.database, SystemClock(), {}, [duty], Metrics())
+    working = Thread(target=worker.run, name="worker")
+    working.start()
+    try:
+        asyncio.run(listeners.run(ready=ready))
+    finally:
+        worker.stop()
+        working.join()
 
 
 def new(
