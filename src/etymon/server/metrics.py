@@ -2,11 +2,14 @@
 """Metrics for operators (Prometheus text format); labels never carry a person, device or card."""
 
 import time
+from collections.abc import Iterable
 from typing import Final
 
-from prometheus_client import CollectorRegistry, Counter, Histogram, generate_latest
+from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram, generate_latest
 from starlette.responses import Response
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
+
+from etymon.ca.crl import ListHead
 
 METHODS: Final = frozenset({"GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "OPTIONS"})
 """Counted each for itself. A client may send any word as a method, and each label is kept for ever."""
@@ -25,6 +28,23 @@ class Metrics:
         self.duties_failed = Counter(
             "etymon_duties_failed", "Regular duties that failed", ["duty"], registry=self._registry
         )
+        self.ocsp_answers = Counter("etymon_ocsp_answers", "OCSP answers", ["kind"], registry=self._registry)
+        self.crl_this_update = Gauge(
+            "etymon_crl_this_update_timestamp_seconds", "When a CRL was made", ["ca"], registry=self._registry
+        )
+        self.crl_next_update = Gauge(
+            "etymon_crl_next_update_timestamp_seconds", "When a CRL lapses", ["ca"], registry=self._registry
+        )
+        self.crl_changes_waiting = Gauge(
+            "etymon_crl_changes_waiting", "Changes of status that a CRL lacks", ["ca"], registry=self._registry
+        )
+
+    def tell_lists(self, heads: Iterable[ListHead]) -> None:
+        """Set what is known of the published CRLs."""
+        for head in heads:
+            self.crl_this_update.labels(head.ca).set(head.this_update.timestamp())
+            self.crl_next_update.labels(head.ca).set(head.next_update.timestamp())
+            self.crl_changes_waiting.labels(head.ca).set(head.changes - head.covers)
 
     def exposition(self) -> Response:
         """Return all metrics as text."""

@@ -16,12 +16,13 @@ from starlette.routing import BaseRoute, Mount, Route
 from starlette.types import ASGIApp, Receive, Scope, Send
 
 from etymon.audit import sealer
+from etymon.ca import crl
 from etymon.ca.http import status
 from etymon.directory import trust
 from etymon.graph import http as graph_http
 from etymon.idp import http as idp_http
 from etymon.issuer import http as issuer_http
-from etymon.kernel.errors import EtymonError, NotPermitted
+from etymon.kernel.errors import EtymonError, NotPermitted, Unavailable
 from etymon.mdm import branding as mdm_branding
 from etymon.mdm import http as mdm_http
 from etymon.server import entrances, follow_ups, process_events, tls_identity
@@ -130,7 +131,7 @@ class Site:
             ],
             "certauth": [*idp_http.certauth_routes(idp), *issuer_http.certauth_routes(issuer)],
             "device": [*mdm_http.device_routes(wiring.mdm), *issuer_http.device_routes(wiring.issuer)],
-            "status": status.routes(wiring.deployment.ca),
+            "status": status.routes(wiring.deployment.ca, lambda kind: self.metrics.ocsp_answers.labels(kind).inc()),
         }
 
     def _rebrand(self) -> None:
@@ -232,16 +233,26 @@ def _known_cas(wiring: Wiring) -> str:
 
 
 def health(wiring: Wiring, _request: Request) -> Response:
-    """Answer 200 while the database answers and the audit trail is being sealed; a problem otherwise."""
+    """Answer 200 while the database answers, the audit trail is being sealed and lists are made; a problem otherwise.
+
+    A root's list, which only somebody with its key can make, is named where it is about to lapse.
+    """
+    clock = wiring.deployment.clock
     with wiring.deployment.database.snapshot() as tx:
-        sealer.require_live(tx, wiring.deployment.clock)
-    return json_response({"status": "ok"})
+        sealer.require_live(tx, clock)
+        lapsing = [head for head in crl.heads(tx) if head.is_about_to_lapse(clock.now())]
+    ours = ", ".join(head.ca for head in lapsing if not head.offline)
+    if ours:
+        raise Unavailable("crl_about_to_lapse", f"No new revocation list of {ours} was made in time. Run the worker.")
+    return json_response({"status": "ok", "crl_about_to_lapse": [head.ca for head in lapsing]})
 
 
 def _metrics(wiring: Wiring, metrics: Metrics, request: Request) -> Response:
     read = wiring.deployment.settings
     if request.client_address in read.proxies or request.client_address not in read.metrics_readers:
         raise NotPermitted("metrics_reader_unknown", "This address may not read metrics (setting metrics_readers).")
+    with wiring.deployment.database.snapshot() as tx:
+        metrics.tell_lists(crl.heads(tx))
     return metrics.exposition()
 
 
