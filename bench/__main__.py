@@ -5,7 +5,7 @@ import sys
 import tempfile
 from pathlib import Path
 
-from bench import machine, services
+from bench import machine, million, services
 from bench.authorities import measure_authorities
 from bench.enrollment import measure_enrollment
 from bench.measure import Bench
@@ -27,6 +27,7 @@ def main() -> None:
         machine.measure_commit(bench, Database(f"sqlite:///{Path(directory) / 'bench.db'}"))
         measure_authorities(bench, Path(directory))
         measure_enrollment(bench, Path(directory))
+        million.measure(bench, Database(f"sqlite:///{Path(directory) / 'million.db'}"), Path(directory) / "million")
     services.measure(bench, "sqlite")
     _measure_postgresql(bench)
 
@@ -41,6 +42,7 @@ def _measure_postgresql(bench: Bench) -> None:
         services.measure(bench, "postgresql", empty.engine.url.render_as_string(hide_password=False))
         with tempfile.TemporaryDirectory() as directory:
             measure_rekey(bench, databases.migrated(), Path(directory))
+            million.measure(bench, databases.empty(), Path(directory))
 
 
 if __name__ == "__main__":

@@ -1,19 +1,25 @@
 # SPDX-License-Identifier: Apache-2.0
 """What the authorities cost: issuance from request to stored certificate, signed OCSP answers, path validation."""
 
+import base64
 import itertools
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Final
+from urllib.parse import quote
 
+import httpx
 from cryptography import x509
 from cryptography.hazmat.primitives import hashes, serialization
 from cryptography.x509 import ocsp as client
+from starlette.applications import Starlette
 
+from bench.machine import served
 from bench.measure import Bench
 from etymon.audit import sealer
 from etymon.ca import ceremony, issuance, ocsp
 from etymon.ca.dependencies import Dependencies
+from etymon.ca.http import status
 from etymon.ca.model import AlternativeNames, IssuanceRequest, IssuedCertificate, SubjectNames
 from etymon.ca.profiles import EXAMPLE_POLICY_OIDS
 from etymon.ca.status import DatabaseStatusSource
@@ -32,6 +38,7 @@ from etymon.storage.database import Database
 
 KEYS: Final = {"p256": KeyType.P256, "p384": KeyType.P384, "rsa3072": KeyType.RSA3072}
 ORGANIZATION: Final = SubjectNames(organization="Example Agency", country="US")
+KEY_PASSPHRASE: Final = Secret(b"measured passphrase")
 WAITING: Final = 5000
 """Requests made beforehand; more than a measurement uses up."""
 
@@ -41,7 +48,7 @@ class Bureau:
 
     def __init__(self, database: Database, directory: Path, kind: KeyType) -> None:
         migrations.upgrade(database)
-        key_directory = KeyDirectory(directory, Secret(b"measured passphrase"))
+        key_directory = KeyDirectory(directory, KEY_PASSPHRASE)
         self.deps = Dependencies(
             database, SystemClock(), SystemEntropy(), key_directory, EXAMPLE_POLICY_OIDS, "http://status.agency.example"
         )
@@ -96,12 +103,21 @@ def _measure_bureau(bench: Bench, name: str, bureau: Bureau) -> None:
     bureau.seal()
     issued = bureau.issue(waiting.pop())
     asked = client.OCSPRequestBuilder().add_certificate(issued.certificate, issued.chain[0], hashes.SHA256())
-    question = asked.build().public_bytes(serialization.Encoding.DER)
+    with_nonce = asked.add_extension(x509.OCSPNonce(bytes(32)), critical=False)
+    question = with_nonce.build().public_bytes(serialization.Encoding.DER)  # without a nonce it would be signed once
     bench.measure(
         f"ocsp_signed.{name}", lambda: ocsp.answer(bureau.deps, "derived", question), limit=f"limit.sign.{name}"
     )
     if name == "p256":
+        _measure_kept(bench, bureau, asked.build().public_bytes(serialization.Encoding.DER))
         _measure_validation(bench, bureau, issued)
+
+
+def _measure_kept(bench: Bench, bureau: Bureau, question: bytes) -> None:
+    """Measure the answer that caches keep, over HTTP as they fetch it."""
+    with served(Starlette(routes=status.routes(bureau.deps))) as url, httpx.Client() as relying_party:
+        address = f"{url}ocsp/derived/{quote(base64.b64encode(question), safe='')}"
+        bench.measure("ocsp_cached", lambda: relying_party.get(address).raise_for_status(), limit="limit.http")
 
 
 def _measure_validation(bench: Bench, bureau: Bureau, issued: IssuedCertificate) -> None:

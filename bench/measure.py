@@ -5,7 +5,7 @@ import json
 import resource
 import statistics
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from typing import Final
 
@@ -25,8 +25,19 @@ class Bench:
         """Measure `act`, which does `batch` items a call, against the limit called `limit`."""
         act()  # warm
         rates = [_run(act, batch) for _ in range(runs)]
-        cpu = statistics.median(rate[0] for rate in rates)
-        wall = statistics.median(rate[1] for rate in rates)
+        self.report(name, [rate[0] for rate in rates], [rate[1] for rate in rates], limit=limit)
+
+    def report(
+        self,
+        name: str,
+        per_cpu_second: Sequence[float],
+        per_wall_second: Sequence[float],
+        *,
+        limit: str | None = None,
+        **further: float,
+    ) -> None:
+        """Print rates that were measured, one of each a run, against a limit; `further` are fields of its own."""
+        cpu, wall = statistics.median(per_cpu_second), statistics.median(per_wall_second)
         self.measured[name] = cpu
         line = {
             "name": name,
@@ -34,7 +45,8 @@ class Bench:
             "per_wall_second": round(wall, 2),
             "limit": limit,
             "ratio": round(self.measured[limit] / cpu, 3) if limit else 1.0,
-            "runs": runs,
+            "runs": len(per_cpu_second),
+            **further,
         }
         print(json.dumps(line), flush=True)
 
