@@ -14,9 +14,11 @@ from cryptography import x509
 from etymon.ca import certificates, crl, holds, issuance, revocation
 from etymon.ca.model import CertificateState, IssuanceRequest, RevocationReason, SubjectNames
 from etymon.kernel.entropy import SystemEntropy
-from etymon.kernel.errors import NotFound, Unavailable
+from etymon.kernel.errors import Unavailable
 from etymon.kernel.secret import Secret
-from etymon.server import follow_ups, root_lists
+from etymon.pki import keys
+from etymon.pki.signer import Signer, SoftwareSigner
+from etymon.server import follow_ups
 from etymon.server.deployment import Deployment
 from etymon.server.initialization import RootKeys, initialize
 from etymon.server.metrics import Metrics
@@ -65,6 +67,15 @@ class Running:
         (found,) = (duty for duty in follow_ups.duties(self.wiring) if duty.name == name)
         found.act()
 
+    def publish_roots_lists(self) -> list[crl.RevocationList]:
+        """Do what a ceremony does: bring the roots' keys back for their lists."""
+        signers: dict[str, Signer] = {
+            file.stem: SoftwareSigner(keys.decrypt(file.read_bytes(), Secret(PASSPHRASE.reveal().encode())))
+            for file in sorted(self.roots.glob("*.pem"))
+        }
+        brought = replace(self.deployment.ca, signers=signers)
+        return [found for name in signers if (found := crl.publish(brought, name)) is not None]
+
     def health(self) -> dict[str, object]:
         found: dict[str, object] = json.loads(bytes(health(self.wiring, LOOKED).body))
         return found
@@ -86,7 +97,7 @@ def running(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Running]:
 def _up_to_date(running: Running) -> None:
     follow_ups.seal(running.deployment)
     running.duty("lists")
-    root_lists.publish(running.deployment, running.roots, PASSPHRASE)
+    running.publish_roots_lists()
 
 
 def test_a_worker_makes_lists_in_time_and_health_says_when_none_did(running: Running) -> None:
@@ -109,25 +120,11 @@ def test_a_roots_list_is_named_when_it_ends_and_made_when_its_key_is_back(runnin
     running.turn(timedelta(days=36, seconds=1))
     running.duty("lists")
     assert running.health() == {"status": "ok", "crl_about_to_lapse": list(ROOTS)}
-    made = root_lists.publish(running.deployment, running.roots, PASSPHRASE)
+    made = running.publish_roots_lists()
     assert [found.ca for found in made] == list(ROOTS)
     assert all(found.next_update - found.this_update == timedelta(days=37) for found in made)
     assert running.health() == {"status": "ok", "crl_about_to_lapse": []}
     assert (running.public / "crl" / "derived-root.crl").read_bytes() == made[0].der
-    with pytest.raises(Unavailable, match="key_unusable"):
-        root_lists.publish(running.deployment, running.roots, Secret("another"))
-    with pytest.raises(NotFound, match="root_keys_missing"):
-        root_lists.publish(running.deployment, running.public, PASSPHRASE)
-    assert set(running.deployment.authority_keys) >= set(ONLINE)
-    assert not set(running.deployment.authority_keys) & set(ROOTS)  # none stayed
-
-
-def test_a_key_that_is_another_roots_signs_nothing(running: Running, tmp_path: Path) -> None:
-    (tmp_path / "device-root.pem").write_bytes((running.roots / "derived-root.pem").read_bytes())
-    before = running.lists()["device-root"]
-    with pytest.raises(Unavailable, match="signature_failed"):
-        root_lists.publish(running.deployment, tmp_path, PASSPHRASE)
-    assert running.lists()["device-root"] == before
 
 
 def test_metrics_tell_the_age_of_lists_and_what_they_lack(running: Running) -> None:

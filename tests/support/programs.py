@@ -9,7 +9,6 @@ from typing import Final
 PACKAGES: Final = {
     "certtool": "gnutls-bin",
     "certutil": "libnss3-tools",
-    "certtool": "gnutls-bin",
     "chromium": "chromium",
     "curl": "curl",
     "eapol_test": "eapoltest",

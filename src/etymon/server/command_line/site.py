@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""`etymon init`, `serve`, `worker`, `upgrade`, `root-crls` and `proxy-files`: making an organisation and running it."""
+"""`etymon init`, `serve`, `worker`, `upgrade` and `proxy-files`: making an organisation and running it."""
 
 import os
 from functools import partial
@@ -144,22 +144,6 @@ def upgrade(data: Data) -> None:
     finally:
         database.close()
     Console().print("The database has the schema of this program.")
-
-
-def publish_root_crls(
-    root_keys: Annotated[Path, typer.Argument(help="Directory of the root keys, as `init` filled it.")],
-    data: Data,
-    root_passphrase_file: Annotated[Path, typer.Option(help="Opens the root keys.")],
-    passphrase_file: Passphrase = None,
-) -> None:
-    """Make new revocation lists of the roots, every 35 days; take the root keys away again afterwards."""
-    from etymon.server import root_lists
-
-    deployment = _open(data, passphrase_file).deployment
-    for made in root_lists.publish(deployment, root_keys, secret(root_passphrase_file, "")):
-        Console().print(
-            f"{made.ca}: list {made.number}, good until {made.next_update:%Y-%m-%d %H:%M} UTC", soft_wrap=True
-        )
 
 
 def write_proxy_files(

@@ -11,7 +11,7 @@ from alembic import op
 from etymon.storage.schema import UTCDateTime
 
 revision = "0013_certificate_status"
-down_revision = "0009_link_password"
+down_revision = "0011_rekey"
 
 CHECKS = {
     "state": "state IN ('planned', 'issued', 'held', 'revoked', 'abandoned')",
