@@ -59,12 +59,12 @@ def test_openssl_verifies_certificate_list_and_answer(
     assert openssl(*verify) == (0, f"{leaf}: OK\n")
     with database.transaction() as tx:
         revocation.revoke(tx, site.deps, issued.id, RevocationReason.KEY_COMPROMISE, actor="officer:7")
-    listed = x509.load_der_x509_crl(crl.current(site.deps, "derived").der)
+    listed = x509.load_der_x509_crl(crl.refresh(site.deps, "derived").der)
     revoked.write_bytes(listed.public_bytes(Encoding.PEM))
     assert "certificate revoked" in openssl(*verify[:-1], "-crl_check", "-CRLfile", revoked, leaf)[1]
     question, answer = tmp_path / "question", tmp_path / "answer"
     openssl("ocsp", "-issuer", issuer, "-cert", leaf, "-reqout", question, "-no_nonce")
-    answer.write_bytes(ocsp.answer(site.deps, "derived", question.read_bytes()))
+    answer.write_bytes(ocsp.answer(site.deps, "derived", question.read_bytes()).der)
     _, told = openssl("ocsp", "-respin", answer, "-issuer", issuer, "-cert", leaf, "-CAfile", root, "-attime", at)
     assert "Response verify OK" in told
     assert f"{leaf}: revoked" in told
@@ -95,7 +95,7 @@ def test_what_was_planned_while_the_token_was_away_is_issued_once_when_it_is_bac
         site.deps.clock.advance(timedelta(minutes=6))  # type: ignore[attr-defined]  # a turned clock
         assert issuance.sweep(site.deps) == 0
         with database.snapshot() as tx:
-            record = issuance._certificate(tx, planned.id)  # noqa: SLF001 - nothing else tells of a plan
+            record = issuance.find_record(tx, planned.id)
         assert record.state is CertificateState.PLANNED
         with pytest.raises(Unavailable):
             crl.publish(site.deps, "derived")
