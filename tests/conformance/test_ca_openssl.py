@@ -30,7 +30,7 @@ from etymon.pki.status import CRLCache, HTTPStatusSource, StatusKind
 from etymon.pki.status_hosts import StatusHosts
 from etymon.pki.trust_entry import IdentifierKind, TrustEntry, TrustKind
 from etymon.storage.database import Database
-from support.ca_site import ORGANIZATION, CASite, pem, proven_key, rsa_key, subscriber_profiles
+from support.ca_site import CASite, every_kind, pem, proven_key, rsa_key, subscriber_profiles
 from support.ca_status import StatusListener, status_listener
 from support.clock import TurnedClock
 from support.databases import SQLiteDatabases
@@ -46,7 +46,7 @@ class Judged:
     def __init__(self, database: Database, directory: Path, listener: StatusListener) -> None:
         self.clock = TurnedClock()
         self.directory = directory
-        hierarchy = (*ceremony.deployment(ORGANIZATION), *ceremony.card_issuer(ORGANIZATION, KeyType.P384))
+        hierarchy = every_kind(KeyType.P384)
         self.site = CASite(
             database, self.clock, SystemEntropy(), directory, status_url=listener.url, hierarchy=hierarchy
         )

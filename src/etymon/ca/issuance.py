@@ -30,6 +30,7 @@ from etymon.ca.model import (
     PlannedCertificate,
 )
 from etymon.ca.profiles import profile_named
+from etymon.ca.refusals import noted
 from etymon.ca.template import Content
 from etymon.kernel.entropy import random_id
 from etymon.kernel.errors import Conflict, EtymonError, NotFound, NotPermitted, Unavailable
@@ -38,7 +39,7 @@ from etymon.pki.csr import ProvenCSR
 from etymon.pki.signer import Signer, assembled
 from etymon.storage.database import Transaction
 
-__all__ = ["Dependencies", "abandon", "complete", "find_issued", "plan", "plan_content", "sweep"]
+__all__ = ["Dependencies", "abandon", "complete", "find_issued", "issue", "plan", "plan_content", "sweep"]
 
 log = structlog.get_logger("etymon.ca")
 
@@ -65,7 +66,7 @@ def plan(tx: Transaction, deps: Dependencies, request: IssuanceRequest) -> Plann
         return known
     profile = profile_named(request.profile)
     authority = find_authority(tx, request.ca)
-    if profile.name not in authority.profiles:
+    if profile.name not in authority.profiles or not profile.minted:
         raise NotPermitted("profile_not_allowed", f"The authority {authority.name} does not issue {profile.name}.")
     if profile.possession_proven and not isinstance(request.key, ProvenCSR):
         raise NotPermitted("proof_of_possession_missing", "Send a certification request signed with the key.")
@@ -73,6 +74,14 @@ def plan(tx: Transaction, deps: Dependencies, request: IssuanceRequest) -> Plann
     return plan_content(
         tx, deps, content, authority, request_key=request.request_key, authorized_by=request.authorized_by
     )
+
+
+def issue(deps: Dependencies, request: IssuanceRequest) -> IssuedCertificate:
+    """Plan and complete a certificate nobody outside asked for: a server's, a responder's; refusals are recorded."""
+    with noted(deps, actor=request.authorized_by, subject=request.request_key):
+        with deps.database.transaction() as tx:
+            planned = plan(tx, deps, request)
+        return complete(deps, planned.id)
 
 
 def plan_content(

@@ -141,6 +141,17 @@ def spki_sha256(certificate_or_key: x509.Certificate | x509.CertificateSigningRe
     return hashlib.sha256(spki(certificate_or_key)).digest()
 
 
+def accepted_key_identifiers(certificate: x509.Certificate) -> tuple[bytes, ...]:
+    """Return the hashes of the certified key that name it: SHA-1 of its bits first (RFC 5280 §4.2.1.2, RFC 7093 §2)."""
+    encoded = spki(certificate)
+    bits = der.elements(der.only(encoded, der.SEQUENCE).content)[1].content[1:]
+    sha1 = hashlib.sha1(bits, usedforsecurity=False).digest()
+    longer = [hashlib.new(name, bits).digest() for name in ("sha256", "sha384", "sha512")]
+    short = bytes((0x40 | sha1[12] & 0x0F,)) + sha1[13:]
+    whole = hashlib.sha256(encoded).digest()
+    return (sha1, short, *(digest[:20] for digest in longer), longer[0], whole, whole[:20])
+
+
 def to_der(certificate: x509.Certificate) -> bytes:
     """Return the certificate's DER."""
     return certificate.public_bytes(serialization.Encoding.DER)
@@ -171,7 +182,7 @@ def load(data: bytes) -> x509.Certificate:
 
 def load_many(data: bytes) -> tuple[x509.Certificate, ...]:
     """Read one or more certificates: PEM blocks, or DER one after the other; at most `LIMIT_BYTES`."""
-    return tuple(_load_der(encoded) for encoded in _split(data))
+    return tuple(load_der(encoded) for encoded in encodings(data))
 
 
 def load_anchors(data: bytes) -> tuple[tuple[x509.Certificate, ...], int]:
@@ -182,10 +193,10 @@ def load_anchors(data: bytes) -> tuple[tuple[x509.Certificate, ...], int]:
     """
     anchors: list[x509.Certificate] = []
     unreadable = 0
-    for encoded in _split(data):
+    for encoded in encodings(data):
         for form in (encoded, _without_null_parameters(encoded)):
             try:
-                anchors.append(_load_der(form))
+                anchors.append(load_der(form))
                 break
             except Malformed:
                 continue
@@ -194,7 +205,8 @@ def load_anchors(data: bytes) -> tuple[tuple[x509.Certificate, ...], int]:
     return tuple(anchors), unreadable
 
 
-def _split(data: bytes) -> list[bytes]:
+def encodings(data: bytes) -> list[bytes]:
+    """Return the DER of each certificate in a file, unread: PEM blocks, or DER one after the other."""
     if len(data) > LIMIT_BYTES:
         raise Malformed("certificate_too_large", f"A file of certificates has at most {LIMIT_BYTES} bytes.")
     if b"-----BEGIN" in data:
@@ -212,7 +224,8 @@ def _split(data: bytes) -> list[bytes]:
     return found
 
 
-def _load_der(encoded: bytes) -> x509.Certificate:
+def load_der(encoded: bytes) -> x509.Certificate:
+    """Read one certificate in DER."""
     if len(encoded) > LARGEST_CERTIFICATE_BYTES:
         raise Malformed("certificate_too_large", f"A certificate has at most {LARGEST_CERTIFICATE_BYTES} bytes.")
     try:

@@ -37,12 +37,16 @@ def check(public_key: object, *, expires: datetime | None = None) -> PublicKey:
     if isinstance(public_key, rsa.RSAPublicKey):
         _check_rsa(public_key.public_numbers())
         if kind is KeyType.RSA2048 and expires is not None and expires > RSA_2048_ENDS:
-            raise Malformed(
-                "weak_key",
-                "A 2048-bit RSA key may not be certified beyond 2030. Use P-256, P-384 or RSA of 3072 bits.",
-            )
+            raise short_key_after_2030()
         return public_key
     return public_key  # type: ignore[return-value]  # key_type let only the two kinds of PublicKey through
+
+
+def short_key_after_2030() -> Malformed:
+    """Return the refusal of a key that is too short for the time after 2030."""
+    return Malformed(
+        "weak_key", "A 2048-bit RSA key may not be certified beyond 2030. Use P-256, P-384 or RSA of 3072 bits."
+    )
 
 
 def _check_rsa(numbers: rsa.RSAPublicNumbers) -> None:

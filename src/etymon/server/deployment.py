@@ -13,7 +13,6 @@ from cryptography.hazmat.primitives.asymmetric import ec
 from etymon.audit.refusals import Refusals
 from etymon.ca.dependencies import Dependencies as AuthorityDependencies
 from etymon.ca.lints import PUBLIC_HOST_EXCEPTION
-from etymon.ca.profiles import EXAMPLE_POLICY_OIDS
 from etymon.kernel.clock import Clock
 from etymon.kernel.entropy import Entropy
 from etymon.kernel.errors import Malformed, NotFound, Unavailable
@@ -28,7 +27,6 @@ from etymon.storage import migrations
 from etymon.storage.database import Database
 
 DATABASE_FILE: Final = "etymon.db"
-EXAMPLE_ARC: Final = "2.999.1"
 
 SECRETS: Final = ("authorities", "digests", "escrow")
 """Symmetric keys, 32 bytes each: what opens the authorities' key files, what bearer values are digested under, what
@@ -87,9 +85,8 @@ class Deployment:
 
     @property
     def policy_oids(self) -> Mapping[str, str]:
-        """Policy names to OIDs under the organisation's arc."""
-        arc = self.settings.policy_arc
-        return {name: arc + oid.removeprefix(EXAMPLE_ARC) for name, oid in EXAMPLE_POLICY_OIDS.items()}
+        """Policy names to the OIDs the organisation mints."""
+        return self.settings.minted_policies
 
     def signer(self, name: str) -> SoftwareSigner:
         """Return the signer of one of `PRIVATE_KEYS`."""

@@ -91,7 +91,9 @@ def initialize(
         sealer.seal(database, clock, entropy, deployment.signer("audit-seal"))
     finally:
         database.close()
-    keys.write_once(directory / "config.toml", _toml(read, configuration))  # last: a directory without it is unfinished
+    keys.write_once(
+        directory / "config.toml", as_toml(read, configuration)
+    )  # last: a directory without it is unfinished
     return codes
 
 
@@ -191,8 +193,14 @@ def _found(tx: Transaction, deps: DirectoryDependencies, founder: Founder) -> Se
     return bindings.issue_code(tx, deps, person_id=person.id, actor=ACTOR, lifetime=INITIAL_CODE_LIFETIME)
 
 
-def _toml(read: Settings, configuration: Mapping[str, object]) -> bytes:
+def as_toml(read: Settings, configuration: Mapping[str, object]) -> bytes:
     """Write settings as TOML; strings, numbers, booleans and lists look the same there as in JSON."""
     known = [name for name in Settings.model_fields if name in configuration]
     values = {name: getattr(read, name) for name in known}
-    return "".join(f"{name} = {json.dumps(value)}\n" for name, value in values.items()).encode()
+    return "".join(f"{name} = {_toml_value(value)}\n" for name, value in values.items()).encode()
+
+
+def _toml_value(value: object) -> str:
+    if isinstance(value, Mapping):
+        return "{" + ", ".join(f"{json.dumps(name)} = {json.dumps(each)}" for name, each in value.items()) + "}"
+    return json.dumps(value)

@@ -213,15 +213,13 @@ def escrow(deployment: Deployment) -> EscrowDependencies:
         subject=SubjectNames(common_name="Key Generation", organization=deployment.settings.organization),
         authorized_by="server",
     )
-    with deployment.database.transaction() as tx:
-        planned = issuance.plan(tx, deployment.ca, request)
     return EscrowDependencies(
         database=deployment.database,
         clock=deployment.clock,
         entropy=deployment.entropy,
         key_encryption_key=SoftwareKeyEncryptionKey(deployment.keyring.get("escrow"), deployment.entropy),
         signer=signer,
-        signer_certificate=issuance.complete(deployment.ca, planned.id).certificate,
+        signer_certificate=issuance.issue(deployment.ca, request).certificate,
     )
 
 

@@ -14,7 +14,7 @@ from rich.console import Console
 from rich.markup import escape
 
 from etymon.kernel.errors import EtymonError
-from etymon.server.command_line import card, card_issuer, phone, settings, site
+from etymon.server.command_line import card, card_issuer, lint, phone, settings, site
 from etymon.server.command_line.apply import apply
 from etymon.server.command_line.demo import demo
 from etymon.server.command_line.enrollment_code import enrollment_code
@@ -37,6 +37,7 @@ app.command("settings")(settings.show)
 app.add_typer(card.app, name="card")
 app.add_typer(card_issuer.app, name="card-issuer")
 app.add_typer(phone.app, name="phone")
+app.add_typer(lint.app, name="lint")
 
 
 def _tell_version(asked: bool) -> None:  # noqa: FBT001 - typer's way to call back for a flag
