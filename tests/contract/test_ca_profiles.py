@@ -9,11 +9,14 @@ import pytest
 
 from etymon.audit import trail
 from etymon.audit.model import Outcome, RecordedEvent
-from etymon.ca import authorities, ceremony, crl, issuance, responder, store
+from etymon.ca import authorities, ceremony, crl, issuance, refused_keys, responder, revocation, store
 from etymon.ca.authorities import NewAuthority
+from etymon.ca.model import RevocationReason
 from etymon.kernel.entropy import Entropy
 from etymon.kernel.errors import EtymonError, NotFound
 from etymon.pki.algorithms import KeyType
+from etymon.pki.bad_keys import KeyLists
+from etymon.pki.certificate import spki_sha256
 from etymon.storage.database import Database
 from support.ca_site import ORGANIZATION, CASite, every_kind
 from support.clock import TurnedClock
@@ -101,3 +104,39 @@ def test_a_finding_stops_a_revocation_list(site: CASite) -> None:
         crl.refresh(site.deps, "device")
     (event,) = refusals(site)
     assert "list_extensions_listed" in str(event.event.facts["findings"])
+
+
+def test_a_key_that_was_revoked_as_compromised_is_refused_for_ever(site: CASite) -> None:
+    for reason, expected in (
+        (RevocationReason.KEY_COMPROMISE, "key_compromised"),
+        (RevocationReason.SUPERSEDED, "key_already_certified"),
+    ):
+        request = site.request()
+        issued = issuance.issue(site.deps, request)
+        with site.deps.database.transaction() as tx:
+            revocation.revoke(tx, site.deps, issued.id, reason, actor="officer")
+        assert code(site, "derived-piv-authentication", key=request.key) == expected
+
+
+def test_a_cards_key_is_certified_for_nobody(site: CASite, clock: TurnedClock) -> None:
+    request = site.request()
+    for _ in range(2):  # a card is proved as often as its holder likes
+        with site.deps.database.transaction() as tx:
+            refused_keys.note_card(tx, request.key.spki_sha256, clock.now())
+    assert code(site, "derived-piv-authentication", key=request.key) == "key_of_a_card"
+    (event,) = refusals(site)
+    assert event.event.facts["code"] == "key_of_a_card"
+
+
+def test_a_listed_key_is_certified_at_no_door(site: CASite, tmp_path: Path) -> None:
+    keys = {profile: site.request(profile).key for profile in ("device-identity", "tls-server")}
+    listed = tmp_path / "compromised"
+    listed.write_text("".join(f"{key.spki_sha256.hex()}\n" for key in keys.values()))
+    site.deps = replace(site.deps, bad_keys=KeyLists.opened([], [listed]))
+    for profile, key in keys.items():
+        assert code(site, profile, key=key) == "compromised_key"
+    own = site.keys.generate("new-root", KeyType.P256)
+    listed.write_text(spki_sha256(own.public_key).hex())
+    root = replace(ceremony.deployment(ORGANIZATION)[0], name="new-root")
+    with pytest.raises(EtymonError, match="compromised_key"):
+        authorities.create_root(site.deps, site.keys, root, actor="init")

@@ -87,7 +87,7 @@ def _key(keys: KeyStore, new: NewAuthority) -> Signer:
 
 def _content(deps: Dependencies, parent: Authority | None, new: NewAuthority, signer: Signer) -> Content:
     profile: CertificateProfile = profile_named(new.profile)
-    public_key = permitted_key(profile, signer.public_key)
+    public_key = permitted_key(deps, profile, signer.public_key)
     return Content(
         profile=profile,
         issuer=Issuer(parent.name, parent.certificate, deps.status_url) if parent else None,

@@ -24,7 +24,7 @@ def subscriber_content(
     deps: Dependencies, authority: Authority, profile: CertificateProfile, request: IssuanceRequest
 ) -> Content:
     """Return what is to be certified for `request`, with a fresh serial number and, where profiled, a fresh UUID."""
-    public_key = permitted_key(profile, request.key.public_key)
+    public_key = permitted_key(deps, profile, request.key.public_key)
     if profile.within_card and request.not_after is None:
         raise Malformed("card_end_missing", "A certificate in a card ends with the card. Say when the card ends.")
     return Content(
@@ -48,12 +48,13 @@ def lint_clean_tbs(deps: Dependencies, content: Content) -> bytes:
     return drafted.tbs_certificate_bytes
 
 
-def permitted_key(profile: CertificateProfile, public_key: PublicKey) -> PublicKey:
-    """Return the key if policy and profile allow it; `Malformed` `weak_key` otherwise."""
-    permitted = key_policy.check(public_key)
+def permitted_key(deps: Dependencies, profile: CertificateProfile, public_key: PublicKey) -> PublicKey:
+    """Return the key if policy and profile allow it; `Malformed` `weak_key` or `compromised_key` otherwise."""
+    permitted = key_policy.check_for_certification(public_key)
     kind = key_type(permitted)
     if kind not in profile.key_types:
         raise Malformed("weak_key", f"A {profile.name} certificate is not made for a key of type {kind.value}.")
+    deps.bad_keys.require_good(permitted)
     return permitted
 
 

@@ -18,7 +18,7 @@ from cryptography.exceptions import InvalidSignature
 
 from etymon.audit import sealer, trail
 from etymon.audit.model import AuditEvent
-from etymon.ca import store
+from etymon.ca import refused_keys, store
 from etymon.ca.content import lint_clean_tbs, subscriber_content
 from etymon.ca.dependencies import Dependencies
 from etymon.ca.model import (
@@ -56,10 +56,11 @@ def plan(tx: Transaction, deps: Dependencies, request: IssuanceRequest) -> Plann
     """Store what will be signed for `request`, in the caller's transaction.
 
     The same request key with the same public key is the same plan, whatever became of it. Raises `Conflict` for
-    a request key that was used with another public key (`request_key_used`) and for a public key that was
-    certified before (`key_already_certified`: nothing is renewed on the same key); `NotPermitted` and `Malformed`
-    for what authority, profile or key policy do not allow; `Unavailable` `lint_failed` for what breaks a lint, and
-    `audit_not_sealed` when the audit trail stands still.
+    a request key that was used with another public key (`request_key_used`), for a public key that was certified
+    before (`key_already_certified`: nothing is renewed on the same key; `key_compromised` where that was why it was
+    revoked) and for a card's (`key_of_a_card`); `NotPermitted` and `Malformed` for what authority, profile or key
+    policy do not allow; `Unavailable` `lint_failed` for what breaks a lint, and `audit_not_sealed` when the audit
+    trail stands still.
     """
     known = _same_request(tx, request.request_key, request.ca, request.profile, request.key.spki_sha256)
     if known is not None:
@@ -95,8 +96,9 @@ def plan_content(
 ) -> PlannedCertificate:
     """Lint and store content that was decided already; `plan` and the making of authorities end here."""
     sealer.require_live(tx, deps.clock)
-    tbs = lint_clean_tbs(deps, content)
     spki = spki_sha256(content.public_key)
+    refused_keys.require_not_a_cards(tx, spki)
+    tbs = lint_clean_tbs(deps, content)
     record = CertificateRecord(
         id=random_id(deps.entropy),
         ca=authority.name,
@@ -114,7 +116,7 @@ def plan_content(
     if not store.insert_planned(tx, record):
         known = _same_request(tx, request_key, authority.name, content.profile.name, spki)
         if known is None:
-            raise Conflict("key_already_certified", "This key has a certificate already. Make a new key and ask again.")
+            raise refused_keys.taken(tx, spki)
         return known
     _record(tx, deps, "planned", record)
     return PlannedCertificate(record.id)

@@ -12,7 +12,7 @@ from sqlalchemy.dialects import postgresql, sqlite
 from sqlalchemy.sql.dml import ReturningInsert
 
 from etymon.ca.model import ALLOWED, Authority, CertificateRecord, CertificateState, RevocationReason
-from etymon.ca.tables import PLANNED, RESPONDER, REVOKED, authorities, certificates, revocation_lists
+from etymon.ca.tables import LIVE, PLANNED, RESPONDER, REVOKED, authorities, certificates, revocation_lists
 from etymon.kernel.errors import NotFound
 from etymon.storage.database import Transaction
 
@@ -22,6 +22,7 @@ _BY_REQUEST_KEY: Final = _CERTIFICATES.where(certificates.c.request_key == sa.bi
 _BY_SERIAL: Final = _CERTIFICATES.where(
     certificates.c.ca == sa.bindparam("ca"), certificates.c.serial == sa.bindparam("serial")
 )
+_BY_KEY: Final = _CERTIFICATES.where(LIVE, certificates.c.spki_sha256 == sa.bindparam("spki_sha256"))
 _BY_THUMBPRINT: Final = _CERTIFICATES.where(certificates.c.thumbprint == sa.bindparam("thumbprint"))
 _STATE: Final = (
     sa.select(certificates.c.state)
@@ -180,6 +181,11 @@ def find_by_serial(tx: Transaction, ca: str, serial: int) -> CertificateRecord |
 def find_by_thumbprint(tx: Transaction, thumbprint: bytes) -> CertificateRecord | None:
     """Return the issued certificate whose DER has this SHA-256."""
     return _one(tx, _BY_THUMBPRINT, thumbprint=thumbprint)
+
+
+def find_by_key(tx: Transaction, spki_sha256: bytes) -> CertificateRecord | None:
+    """Return the certificate on a key, whatever became of it, unless it was given up."""
+    return _one(tx, _BY_KEY, spki_sha256=spki_sha256)
 
 
 def state_of_issued(tx: Transaction, thumbprint: bytes, issuer_spki_sha256: bytes) -> CertificateState | None:

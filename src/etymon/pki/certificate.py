@@ -20,6 +20,7 @@ from etymon.kernel.errors import DecodeError, Malformed
 from etymon.pki.algorithms import PublicKey, key_type
 from etymon.wire import der
 from etymon.wire import fascn as fascn_codec
+from etymon.wire.der_scan import Bounds, require_plain
 from etymon.wire.fascn import FASCN
 
 UPN_OTHER_NAME: Final = x509.ObjectIdentifier("1.3.6.1.4.1.311.20.2.3")
@@ -30,6 +31,7 @@ LIMIT_BYTES: Final = 1024 * 1024
 """Longest file of certificates that is read."""
 
 LARGEST_CERTIFICATE_BYTES: Final = 64 * 1024
+BOUNDS: Final = Bounds(LARGEST_CERTIFICATE_BYTES)
 
 _UTF8_STRING: Final = 0x0C
 _EDIPI: Final = re.compile(r"\.(\d{10})$")
@@ -229,9 +231,10 @@ def load_der(encoded: bytes) -> x509.Certificate:
     if len(encoded) > LARGEST_CERTIFICATE_BYTES:
         raise Malformed("certificate_too_large", f"A certificate has at most {LARGEST_CERTIFICATE_BYTES} bytes.")
     try:
+        require_plain(encoded, BOUNDS)
         certificate = x509.load_der_x509_certificate(encoded)
         certificate.subject, certificate.issuer, certificate.version  # noqa: B018 - parsed late; a refusal belongs here
-    except UNREADABLE as exc:
+    except (*UNREADABLE, DecodeError) as exc:
         raise Malformed("certificate_malformed", "The certificate cannot be read.") from exc
     return certificate
 

@@ -19,6 +19,7 @@ from etymon.kernel.errors import Malformed, NotFound, Unavailable
 from etymon.kernel.secret import DigestKey, Secret
 from etymon.pki import keys
 from etymon.pki.algorithms import KeyType
+from etymon.pki.bad_keys import KeyLists
 from etymon.pki.signer import SoftwareSigner
 from etymon.server import keyring, settings
 from etymon.server.keyring import Keyring
@@ -81,6 +82,9 @@ class Deployment:
             policy_oids=self.policy_oids,
             status_url=self.settings.status_url,
             lint_exceptions=frozenset({PUBLIC_HOST_EXCEPTION} if self.settings.loopback_demo else ()),
+            bad_keys=KeyLists.opened(
+                tuple(map(Path, self.settings.weak_key_lists)), tuple(map(Path, self.settings.compromised_key_lists))
+            ),
         )
 
     @property

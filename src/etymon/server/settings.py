@@ -144,6 +144,12 @@ class Settings(BaseSettings):
     authorized_policies: tuple[PolicyOID, ...] = Field(
         default=(), description="Policy OIDs of somebody else's arc that the organisation was authorized to assert."
     )
+    weak_key_lists: tuple[str, ...] = Field(
+        default=(), description="Files of keys that nobody certifies, in the form of Debian's openssl-blacklist."
+    )
+    compromised_key_lists: tuple[str, ...] = Field(
+        default=(), description="Files of keys that nobody certifies: SHA-256 of a SubjectPublicKeyInfo on each line."
+    )
     smtp_host: str = Field(default="", description="Mail server for notices; empty means no mail can be sent.")
     smtp_port: int = Field(default=25, ge=1, le=65535, description="Port of the mail server.")
     smtp_tls: Literal["none", "starttls", "tls"] = Field(default="starttls", description="Protection towards it.")

@@ -53,7 +53,7 @@ def _close_primes_modulus() -> int:
 def _roca_modulus() -> int:
     """A number of the ROCA structure: a power of 65537 modulo every small prime, by the Chinese remainder theorem."""
     product, found = 1, 0
-    for prime in key_policy.SMALL_PRIMES:
+    for prime in key_policy.ROCA_PRIMES:
         residue = pow(65537, 5, prime)
         step = (residue - found) * pow(product, -1, prime) % prime
         found += product * step
