@@ -260,15 +260,6 @@ def test_a_key_is_certified_once(site: IssuerSite, link: Link) -> None:
     assert site.credentials(link.begun).keys() == {Purpose.AUTHENTICATION}
 
 
-def test_the_key_of_the_card_that_was_proved_is_certified_for_no_phone(site: IssuerSite, link: Link) -> None:
-    with pytest.raises(Conflict, match="key_of_a_card"):
-        link.enroll(Purpose.SIGNATURE, body=est.encode_body(csr_der(site.card.key)))
-    refused = site.events("issuer:credential:refused")
-    assert [event.facts["code"] for event in refused] == ["key_of_a_card"]
-    assert site.credentials(link.begun) == {}
-    assert link.enroll(Purpose.SIGNATURE).certificate.serial_number
-
-
 def test_the_transport_key_is_an_rsa_key_that_names_itself(link: Link) -> None:
     key = rsa_key()
     assert isinstance(key, rsa.RSAPrivateKey)

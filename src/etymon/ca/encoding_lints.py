@@ -22,13 +22,19 @@ _PRINTABLE: Final = 0x13
 _UTF8: Final = 0x0C
 _IA5: Final = 0x16
 _DIRECTORY_STRINGS: Final = frozenset({_PRINTABLE, _UTF8})
+_PRINTABLE_STRINGS: Final = frozenset({_PRINTABLE})
+_IA5_STRINGS: Final = frozenset({_IA5})
 _DOMAIN_COMPONENT: Final = "0.9.2342.19200300.100.1.25"
 _MAIL_ADDRESS: Final = "1.2.840.113549.1.9.1"
 _PRINTABLE_ONLY: Final = frozenset({"2.5.4.5", "2.5.4.6", "2.5.4.46"})
 """serialNumber, country and dnQualifier are PrintableString (RFC 5280 appendix A.1)."""
-_CURVES: Final = {"1.2.840.10045.3.1.7": 65, "1.3.132.0.34": 97}
-"""P-256 and P-384, and the length of an uncompressed point."""
-_UNCOMPRESSED: Final = 0x04
+_PLAIN_RSA: Final = der.sequence(der.object_identifier("1.2.840.113549.1.1.1"), der.null())
+_PLAIN_CURVES: Final = {
+    der.sequence(der.object_identifier("1.2.840.10045.2.1"), der.object_identifier(curve)): 1 + octets
+    for curve, octets in (("1.2.840.10045.3.1.7", 65), ("1.3.132.0.34", 97))
+}
+"""Algorithm identifiers of P-256 and P-384, and the length of an uncompressed point with its count of unused bits."""
+_WHOLE_AND_UNCOMPRESSED: Final = b"\x00\x04"
 _UTC: Final = re.compile(rb"\d{12}Z")
 _GENERALIZED: Final = re.compile(rb"(\d{4})\d{10}Z")
 
@@ -39,12 +45,19 @@ def _signature_algorithm(linted: Linted) -> Iterator[str]:
     outer = der.elements(der.only(linted.encoded, der.SEQUENCE).content)[1].encoded
     if inner != outer:
         yield "the two algorithm identifiers differ"
-    name, *parameters = der.elements(der.only(inner, der.SEQUENCE).content)
-    oid = der.to_object_identifier(name)
+    oid, allowed = _algorithm(inner)
     if oid in linted.profile.forbidden_signatures:
         yield "the profile does not allow this signature algorithm"
-    elif not _has_allowed_form(oid, parameters):
+    elif not allowed:
         yield "the signature algorithm, or the form of its parameters, is not allowed"
+
+
+@functools.lru_cache(maxsize=64)
+def _algorithm(identifier: bytes) -> tuple[str, bool]:
+    """Return the OID of an AlgorithmIdentifier, and whether its form is allowed."""
+    name, *parameters = der.elements(der.only(identifier, der.SEQUENCE).content)
+    oid = der.to_object_identifier(name)
+    return oid, _has_allowed_form(oid, parameters)
 
 
 def _has_allowed_form(oid: str, parameters: list[der.Element]) -> bool:
@@ -66,19 +79,11 @@ def _is_pss_with_sha256(parameters: der.Element) -> bool:
 @lint("subject_key_plainly_encoded", "P-3", "RFC 3279 §2.3.1; RFC 5480 §2.1.1, §2.2; profiles v2.2 §2")
 def _subject_key(linted: Linted) -> Iterator[str]:
     algorithm, bits = der.elements(der.expect(linted.tbs[5], der.SEQUENCE).content)
-    name, *parameters = der.elements(der.expect(algorithm, der.SEQUENCE).content)
-    oid = der.to_object_identifier(name)
-    if oid == "1.2.840.113549.1.1.1":
-        if [found.encoded for found in parameters] != [der.null()]:
-            yield "the parameters of the RSA key are not NULL"
-    elif oid == "1.2.840.10045.2.1":
-        curve = der.to_object_identifier(parameters[0]) if len(parameters) == 1 else ""
-        if curve not in _CURVES:
-            yield "the elliptic curve is not named, or not P-256 or P-384"
-        elif len(bits.content) != 1 + _CURVES[curve] or bits.content[:2] != bytes((0, _UNCOMPRESSED)):
+    if algorithm.encoded in _PLAIN_CURVES:
+        if len(bits.content) != _PLAIN_CURVES[algorithm.encoded] or bits.content[:2] != _WHOLE_AND_UNCOMPRESSED:
             yield "the point of the key is not uncompressed"
-    else:
-        yield "the key is neither RSA nor on an elliptic curve"
+    elif algorithm.encoded != _PLAIN_RSA:
+        yield "the key is neither RSA with NULL nor on P-256 or P-384, named"
 
 
 @lint("times_in_prescribed_form", "P-5", "RFC 5280 §4.1.2.5")
@@ -93,21 +98,34 @@ def _times(linted: Linted) -> Iterator[str]:
 
 @lint("name_strings_allowed", "P-6", "RFC 5280 §4.1.2.4, appendix A.1; profiles v2.2 §2")
 def _name_strings(linted: Linted) -> Iterator[str]:
-    for name in (linted.tbs[2], linted.tbs[4]):
-        for oid, value in attributes(name):
-            if oid in _PRINTABLE_ONLY:
-                allowed = frozenset({_PRINTABLE})
-            elif oid in {_DOMAIN_COMPONENT, _MAIL_ADDRESS}:
-                allowed = frozenset({_IA5})
-            else:
-                allowed = _DIRECTORY_STRINGS
-            if value.tag not in allowed:
-                yield f"the attribute {oid} of a name is not the kind of string it must be"
+    for oid in (*_wrong_strings_of_issuer(linted.tbs[2].encoded), *_wrong_strings(linted.tbs[4].encoded)):
+        yield f"the attribute {oid} of a name is not the kind of string it must be"
 
 
-def attributes(name: der.Element) -> Iterator[tuple[str, der.Element]]:
+@functools.lru_cache(maxsize=64)
+def _wrong_strings_of_issuer(name: bytes) -> tuple[str, ...]:
+    """Return the same for the name of an issuer, which stands in many certificates."""
+    return _wrong_strings(name)
+
+
+def _wrong_strings(name: bytes) -> tuple[str, ...]:
+    """Return the types of those attributes of a Name whose kind of string they may not have."""
+    wrong = []
+    for oid, value in _attributes(name):
+        if oid in _PRINTABLE_ONLY:
+            allowed = _PRINTABLE_STRINGS
+        elif oid in {_DOMAIN_COMPONENT, _MAIL_ADDRESS}:
+            allowed = _IA5_STRINGS
+        else:
+            allowed = _DIRECTORY_STRINGS
+        if value.tag not in allowed:
+            wrong.append(oid)
+    return tuple(wrong)
+
+
+def _attributes(name: bytes) -> Iterator[tuple[str, der.Element]]:
     """Yield the attributes of a Name: type and value."""
-    for relative in der.elements(der.expect(name, der.SEQUENCE).content):
+    for relative in der.elements(der.only(name, der.SEQUENCE).content):
         for attribute in der.elements(der.expect(relative, der.SET).content):
             parts = der.elements(der.expect(attribute, der.SEQUENCE).content)
             if len(parts) != 2:

@@ -1,6 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0
 """The authorities' queries; every function takes an open transaction and commits nothing."""
 
+import functools
 from collections.abc import Iterator, Mapping
 from datetime import datetime
 from typing import Any, Final
@@ -263,11 +264,17 @@ def replace_list(tx: Transaction, ca: str, *, after: int | None, **values: Any) 
     return tx.execute(update).rowcount == 1
 
 
+@functools.lru_cache(maxsize=64)
+def _certificate(der: bytes) -> x509.Certificate:
+    """Read an authority's certificate, which every issuance needs and which never changes, once."""
+    return x509.load_der_x509_certificate(der)
+
+
 def _authority(row: sa.Row[Any]) -> Authority:
     return Authority(
         name=row.name,
         parent=row.parent,
-        certificate=x509.load_der_x509_certificate(row.certificate),
+        certificate=_certificate(row.certificate),
         profiles=frozenset(row.profiles),
         policies=tuple(row.policies),
         revocations=row.revocations,

@@ -53,21 +53,21 @@ def test_a_request_that_is_only_put_together_anew_is_proven() -> None:
     assert verify_proof_of_possession(requesting(elliptic(point()))).public_key == PRIVATE.public_key()
 
 
-@pytest.mark.parametrize(
-    ("what", "key"),
-    [
-        ("compressed", elliptic(point(PublicFormat.CompressedPoint))),
-        ("off the curve", elliptic(point()[:-1] + bytes((point()[-1] ^ 1,)))),
-        ("at infinity", elliptic(b"\x00")),
-        ("of another curve", elliptic(point(key=ec.generate_private_key(ec.SECP384R1())))),
-        ("coordinates of the field's size", elliptic(b"\x04" + b"\xff" * 64)),
-        ("no curve", elliptic(point(), P256[0])),
-        ("NULL for a curve", elliptic(point(), P256[0], der.null())),
-        ("secp256k1", elliptic(point(), P256[0], der.object_identifier("1.3.132.0.10"))),
-        ("another algorithm", elliptic(point(), der.object_identifier("1.3.101.112"))),
-        ("cut off", elliptic(point()[:-1])),
-    ],
-)
+POINTS = [
+    ("compressed", elliptic(point(PublicFormat.CompressedPoint))),
+    ("off the curve", elliptic(point()[:-1] + bytes((point()[-1] ^ 1,)))),
+    ("at infinity", elliptic(b"\x00")),
+    ("of another curve", elliptic(point(key=ec.generate_private_key(ec.SECP384R1())))),
+    ("coordinates of the field's size", elliptic(b"\x04" + b"\xff" * 64)),
+    ("no curve", elliptic(point(), P256[0])),
+    ("NULL for a curve", elliptic(point(), P256[0], der.null())),
+    ("secp256k1", elliptic(point(), P256[0], der.object_identifier("1.3.132.0.10"))),
+    ("another algorithm", elliptic(point(), der.object_identifier("1.3.101.112"))),
+    ("cut off", elliptic(point()[:-1])),
+]
+
+
+@pytest.mark.parametrize(("what", "key"), POINTS, ids=[row[0] for row in POINTS])
 def test_a_point_that_is_no_plain_point_of_its_curve_is_refused(what: str, key: bytes) -> None:
     assert code_of(requesting(key)) in {"weak_key", "csr_malformed"}, what
 
