@@ -18,6 +18,7 @@ from etymon.ca.profiles import Presence, profile_named
 from etymon.ca.template import Content, Issuer
 from etymon.pki.algorithms import SignatureAlgorithm
 from etymon.pki.certificate import to_der
+from etymon.pki.key_policy import SMALL_PRIMES
 from etymon.wire import der
 from support.ca_site import names_for, subject_for
 
@@ -148,8 +149,9 @@ def p521() -> ec.EllipticCurvePublicKey:
 
 
 def rsa_public(bits: int) -> rsa.RSAPublicKey:
-    """Return a public key of a size; nobody needs its private half."""
-    return rsa.RSAPublicNumbers(65537, (1 << bits) - 159).public_key()
+    """Return a public key of a size; nobody has its private half, and only its size is wrong."""
+    free = (n for n in range((1 << bits) - 1, 0, -2) if all(n % prime for prime in SMALL_PRIMES))
+    return rsa.RSAPublicNumbers(65537, next(free)).public_key()
 
 
 def key_identifier(key: ec.EllipticCurvePrivateKey) -> tuple[x509.SubjectKeyIdentifier, bool]:

@@ -171,6 +171,7 @@ class CardIssuer:
         state = manufacture(pin=pin, puk=puk, entropy=self._entropy)
         uuid = random_id(self._entropy)
         expires = (self._clock.now() + LIFETIME_OF_A_CARD).date()
+        signer = self._content_signer(expires)  # refused before there is a card by halves
         with storage.create(file, passphrase, state, entropy=self._entropy) as stored:
             client = PIVClient(LocalTransport(PIVApplet(stored.state, stored.save, self._entropy)))
             certificates = personalize(
@@ -182,7 +183,7 @@ class CardIssuer:
                 puk=puk,
                 management_key=state.management_key,
                 certify=self._certify,
-                content_signer=self._content_signer(expires),
+                content_signer=signer,
                 expires=expires,
                 algorithms={**USUAL_ALGORITHMS, KeyReference.AUTHENTICATION: authentication},
             )

@@ -32,11 +32,11 @@ def listed(head: ListHead = HEAD, entries: Sequence[RevokedEntry] = ENTRIES) -> 
     return linted(encode_tbs(head, entries))
 
 
-def with_extension(oid: str) -> LintedList:
-    """Return a list that has one extension more."""
+def with_extension(oid: str, value: bytes) -> LintedList:
+    """Return a list that has one critical extension more."""
     fields = der.elements(der.only(encode_tbs(HEAD, ENTRIES), der.SEQUENCE).content)
     extensions = der.elements(der.only(fields[-1].content, der.SEQUENCE).content)
-    further = der.sequence(der.object_identifier(oid), der.boolean(value=True), der.octet_string(der.sequence()))
+    further = der.sequence(der.object_identifier(oid), der.boolean(value=True), der.octet_string(value))
     sequence = der.sequence(*(extension.encoded for extension in extensions), further)
     return linted(der.sequence(*(field.encoded for field in fields[:-1]), der.explicit(0, sequence)))
 
@@ -61,8 +61,8 @@ def test_a_list_as_it_is_made_passes_every_lint() -> None:
         ("list_times_in_bounds", lambda: listed(replace(HEAD, next_update=NOW))),
         ("list_extensions_listed", lambda: listed(replace(HEAD, number=2))),
         ("list_extensions_listed", lambda: listed(replace(HEAD, authority_key_identifier=b"x" * 20))),
-        ("list_extensions_listed", lambda: with_extension("2.5.29.28")),
-        ("list_extensions_listed", lambda: with_extension("2.5.29.27")),
+        ("list_extensions_listed", lambda: with_extension("2.5.29.28", der.sequence(der.encode(0x81, b"\xff")))),
+        ("list_extensions_listed", lambda: with_extension("2.5.29.27", der.integer(1))),
         ("list_entries_plain", lambda: listed(entries=[*ENTRIES, RevokedEntry(10, NOW, 8)])),
         ("list_entries_plain", lambda: listed(entries=[*ENTRIES, RevokedEntry(9, NOW, 1)])),
     ],

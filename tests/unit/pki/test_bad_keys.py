@@ -28,10 +28,14 @@ P256 = (der.object_identifier("1.2.840.10045.2.1"), der.object_identifier("1.2.8
 PRIME = 2**2048 - 1557
 
 
-def requesting(key: bytes) -> bytes:
-    """Return a request whose SubjectPublicKeyInfo was replaced and that is signed by the good key."""
+def requesting(key: bytes, attribute: bytes | None = None) -> bytes:
+    """Return a request with this SubjectPublicKeyInfo and attribute value, signed by the good key."""
     fields = der.elements(der.elements(der.only(GOOD, der.SEQUENCE).content)[0].content)
-    content = der.sequence(fields[0].encoded, fields[1].encoded, key, fields[3].encoded)
+    attributes = fields[3].encoded
+    if attribute is not None:
+        values = der.encode(der.SET, attribute)
+        attributes = der.explicit(0, der.sequence(der.object_identifier("2.999.1"), values))
+    content = der.sequence(fields[0].encoded, fields[1].encoded, key, attributes)
     return signed(SoftwareSigner(PRIVATE), content)
 
 
@@ -157,6 +161,19 @@ def test_deep_endless_and_longwinded_requests_are_refused() -> None:
             break
     for sent in (deep, b"\x30\x80" + GOOD + b"\x00\x00", b"\x30\x80" * 1000, GOOD[:1] + b"\x83\x00" + GOOD[2:]):
         assert code_of(sent) == "csr_malformed"
+
+
+def test_a_request_may_have_attributes_but_no_depths_and_no_crowds() -> None:
+    """The library below would read all of these; the look beforehand does not let them through."""
+    key = elliptic(point())
+    assert (
+        verify_proof_of_possession(requesting(key, der.octet_string(b"attestation"))).public_key == PRIVATE.public_key()
+    )
+    deep = der.null()
+    for _ in range(40):
+        deep = der.sequence(deep)
+    for attribute in (deep, der.sequence(*[der.null()] * 2500), b"\x02\x02\x00\x01", b"\x01\x01\x07"):
+        assert code_of(requesting(key, attribute)) == "csr_malformed"
 
 
 def test_a_certificate_with_bytes_after_its_end_or_deep_within_is_refused() -> None:

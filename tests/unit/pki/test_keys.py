@@ -44,10 +44,10 @@ def test_rsa_of_the_named_sizes_is_allowed(bits: int) -> None:
 
 
 def _close_primes_modulus() -> int:
-    """A product of two neighbouring primes: found by Fermat in one step."""
+    """A product of two neighbours without small factors: found by Fermat in one step."""
     primes = rsa_key().private_numbers()
     p = primes.p if isinstance(primes, rsa.RSAPrivateNumbers) else 0
-    return p * (p + 2)
+    return p * next(q for q in range(p + 2, 2 * p, 2) if all(q % prime for prime in key_policy.SMALL_PRIMES))
 
 
 def _roca_modulus() -> int:
