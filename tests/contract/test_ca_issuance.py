@@ -15,7 +15,6 @@ from cryptography.hazmat.primitives.asymmetric import ec
 
 from etymon.audit import trail
 from etymon.ca import certificates, issuance, revocation, store
-from etymon.ca.ceremony import card_issuer, deployment
 from etymon.ca.issuance import ABANDONED_AFTER, LEFT_BEHIND_AFTER
 from etymon.ca.model import (
     BACKDATE,
@@ -32,7 +31,7 @@ from etymon.pki.algorithms import KeyType
 from etymon.pki.certificate import card_uuid, mail, policies, spki_sha256, to_der, upn
 from etymon.pki.csr import HeldKey
 from etymon.storage.database import Database
-from support.ca_site import ORGANIZATION, CASite, fresh_key, proven_key, rsa_key, subscriber_profiles
+from support.ca_site import ORGANIZATION, CASite, every_kind, fresh_key, proven_key, rsa_key, subscriber_profiles
 from support.clock import TurnedClock
 
 Result = TypeVar("Result")
@@ -72,8 +71,7 @@ def together(count: int, act: Callable[[], Result]) -> list[Result]:
 def test_every_profile_is_issued_with_the_names_of_the_records(
     database: Database, clock: TurnedClock, entropy: Entropy, tmp_path: Path
 ) -> None:
-    hierarchy = (*deployment(ORGANIZATION), *card_issuer(ORGANIZATION))
-    site = CASite(database, clock, entropy, tmp_path, hierarchy=hierarchy)
+    site = CASite(database, clock, entropy, tmp_path, hierarchy=every_kind())
     for profile in subscriber_profiles():
         request = site.request(profile)
         with site.deps.database.transaction() as tx:
@@ -115,11 +113,12 @@ def test_a_small_rsa_key_is_not_certified_beyond_2030(database: Database, entrop
     site = CASite(database, clock, entropy, tmp_path)
     issued = site.issue(key=proven_key(rsa_key(KeyType.RSA2048)))
     assert issued.certificate.not_valid_after_utc == datetime(2030, 12, 31, 23, 59, 59, tzinfo=UTC)
-    clock.advance(timedelta(days=600))
-    site.seal()
-    assert plan_code(site, key=replace(site.request().key, public_key=rsa_key(KeyType.RSA2048).public_key())) == (
-        "lifetime_over"
-    )
+    long_ago = replace(site.request().key, public_key=rsa_key(KeyType.RSA2048).public_key())
+    for moment in (datetime(2030, 12, 2, 12, tzinfo=UTC), datetime(2031, 1, 20, tzinfo=UTC)):
+        clock.advance(moment - clock.now())  # a month before the end such keys are refused, not certified for days
+        site.seal()
+        assert plan_code(site, key=long_ago) == "weak_key"
+    assert plan_code(site, not_after=clock.now() + timedelta(days=9999)) == "lifetime_too_long"
 
 
 def test_what_profile_and_authority_do_not_allow_is_refused(site: CASite) -> None:

@@ -6,6 +6,7 @@ import itertools
 import uuid
 from collections.abc import Collection, Mapping
 from dataclasses import replace
+from datetime import timedelta
 from pathlib import Path
 
 from cryptography import x509
@@ -31,6 +32,18 @@ from etymon.wire import fascn
 
 ORGANIZATION = SubjectNames(country="US", organization="Example Agency", organizational_units=("Field Office",))
 OFFICER = "officer:7"
+CARD = uuid.UUID("6f1d6f20-2f5c-4b9a-9a55-2f3b8f1f5a10")
+CARD_LIFETIME = timedelta(days=1000)
+UNUSUAL = frozenset(
+    {
+        "piv-i-authentication",
+        "piv-i-card-authentication",
+        "piv-i-content-signing",
+        "derived-piv-authentication-hardware",
+        "authentication",
+    }
+)
+"""Profiles that no usual hierarchy issues."""
 
 
 class CASite:
@@ -79,6 +92,7 @@ class CASite:
             subject=subject_for(profile, f"Cardholder {number}"),
             authorized_by=OFFICER,
             alternative=names_for(profile, number),
+            not_after=self.deps.clock.now() + CARD_LIFETIME if profile_named(profile).within_card else None,
         )
         return replace(request, **changes)  # type: ignore[arg-type]  # the tests name fields of the request
 
@@ -90,22 +104,38 @@ class CASite:
         return issuance.complete(self.deps, planned.id)
 
 
+def every_kind(key_type: KeyType = KeyType.P256) -> tuple[NewAuthority, ...]:
+    """Return the hierarchies of a deployment and of a card issuer, which between them issue every profile."""
+
+    def widened(new: NewAuthority) -> NewAuthority:
+        own = {profile for profile in UNUSUAL if authority_of(profile) == new.name}
+        above = {profile for profile in UNUSUAL if authority_of(profile) == "card"}
+        passed_on = above if new.name == "card-intermediate" else own
+        policies = dict.fromkeys((*new.policies, *map(_policy, sorted(passed_on))))
+        return replace(new, profiles=new.profiles | own, policies=tuple(policies))
+
+    return tuple(map(widened, (*ceremony.deployment(ORGANIZATION), *ceremony.card_issuer(ORGANIZATION, key_type))))
+
+
+def _policy(profile: str) -> str:
+    return profile_named(profile).policy or ""
+
+
 def authority_of(profile: str) -> str:
     """Return the authority that issues a profile in the usual hierarchies."""
-    if profile in ceremony.CARD_PROFILES:
+    if profile in ceremony.CARD_PROFILES or profile.startswith("piv-i-"):
         return "card"
     return {"device-identity": "device", "tls-server": "tls"}.get(profile, "derived")
 
 
 def subscriber_profiles() -> list[str]:
     """Return the names of the profiles that are issued to others than authorities and responders."""
-    return [name for name, profile in PROFILES.items() if not profile.asserts_all_policies]
+    return [name for name, profile in PROFILES.items() if profile.minted and not profile.asserts_all_policies]
 
 
-def subject_for(profile: str, name: str) -> SubjectNames:
-    serial = "6f1d6f20-2f5c-4b9a-9a55-2f3b8f1f5a10"
-    if profile == "card-authentication":
-        return replace(ORGANIZATION, serial_number=serial)
+def subject_for(profile: str, name: str, card: uuid.UUID = CARD) -> SubjectNames:
+    if profile_named(profile).common_name is Presence.ABSENT:
+        return replace(ORGANIZATION, serial_number=str(card))
     return replace(ORGANIZATION, common_name=name)
 
 
@@ -114,7 +144,7 @@ def names_for(profile: str, number: int = 0) -> AlternativeNames:
     wanted = profile_named(profile)
     absent = Presence.ABSENT
     return AlternativeNames(
-        uuid=uuid.uuid4() if wanted.uuid is Presence.REQUIRED else None,
+        uuid=(CARD if wanted.within_card else uuid.uuid4()) if wanted.uuid is Presence.REQUIRED else None,
         fascn=fascn.encode(fascn.non_federal(f"{number:010}")) if wanted.fascn is not absent else None,
         upn=f"cardholder{number}@agency.example" if wanted.upn is not absent else None,
         mail=f"cardholder{number}@agency.example" if wanted.mail is not absent else None,

@@ -15,7 +15,7 @@ from etymon.audit import trail
 from etymon.audit.model import AuditEvent, Fact, Outcome
 from etymon.kernel.clock import Clock
 from etymon.kernel.entropy import Entropy
-from etymon.kernel.errors import Conflict, Malformed, NotAuthenticated, NotFound, NotPermitted, Throttled
+from etymon.kernel.errors import Conflict, EtymonError, Malformed, NotAuthenticated, NotFound, NotPermitted, Throttled
 from etymon.storage.database import Database
 from etymon.web.rate_limits import Counters, MemoryCounters, household
 
@@ -25,11 +25,19 @@ ANONYMOUS: Final = "anonymous"
 REFUSED: Final = (NotPermitted, NotAuthenticated, NotFound, Conflict, Malformed, Throttled)
 """What says no to somebody, and not that something does not answer."""
 
+SOMETHING_WRONG: Final = frozenset({"lint_failed", "signature_failed"})
+"""Codes of what does not answer because what was to be signed, or the signature, was found wrong."""
+
 WINDOW: Final = timedelta(hours=1)
 MOST_OF_ONE: Final = 60
 """Refusals of a name by one known actor, or from one address, that are written down within `WINDOW`."""
 MOST_OF_ALL: Final = 600
 """The same of everybody who is not known, together."""
+
+
+def is_refusal(error: EtymonError) -> bool:
+    """Say whether an error is one that the trail tells of."""
+    return isinstance(error, REFUSED) or error.code in SOMETHING_WRONG
 
 
 class Refusals:
@@ -68,8 +76,8 @@ class Refusals:
         """Record the refusal that comes from inside, by its code; those in `but` tell nothing, or are recorded."""
         try:
             yield
-        except REFUSED as refusal:
-            if refusal.code not in but:
+        except EtymonError as refusal:
+            if is_refusal(refusal) and refusal.code not in but:
                 self.record(name, actor=actor, subject=subject, source=source, code=refusal.code, **facts)
             raise
 

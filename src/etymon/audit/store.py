@@ -4,7 +4,7 @@
 import json
 from collections.abc import Sequence
 from datetime import datetime
-from typing import Any
+from typing import Any, Final
 from uuid import UUID
 
 import sqlalchemy as sa
@@ -35,28 +35,32 @@ CHECKPOINT_COLUMNS = (
     checkpoints.c.signature,
 )
 
+_ADD_EVENT: Final = events.insert()
+_ADD_PENDING: Final = pending.insert()
+_OLDEST_PENDING: Final = sa.select(pending.c.recorded_at).order_by(pending.c.recorded_at).limit(1)
+"""Statements of every change; built once."""
+
 
 def add_event(tx: Transaction, recorded: RecordedEvent) -> None:
     """Save an event and queue it for the sealer."""
     event = recorded.event
-    tx.execute(
-        events.insert().values(
-            id=recorded.id,
-            recorded_at=recorded.recorded_at,
-            name=event.name,
-            actor=event.actor,
-            subject=event.subject,
-            source=event.source,
-            outcome=event.outcome.value,
-            facts=canonical(event.facts),
-        )
-    )
-    tx.execute(pending.insert().values(event_id=recorded.id, recorded_at=recorded.recorded_at))
+    row = {
+        "id": recorded.id,
+        "recorded_at": recorded.recorded_at,
+        "name": event.name,
+        "actor": event.actor,
+        "subject": event.subject,
+        "source": event.source,
+        "outcome": event.outcome.value,
+        "facts": canonical(event.facts),
+    }
+    tx.execute(_ADD_EVENT, row)
+    tx.execute(_ADD_PENDING, {"event_id": recorded.id, "recorded_at": recorded.recorded_at})
 
 
 def oldest_pending(tx: Transaction) -> datetime | None:
     """Return when the oldest event that no checkpoint covers was recorded."""
-    return tx.scalar(sa.select(pending.c.recorded_at).order_by(pending.c.recorded_at).limit(1))
+    return tx.scalar(_OLDEST_PENDING)
 
 
 def newest(tx: Transaction) -> datetime | None:

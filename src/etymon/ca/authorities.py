@@ -17,6 +17,7 @@ from etymon.ca.content import fresh_serial, lint_clean_tbs, permitted_key, polic
 from etymon.ca.dependencies import Dependencies
 from etymon.ca.model import NO_NAMES, Authority, SubjectNames
 from etymon.ca.profiles import CertificateProfile, profile_named
+from etymon.ca.refusals import noted
 from etymon.ca.template import Content, Issuer
 from etymon.pki.algorithms import KeyType, key_type
 from etymon.pki.certificate import spki_sha256, to_der
@@ -50,8 +51,9 @@ def create_root(deps: Dependencies, keys: KeyStore, new: NewAuthority, *, actor:
     if existing is not None:
         return existing
     signer = _key(keys, new)
-    content = _content(deps, None, new, signer)
-    tbs = lint_clean_tbs(deps, content)
+    with noted(deps, actor=actor, subject=f"authority:{new.name}"):
+        content = _content(deps, None, new, signer)
+        tbs = lint_clean_tbs(deps, content)
     certificate = x509.load_der_x509_certificate(signed(signer, tbs))
     with deps.database.transaction() as tx:
         return _add(tx, deps, new, certificate, actor)
@@ -64,12 +66,12 @@ def create_issuing(deps: Dependencies, keys: KeyStore, new: NewAuthority, *, act
         parent = issuance.find_authority(tx, new.parent or "")
     if existing is not None:
         return existing
-    content = _content(deps, parent, new, _key(keys, new))
-    with deps.database.transaction() as tx:
-        planned = issuance.plan_content(
-            tx, deps, content, parent, request_key=f"authority:{new.name}", authorized_by=actor
-        )
-    issued = issuance.complete(deps, planned.id)
+    request_key = f"authority:{new.name}"
+    with noted(deps, actor=actor, subject=request_key):
+        content = _content(deps, parent, new, _key(keys, new))
+        with deps.database.transaction() as tx:
+            planned = issuance.plan_content(tx, deps, content, parent, request_key=request_key, authorized_by=actor)
+        issued = issuance.complete(deps, planned.id)
     with deps.database.transaction() as tx:
         return _add(tx, deps, new, issued.certificate, actor)
 
@@ -91,7 +93,7 @@ def _key(keys: KeyStore, new: NewAuthority) -> Signer:
 
 def _content(deps: Dependencies, parent: Authority | None, new: NewAuthority, signer: Signer) -> Content:
     profile: CertificateProfile = profile_named(new.profile)
-    public_key = permitted_key(profile, signer.public_key)
+    public_key = permitted_key(deps, profile, signer.public_key)
     return Content(
         profile=profile,
         issuer=Issuer(parent.name, parent.certificate, deps.status_url) if parent else None,

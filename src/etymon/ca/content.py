@@ -1,26 +1,32 @@
 # SPDX-License-Identifier: Apache-2.0
 """Decide what a certificate will say: serial number, validity, names and policies, from profile and authority."""
 
-from datetime import datetime
+from datetime import datetime, timedelta
+from typing import Final
 
 from etymon.ca import template
 from etymon.ca.dependencies import Dependencies
 from etymon.ca.lint import Linted, require_clean
 from etymon.ca.lints import LINTS
 from etymon.ca.model import SERIAL_BITS, Authority, IssuanceRequest, Validity
-from etymon.ca.profiles import CertificateProfile
+from etymon.ca.profile import CertificateProfile
 from etymon.ca.template import Content, Issuer
 from etymon.kernel.entropy import Entropy, random_id
 from etymon.kernel.errors import Malformed, NotPermitted, Unavailable
 from etymon.pki import key_policy
 from etymon.pki.algorithms import KeyType, PublicKey, key_type
 
+SHORTEST_LAST_LIFETIME: Final = timedelta(days=30)
+"""A certificate that the end of 2030 cuts short lives at least this long, or is refused."""
+
 
 def subscriber_content(
     deps: Dependencies, authority: Authority, profile: CertificateProfile, request: IssuanceRequest
 ) -> Content:
     """Return what is to be certified for `request`, with a fresh serial number and, where profiled, a fresh UUID."""
-    public_key = permitted_key(profile, request.key.public_key)
+    public_key = permitted_key(deps, profile, request.key.public_key)
+    if profile.within_card and request.not_after is None:
+        raise Malformed("card_end_missing", "A certificate in a card ends with the card. Say when the card ends.")
     return Content(
         profile=profile,
         issuer=Issuer(authority.name, authority.certificate, deps.status_url),
@@ -42,12 +48,13 @@ def lint_clean_tbs(deps: Dependencies, content: Content) -> bytes:
     return drafted.tbs_certificate_bytes
 
 
-def permitted_key(profile: CertificateProfile, public_key: PublicKey) -> PublicKey:
-    """Return the key if policy and profile allow it; `Malformed` `weak_key` otherwise."""
-    permitted = key_policy.check(public_key)
+def permitted_key(deps: Dependencies, profile: CertificateProfile, public_key: PublicKey) -> PublicKey:
+    """Return the key if policy and profile allow it; `Malformed` `weak_key` or `compromised_key` otherwise."""
+    permitted = key_policy.check_for_certification(public_key)
     kind = key_type(permitted)
     if kind not in profile.key_types:
         raise Malformed("weak_key", f"A {profile.name} certificate is not made for a key of type {kind.value}.")
+    deps.bad_keys.require_good(permitted)
     return permitted
 
 
@@ -66,10 +73,15 @@ def validity(
     kind: KeyType,
     not_after: datetime | None,
 ) -> Validity:
-    """Return the longest validity that profile, authority and key allow, or the shorter one that is asked for."""
+    """Return the longest validity that profile, authority and key allow, or the shorter one that is asked for.
+
+    A 2048-bit RSA key shortens it to the end of 2030; a month before, such keys are refused (Common Policy 6.1.5).
+    """
     longest = Validity.starting(now, profile.lifetime)
     if not_after is not None and not_after > longest.not_after:
         raise NotPermitted("lifetime_too_long", f"{profile.name} certificates end by {longest.not_after:%Y-%m-%d}.")
+    if kind is KeyType.RSA2048 and now > key_policy.RSA_2048_ENDS - SHORTEST_LAST_LIFETIME:
+        raise key_policy.short_key_after_2030()
     ends = [not_after] if not_after is not None else []
     ends += [authority.certificate.not_valid_after_utc] if authority is not None else []
     ends += [key_policy.RSA_2048_ENDS] if kind is KeyType.RSA2048 else []

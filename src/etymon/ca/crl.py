@@ -16,10 +16,12 @@ from cryptography import x509
 
 from etymon.audit import trail
 from etymon.audit.model import AuditEvent, Fact
-from etymon.ca import issuance, publication, status_store
+from etymon.ca import crl_lints, issuance, publication, status_store
 from etymon.ca.authorities import AUTHORITY_PROFILES
+from etymon.ca.crl_lints import LintedList
 from etymon.ca.dependencies import Dependencies
 from etymon.ca.model import Authority
+from etymon.ca.refusals import noted
 from etymon.kernel.errors import Unavailable
 from etymon.pki.signer import Signer, signed
 from etymon.storage import jobs
@@ -161,7 +163,8 @@ def publish(deps: Dependencies, ca: str) -> RevocationList | None:
     number = last.number + 1 if last else 1
     next_update = now + (OFFLINE_LIFETIME if _is_offline(authority.profiles) else ONLINE_LIFETIME)
     unsigned = RevocationList(ca, number, authority.revocations, now, next_update, b"")
-    made = replace(unsigned, der=_signed_list(deps.signer(ca), authority, unsigned, entries))
+    with noted(deps, actor=ca, subject=f"crl:{ca}:{number}"):
+        made = replace(unsigned, der=_signed_list(deps.signer(ca), authority, unsigned, entries))
     with deps.database.transaction() as tx:
         if not status_store.replace_list(
             tx,
@@ -222,7 +225,11 @@ def _signed_list(signer: Signer, authority: Authority, made: RevocationList, ent
         this_update=made.this_update,
         next_update=made.next_update,
     )
-    encoded = signed(signer, codec.encode_tbs(top, entries))
+    tbs = codec.encode_tbs(top, entries)
+    lifetime = OFFLINE_LIFETIME if _is_offline(authority.profiles) else ONLINE_LIFETIME
+    drafted = crl_lints.drafted(tbs, top.algorithm)
+    crl_lints.require_clean(LintedList(tbs, drafted, certificate, lifetime, previous_number=made.number - 1))
+    encoded = signed(signer, tbs)
     written = x509.load_der_x509_crl(encoded)
     if not written.is_signature_valid(certificate.public_key()) or len(written) != entries.count:  # type: ignore[arg-type]  # authorities have RSA or EC keys
         raise Unavailable("signature_failed", "The revocation list does not verify under the authority's certificate.")

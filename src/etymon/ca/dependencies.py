@@ -10,6 +10,7 @@ from typing import Final
 from etymon.kernel.clock import Clock
 from etymon.kernel.entropy import Entropy
 from etymon.kernel.errors import Unavailable
+from etymon.pki.bad_keys import BadKeys, NoLists
 from etymon.pki.signer import Signer
 from etymon.storage.database import Database
 
@@ -25,7 +26,7 @@ class Dependencies:
     and CA certificates are: http, no trailing slash. `lint_exceptions` are codes of lints that this deployment
     excepts, by name. `public_directory` is where CRLs and certificates are written for web servers, if anywhere.
     `ocsp_nonces` says whether OCSP answers carry the nonce they were asked with. A certificate is held no longer than
-    `maximum_hold`.
+    `maximum_hold`. `bad_keys` knows keys that nobody certifies.
     """
 
     database: Database
@@ -38,6 +39,7 @@ class Dependencies:
     public_directory: Path | None = None
     ocsp_nonces: bool = True
     maximum_hold: timedelta = MAXIMUM_HOLD
+    bad_keys: BadKeys = field(default_factory=NoLists)
 
     def signer(self, name: str) -> Signer:
         """Return the signer of a key; `Unavailable` where it is not here (a root's, after the ceremony)."""

@@ -18,7 +18,7 @@ from cryptography.exceptions import InvalidSignature
 
 from etymon.audit import sealer, trail
 from etymon.audit.model import AuditEvent
-from etymon.ca import store
+from etymon.ca import refused_keys, store
 from etymon.ca.content import lint_clean_tbs, subscriber_content
 from etymon.ca.dependencies import Dependencies
 from etymon.ca.model import (
@@ -30,6 +30,7 @@ from etymon.ca.model import (
     PlannedCertificate,
 )
 from etymon.ca.profiles import profile_named
+from etymon.ca.refusals import noted
 from etymon.ca.template import Content
 from etymon.kernel.entropy import random_id
 from etymon.kernel.errors import Conflict, EtymonError, NotFound, NotPermitted, Unavailable
@@ -38,7 +39,17 @@ from etymon.pki.csr import ProvenCSR
 from etymon.pki.signer import Signer, assembled
 from etymon.storage.database import Transaction
 
-__all__ = ["Dependencies", "abandon", "complete", "find_issued", "find_record", "plan", "plan_content", "sweep"]
+__all__ = [
+    "Dependencies",
+    "abandon",
+    "complete",
+    "find_issued",
+    "find_record",
+    "issue",
+    "plan",
+    "plan_content",
+    "sweep",
+]
 
 log = structlog.get_logger("etymon.ca")
 
@@ -55,17 +66,18 @@ def plan(tx: Transaction, deps: Dependencies, request: IssuanceRequest) -> Plann
     """Store what will be signed for `request`, in the caller's transaction.
 
     The same request key with the same public key is the same plan, whatever became of it. Raises `Conflict` for
-    a request key that was used with another public key (`request_key_used`) and for a public key that was
-    certified before (`key_already_certified`: nothing is renewed on the same key); `NotPermitted` and `Malformed`
-    for what authority, profile or key policy do not allow; `Unavailable` `lint_failed` for what breaks a lint, and
-    `audit_not_sealed` when the audit trail stands still.
+    a request key that was used with another public key (`request_key_used`), for a public key that was certified
+    before (`key_already_certified`: nothing is renewed on the same key; `key_compromised` where that was why it was
+    revoked) and for a card's (`key_of_a_card`); `NotPermitted` and `Malformed` for what authority, profile or key
+    policy do not allow; `Unavailable` `lint_failed` for what breaks a lint, and `audit_not_sealed` when the audit
+    trail stands still.
     """
     known = _same_request(tx, request.request_key, request.ca, request.profile, request.key.spki_sha256)
     if known is not None:
         return known
     profile = profile_named(request.profile)
     authority = find_authority(tx, request.ca)
-    if profile.name not in authority.profiles:
+    if profile.name not in authority.profiles or not profile.minted:
         raise NotPermitted("profile_not_allowed", f"The authority {authority.name} does not issue {profile.name}.")
     if profile.possession_proven and not isinstance(request.key, ProvenCSR):
         raise NotPermitted("proof_of_possession_missing", "Send a certification request signed with the key.")
@@ -73,6 +85,14 @@ def plan(tx: Transaction, deps: Dependencies, request: IssuanceRequest) -> Plann
     return plan_content(
         tx, deps, content, authority, request_key=request.request_key, authorized_by=request.authorized_by
     )
+
+
+def issue(deps: Dependencies, request: IssuanceRequest) -> IssuedCertificate:
+    """Plan and complete a certificate nobody outside asked for: a server's, a responder's; refusals are recorded."""
+    with noted(deps, actor=request.authorized_by, subject=request.request_key):
+        with deps.database.transaction() as tx:
+            planned = plan(tx, deps, request)
+        return complete(deps, planned.id)
 
 
 def plan_content(
@@ -86,8 +106,9 @@ def plan_content(
 ) -> PlannedCertificate:
     """Lint and store content that was decided already; `plan` and the making of authorities end here."""
     sealer.require_live(tx, deps.clock)
-    tbs = lint_clean_tbs(deps, content)
     spki = spki_sha256(content.public_key)
+    refused_keys.require_not_a_cards(tx, spki)
+    tbs = lint_clean_tbs(deps, content)
     record = CertificateRecord(
         id=random_id(deps.entropy),
         ca=authority.name,
@@ -105,7 +126,7 @@ def plan_content(
     if not store.insert_planned(tx, record):
         known = _same_request(tx, request_key, authority.name, content.profile.name, spki)
         if known is None:
-            raise Conflict("key_already_certified", "This key has a certificate already. Make a new key and ask again.")
+            raise refused_keys.taken(tx, spki)
         return known
     _record(tx, deps, "planned", record)
     return PlannedCertificate(record.id)

@@ -1,73 +1,109 @@
 # SPDX-License-Identifier: Apache-2.0
-"""The lints that look at names: subject and subject alternative names."""
+"""The lints that look at names: subject and subject alternative names (Common Policy 3.1; profiles v2.2)."""
 
+import re
 from collections.abc import Iterator
 from typing import Final
+from uuid import UUID
 
 from cryptography import x509
 from cryptography.x509.oid import NameOID
 
 from etymon.ca.lint import Lint, Linted, lint
-from etymon.ca.profiles import EMAIL_PROTECTION, SERVER_AUTHENTICATION, Presence
+from etymon.ca.profile import Presence
+from etymon.ca.purposes import EMAIL_PROTECTION, SERVER_AUTHENTICATION
+from etymon.kernel.errors import DecodeError
 from etymon.pki import certificate as readers
+from etymon.wire import der, fascn
+
+_BASE: Final = frozenset(
+    {NameOID.COUNTRY_NAME, NameOID.ORGANIZATION_NAME, NameOID.DOMAIN_COMPONENT, NameOID.ORGANIZATIONAL_UNIT_NAME}
+)
+_AFTER_COMMON_NAME: Final = frozenset({NameOID.SERIAL_NUMBER, NameOID.DN_QUALIFIER, NameOID.USER_ID})
+_UTF8_STRING: Final = 0x0C
+_MAILBOX: Final = re.compile(r"[!-?A-~]{1,64}@[A-Za-z0-9-]+(\.[A-Za-z0-9-]+)*")
+_FASCN_DIGITS: Final = re.compile(r"\d{40}")
+_PRINCIPAL: Final = re.compile(r"[^@\s]+@[^@\s]+")
 
 
-@lint("alternative_names_as_profiled", "FIPS 201-3 §4.2.2.1; SP 800-157 §3; Common Policy profiles v2.2 (P-20)")
+@lint("alternative_names_as_profiled", "P-20", "FIPS 201-3 §4.2.2.1; SP 800-157 §3; profiles v2.2")
 def _alternative_names(linted: Linted) -> Iterator[str]:
-    profile = linted.profile
-    names = readers.alternative_names(linted.certificate)
+    profile, names = linted.profile, linted.names
+    uris = [name for name in names if isinstance(name, x509.UniformResourceIdentifier)]
+    counted = [name for name in uris if not linted.foreign or _is_uuid_urn(name.value)]
+    most_uuids = profile.most_uuids if linted.foreign else 1
+    others = linted.foreign and profile.other_names
     counts = (
-        (profile.uuid, sum(isinstance(name, x509.UniformResourceIdentifier) for name in names), 1, "UUID"),
-        (profile.mail, sum(isinstance(name, x509.RFC822Name) for name in names), 1, "mail address"),
+        (profile.uuid, len(counted), most_uuids, "UUID"),
+        (profile.mail, sum(isinstance(name, x509.RFC822Name) for name in names), 100 if others else 1, "mail address"),
         (profile.dns, sum(isinstance(name, x509.DNSName) for name in names), 100, "DNS name"),
         (profile.ip, sum(isinstance(name, x509.IPAddress) for name in names), 100, "IP address"),
-        (profile.fascn, _other_names(names, readers.FASCN_OTHER_NAME), 1, "FASC-N"),
-        (profile.upn, _other_names(names, readers.UPN_OTHER_NAME), 1, "user principal name"),
+        (profile.fascn, len(_other_names(linted, readers.FASCN_OTHER_NAME)), 1, "FASC-N"),
+        (profile.upn, len(_other_names(linted, readers.UPN_OTHER_NAME)), 1, "user principal name"),
     )
     for presence, count, most, what in counts:
         least = 1 if presence in {Presence.REQUIRED, Presence.FRESH} else 0
-        if not least <= count <= (0 if presence is Presence.ABSENT else most):
+        if not least <= count <= (0 if presence is Presence.ABSENT and not others else most):
             yield f"there are {count} of the kind {what}"
-    if sum(count for _, count, _, _ in counts) != len(names):
+    if not others and sum(count for _, count, _, _ in counts) != len(names):
         yield "there is a name of another kind"
 
 
-def _other_names(names: tuple[x509.GeneralName, ...], kind: x509.ObjectIdentifier) -> int:
-    return sum(isinstance(name, x509.OtherName) and name.type_id == kind for name in names)
+def _is_uuid_urn(uri: str) -> bool:
+    return uri.lower().startswith(readers.UUID_URN)
 
 
-@lint("uuid_is_well_formed", "RFC 4122 §3; Common Policy profiles v2.2 (N-4, P-20)")
+def _other_names(linted: Linted, kind: x509.ObjectIdentifier) -> list[bytes]:
+    return [name.value for name in linted.names if isinstance(name, x509.OtherName) and name.type_id == kind]
+
+
+@lint("uuid_is_well_formed", "N-4", "RFC 4122 §3; FIPS 201-3 §4.2.2.1; profiles v2.2")
 def _uuid(linted: Linted) -> Iterator[str]:
-    found = readers.card_uuid(linted.certificate)
-    if found is None:
-        return
-    urls = [
-        name.value
-        for name in readers.alternative_names(linted.certificate)
-        if isinstance(name, x509.UniformResourceIdentifier)
-    ]
-    if urls != [f"urn:uuid:{found}"]:
-        yield "the UUID is not written in lower case with hyphens"
-    if found.version not in {1, 4, 5}:
-        yield "the UUID has a version other than 1, 4 and 5"
+    for name in linted.names:
+        if not isinstance(name, x509.UniformResourceIdentifier) or not _is_uuid_urn(name.value):
+            continue
+        found = UUID(name.value[len(readers.UUID_URN) :])
+        if name.value != f"urn:uuid:{found}":
+            yield "the UUID is not written in lower case with hyphens"
+        if found.version not in {1, 4, 5}:
+            yield "the UUID has a version other than 1, 4 and 5"
 
 
-@lint("purposes_have_their_names", "RFC 8550 §3; RFC 9525 §2")
+@lint("fascn_is_well_formed", "N-3", "FIPS 201-3 §4.2.2.1; TIG SCEPACS §2.1")
+def _fascn(linted: Linted) -> Iterator[str]:
+    for value in _other_names(linted, readers.FASCN_OTHER_NAME):
+        try:
+            fascn.decode(der.only(value, der.OCTET_STRING).content)
+        except DecodeError as exc:
+            yield f"the FASC-N is not 25 bytes in an OCTET STRING with right parities: {exc.detail}"
+
+
+@lint("upn_is_well_formed", "N-5", "MS-WCCE; profiles v2.2")
+def _upn(linted: Linted) -> Iterator[str]:
+    for value in _other_names(linted, readers.UPN_OTHER_NAME):
+        text = der.only(value, _UTF8_STRING).content.decode("utf-8")
+        if not _PRINCIPAL.fullmatch(text):
+            yield "the user principal name is not of the form name@domain"
+
+
+@lint("mail_is_a_mailbox", "N-6", "RFC 5280 §4.2.1.6; RFC 5321 §4.1.2")
+def _mail(linted: Linted) -> Iterator[str]:
+    for name in linted.names:
+        if isinstance(name, x509.RFC822Name) and not _MAILBOX.fullmatch(name.value):
+            yield "a mail address is not an ASCII mailbox"
+
+
+@lint("purposes_have_their_names", "N-6", "RFC 8550 §3; RFC 9525 §2; profiles v2.2")
 def _names_for_purposes(linted: Linted) -> Iterator[str]:
-    found = readers.extension(linted.certificate, x509.ExtendedKeyUsage)
-    purposes = {purpose.dotted_string for purpose in found.value} if found else set()
-    names = readers.alternative_names(linted.certificate)
-    if EMAIL_PROTECTION in purposes and not readers.mail(linted.certificate):
+    if EMAIL_PROTECTION in linted.purposes and not any(isinstance(name, x509.RFC822Name) for name in linted.names):
         yield "a certificate for mail has no mail address"
-    if SERVER_AUTHENTICATION in purposes and not any(isinstance(name, x509.DNSName) for name in names):
+    if SERVER_AUTHENTICATION in linted.purposes and not any(isinstance(name, x509.DNSName) for name in linted.names):
         yield "a certificate for a server has no DNS name"
 
 
-@lint("subject_as_profiled", "Common Policy 3.1.1; Common Policy profiles v2.2 (N-2, N-7)")
+@lint("subject_as_profiled", "N-1", "Common Policy 3.1.1; profiles v2.2")
 def _subject(linted: Linted) -> Iterator[str]:
     subject = linted.certificate.subject
-    if subject.get_attributes_for_oid(NameOID.EMAIL_ADDRESS):
-        yield "the subject has a mail address"
     for presence, oid, what in (
         (linted.profile.common_name, NameOID.COMMON_NAME, "common name"),
         (linted.profile.subject_serial_number, NameOID.SERIAL_NUMBER, "serial number"),
@@ -76,7 +112,55 @@ def _subject(linted: Linted) -> Iterator[str]:
         least, most = int(presence is Presence.REQUIRED), int(presence is not Presence.ABSENT)
         if not least <= count <= most:
             yield f"the subject has {count} of the kind {what}"
+    if not subject.rdns and linted.profile.is_authority:
+        yield "an authority has no name"
 
 
-NAME_LINTS: Final[tuple[Lint, ...]] = (_alternative_names, _uuid, _names_for_purposes, _subject)
+@lint("subject_names_a_person", "N-1", "Common Policy 3.1.1.1")
+def _person(linted: Linted) -> Iterator[str]:
+    """A person's common name stands below an organisation's name and is followed by nothing but identifiers."""
+    if not linted.profile.names_a_person:
+        return
+    kinds = [{attribute.oid for attribute in relative} for relative in linted.certificate.subject.rdns]
+    named = [position for position, found in enumerate(kinds) if NameOID.COMMON_NAME in found]
+    if not named:
+        return
+    if not any(found & _BASE for found in kinds[: named[0]]):
+        yield "the common name stands below no country, organisation or domain"
+    if any(not found <= _AFTER_COMMON_NAME for found in kinds[named[-1] + 1 :]):
+        yield "something other than an identifier follows the common name"
+
+
+@lint("card_serial_number_names_the_card", "N-2", "FIPS 201-3 §4.2.2.2; Common Policy 3.1.1.3; profiles v2.2")
+def _card_serial_number(linted: Linted) -> Iterator[str]:
+    """The serial number of a card authentication certificate is the card's UUID or FASC-N, as its names say."""
+    if linted.profile.common_name is not Presence.ABSENT:
+        return
+    uris = {name.value.lower() for name in linted.names if isinstance(name, x509.UniformResourceIdentifier)}
+    fascns = {der.only(value, der.OCTET_STRING).content for value in _other_names(linted, readers.FASCN_OTHER_NAME)}
+    known = {uri.removeprefix(readers.UUID_URN) for uri in uris} | {octets.hex() for octets in fascns}
+    for attribute in linted.certificate.subject.get_attributes_for_oid(NameOID.SERIAL_NUMBER):
+        text = str(attribute.value).lower()
+        if text not in known and not (fascns and _FASCN_DIGITS.fullmatch(text)):
+            yield "the subject's serial number is neither the UUID nor the FASC-N among the alternative names"
+
+
+@lint("subject_has_no_mail_address", "N-7", "Common Policy 3.1.1; profiles v2.2")
+def _no_mail(linted: Linted) -> Iterator[str]:
+    if linted.certificate.subject.get_attributes_for_oid(NameOID.EMAIL_ADDRESS):
+        yield "the subject has a mail address"
+
+
+NAME_LINTS: Final[tuple[Lint, ...]] = (
+    _alternative_names,
+    _uuid,
+    _fascn,
+    _upn,
+    _mail,
+    _names_for_purposes,
+    _subject,
+    _person,
+    _card_serial_number,
+    _no_mail,
+)
 """Every lint of this module."""

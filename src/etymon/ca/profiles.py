@@ -1,262 +1,256 @@
 # SPDX-License-Identifier: Apache-2.0
 """Certificate profiles as data: what each kind of certificate holds, and what it never does.
 
-Source: Common Policy X.509 certificate and CRL profiles v2.2, FIPS 201-3 §4.2, SP 800-157 §3, RFC 5280.
+Source: Common Policy X.509 certificate and CRL profiles v2.2, Common PIV-I profile v1.3, FIPS 201-3 §4.2, SP 800-157
+§3, RFC 5280. docs/certificate-profiles.md shows the same as a table.
 """
 
-import enum
 from collections.abc import Mapping
-from dataclasses import dataclass, field
-from datetime import timedelta
+from dataclasses import replace
 from typing import Final
 
+from etymon.ca import purposes
+from etymon.ca.authority_profiles import AUTHORITY_PROFILES
+from etymon.ca.policies import EXAMPLE_POLICY_OIDS
+from etymon.ca.profile import (
+    ALL_KEYS,
+    INTERIM_INDICATOR,
+    PERSON_EXTENSIONS,
+    VETTED_PERSON_EXTENSIONS,
+    YEAR,
+    BasicConstraints,
+    CertificateProfile,
+    KeyUsageBit,
+    Presence,
+)
 from etymon.kernel.errors import NotFound
-from etymon.pki.algorithms import KeyType
 
-CLIENT_AUTHENTICATION: Final = "1.3.6.1.5.5.7.3.2"
-SERVER_AUTHENTICATION: Final = "1.3.6.1.5.5.7.3.1"
-EMAIL_PROTECTION: Final = "1.3.6.1.5.5.7.3.4"
-OCSP_SIGNING: Final = "1.3.6.1.5.5.7.3.9"
-KEY_GENERATION_AUTHORITY: Final = "1.3.6.1.5.5.7.3.32"
-"""id-kp-cmKGA (RFC 9480 §2.2): signs private keys that were made for somebody else."""
-SMART_CARD_LOGON: Final = "1.3.6.1.4.1.311.20.2.2"
-DOCUMENT_SIGNING: Final = "1.3.6.1.4.1.311.10.3.12"
-PIV_CARD_AUTHENTICATION: Final = "2.16.840.1.101.3.6.8"
-PIV_CONTENT_SIGNING: Final = "2.16.840.1.101.3.6.7"
+__all__ = [
+    "EXAMPLE_POLICY_OIDS",
+    "PROFILES",
+    "BasicConstraints",
+    "CertificateProfile",
+    "KeyUsageBit",
+    "Presence",
+    "profile_named",
+]
 
-YEAR: Final = timedelta(days=365)
 SUBSCRIBER_LIFETIME: Final = 3 * YEAR
-RESPONDER_LIFETIME: Final = timedelta(days=120)
 
-
-class Presence(enum.Enum):
-    """Whether a name stands in a certificate."""
-
-    ABSENT = "absent"
-    OPTIONAL = "optional"
-    REQUIRED = "required"
-    FRESH = "fresh"
-    """The authority makes it, new in every certificate; whoever asks may not give one."""
-
-
-class BasicConstraints(enum.Enum):
-    """The basicConstraints extension (RFC 5280 §4.2.1.9)."""
-
-    ABSENT = "absent"
-    END_ENTITY = "end-entity"
-    AUTHORITY = "authority"
-    """cA, no path length."""
-    LAST_AUTHORITY = "last-authority"
-    """cA, path length zero: certifies subscribers only."""
-
-
-class KeyUsageBit(enum.StrEnum):
-    """Bits of keyUsage, under the names the certificate library gives them."""
-
-    DIGITAL_SIGNATURE = "digital_signature"
-    NON_REPUDIATION = "content_commitment"
-    KEY_ENCIPHERMENT = "key_encipherment"
-    KEY_AGREEMENT = "key_agreement"
-    CERTIFICATE_SIGNING = "key_cert_sign"
-    CRL_SIGNING = "crl_sign"
-
-
-SUBSCRIBER_KEYS: Final = frozenset({KeyType.P256, KeyType.P384, KeyType.RSA2048, KeyType.RSA3072})
-"""SP 800-78-5 table 1; 4096 bits are for other than cards."""
-ALL_KEYS: Final = frozenset(KeyType)
-DIGITAL_SIGNATURE: Final = frozenset({KeyUsageBit.DIGITAL_SIGNATURE})
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class CertificateProfile:
-    """One kind of certificate. `policy` names an entry of the deployment's policy OIDs.
-
-    Authorities and responders assert several policies: those of the authority they belong to.
-    """
-
-    name: str
-    lifetime: timedelta
-    policy: str | None = None
-    key_usage: frozenset[KeyUsageBit] = DIGITAL_SIGNATURE
-    key_usage_elliptic: frozenset[KeyUsageBit] | None = None
-    extended_key_usage: tuple[str, ...] = ()
-    extended_key_usage_critical: bool = False
-    basic_constraints: BasicConstraints = BasicConstraints.ABSENT
-    common_name: Presence = Presence.REQUIRED
-    subject_serial_number: Presence = Presence.OPTIONAL
-    uuid: Presence = Presence.ABSENT
-    fascn: Presence = Presence.ABSENT
-    upn: Presence = Presence.ABSENT
-    mail: Presence = Presence.ABSENT
-    dns: Presence = Presence.ABSENT
-    ip: Presence = Presence.ABSENT
-    key_types: frozenset[KeyType] = field(default=SUBSCRIBER_KEYS)
-    possession_proven: bool = True
-    crl_distribution_point: bool = True
-    ocsp: bool = True
-    ocsp_no_check: bool = False
-
-    @property
-    def is_authority(self) -> bool:
-        """Say whether the certificate signs certificates."""
-        return self.basic_constraints in {BasicConstraints.AUTHORITY, BasicConstraints.LAST_AUTHORITY}
-
-    @property
-    def asserts_all_policies(self) -> bool:
-        """Say whether the certificate carries every policy of its authority instead of one of its own."""
-        return self.is_authority or self.ocsp_no_check
-
-    def key_usage_for(self, kind: KeyType) -> frozenset[KeyUsageBit]:
-        """Return the bits for a key of `kind`."""
-        elliptic = kind in {KeyType.P256, KeyType.P384}
-        return self.key_usage_elliptic if elliptic and self.key_usage_elliptic is not None else self.key_usage
-
-
-_AUTHORITY: Final = frozenset({KeyUsageBit.CERTIFICATE_SIGNING, KeyUsageBit.CRL_SIGNING})
 _SIGNATURE: Final = frozenset({KeyUsageBit.DIGITAL_SIGNATURE, KeyUsageBit.NON_REPUDIATION})
 _ENCIPHERMENT: Final = frozenset({KeyUsageBit.KEY_ENCIPHERMENT})
 _AGREEMENT: Final = frozenset({KeyUsageBit.KEY_AGREEMENT})
+_LOGON: Final = frozenset({purposes.SMART_CARD_LOGON, purposes.PKINIT_CLIENT, purposes.SECURE_SHELL_CLIENT})
+_NOT_PIV_I: Final = frozenset({"1.2.840.113549.1.1.12", "1.2.840.113549.1.1.13", "1.2.840.10045.4.3.4"})
+"""SHA-384 and SHA-512 with RSA, and ECDSA with SHA-512, which the PIV-I profiles do not list (P-2)."""
+
+_CARD_AUTHENTICATION: Final = CertificateProfile(
+    name="card-authentication",
+    title="Card authentication (9E)",
+    source="FIPS 201-3 §4.2.2.2; profiles v2.2, card authentication",
+    lifetime=SUBSCRIBER_LIFETIME,
+    within_card=True,
+    policy="card-authentication",
+    other_policies=False,
+    extended_key_usage=(purposes.PIV_CARD_AUTHENTICATION,),
+    extended_key_usage_critical=True,
+    common_name=Presence.ABSENT,
+    subject_serial_number=Presence.REQUIRED,
+    uuid=Presence.REQUIRED,
+    fascn=Presence.REQUIRED,
+    further_extensions=(INTERIM_INDICATOR,),
+)
+_PIV_AUTHENTICATION: Final = CertificateProfile(
+    name="piv-authentication",
+    title="PIV authentication (9A)",
+    source="FIPS 201-3 §4.2.2.1; profiles v2.2, PIV authentication",
+    lifetime=SUBSCRIBER_LIFETIME,
+    within_card=True,
+    policy="piv-authentication",
+    extended_key_usage=(purposes.CLIENT_AUTHENTICATION, purposes.SMART_CARD_LOGON),
+    optional_purposes=_LOGON - {purposes.SMART_CARD_LOGON},
+    optional_basic_constraints=True,
+    uuid=Presence.REQUIRED,
+    most_uuids=2,
+    fascn=Presence.REQUIRED,
+    upn=Presence.OPTIONAL,
+    other_names=True,
+    further_extensions=VETTED_PERSON_EXTENSIONS,
+)
+_CONTENT_SIGNING: Final = CertificateProfile(
+    name="content-signing",
+    title="Content signing",
+    source="FIPS 201-3 §4.2.1; profiles v2.2, PIV content signing",
+    lifetime=9 * YEAR,
+    private_key_lifetime=3 * YEAR,
+    policy="content-signing",
+    other_policies=False,
+    extended_key_usage=(purposes.PIV_CONTENT_SIGNING,),
+    extended_key_usage_critical=True,
+    possession_proven=False,
+)
+_DIGITAL_SIGNATURE: Final = CertificateProfile(
+    name="piv-digital-signature",
+    title="Digital signature (9C)",
+    source="FIPS 201-3 §4.2.2.3; profiles v2.2, digital signature",
+    lifetime=SUBSCRIBER_LIFETIME,
+    within_card=True,
+    policy="subscriber",
+    several_policies=True,
+    key_usage=_SIGNATURE,
+    extended_key_usage=(purposes.EMAIL_PROTECTION, purposes.DOCUMENT_SIGNING),
+    optional_purposes=frozenset({purposes.DOCUMENT_SIGNING}),
+    optional_basic_constraints=True,
+    mail=Presence.REQUIRED,
+    upn=Presence.OPTIONAL,
+    other_names=True,
+    further_extensions=PERSON_EXTENSIONS,
+)
+_KEY_MANAGEMENT: Final = replace(
+    _DIGITAL_SIGNATURE,
+    name="piv-key-management",
+    title="Key management (9D)",
+    source="FIPS 201-3 §4.2.2.4; profiles v2.2, key management",
+    key_usage=_ENCIPHERMENT,
+    key_usage_elliptic=_AGREEMENT,
+    extended_key_usage=(purposes.EMAIL_PROTECTION,),
+    optional_purposes=frozenset(),
+    possession_proven=False,
+)
+_DERIVED: Final = CertificateProfile(
+    name="derived-piv-authentication",
+    title="Derived PIV authentication",
+    source="SP 800-157 §3.1; profiles v2.2, derived PIV authentication",
+    lifetime=SUBSCRIBER_LIFETIME,
+    policy="derived-piv-authentication",
+    extended_key_usage=(purposes.CLIENT_AUTHENTICATION, purposes.SMART_CARD_LOGON),
+    optional_purposes=_LOGON,
+    optional_basic_constraints=True,
+    uuid=Presence.FRESH,
+    upn=Presence.OPTIONAL,
+    mail=Presence.OPTIONAL,
+    other_names=True,
+    further_extensions=VETTED_PERSON_EXTENSIONS,
+)
+_DEVICE: Final = CertificateProfile(
+    name="device",
+    title="Device, of any make",
+    source="profiles v2.2, devices",
+    lifetime=SUBSCRIBER_LIFETIME,
+    minted=False,
+    policy="device-identity",
+    optional_key_usage=frozenset({KeyUsageBit.DIGITAL_SIGNATURE, *_ENCIPHERMENT, *_AGREEMENT}),
+    other_purposes=True,
+    extended_key_usage_critical=None,
+    optional_basic_constraints=True,
+    other_names=True,
+    key_types=ALL_KEYS,
+    common_name=Presence.OPTIONAL,
+)
 
 _ALL: Final = (
-    CertificateProfile(
-        name="root-ca",
-        lifetime=20 * YEAR,
-        key_usage=_AUTHORITY,
-        basic_constraints=BasicConstraints.AUTHORITY,
-        key_types=ALL_KEYS,
-        possession_proven=False,
-        crl_distribution_point=False,
-        ocsp=False,
+    *AUTHORITY_PROFILES,
+    _PIV_AUTHENTICATION,
+    _CARD_AUTHENTICATION,
+    _DIGITAL_SIGNATURE,
+    _KEY_MANAGEMENT,
+    _CONTENT_SIGNING,
+    replace(
+        _PIV_AUTHENTICATION,
+        name="piv-i-authentication",
+        title="PIV-I authentication",
+        source="Common PIV-I profile v1.3, authentication",
+        policy="piv-i-authentication",
+        fascn=Presence.OPTIONAL,
+        forbidden_signatures=_NOT_PIV_I,
+    ),
+    replace(
+        _CARD_AUTHENTICATION,
+        name="piv-i-card-authentication",
+        title="PIV-I card authentication",
+        source="Common PIV-I profile v1.3, card authentication",
+        policy="piv-i-card-authentication",
+        fascn=Presence.ABSENT,
+        forbidden_signatures=_NOT_PIV_I,
+    ),
+    replace(
+        _CONTENT_SIGNING,
+        name="piv-i-content-signing",
+        title="PIV-I content signing",
+        source="Common PIV-I profile v1.3, content signing",
+        policy="piv-i-content-signing",
+        extended_key_usage=(purposes.PIV_I_CONTENT_SIGNING,),
+        forbidden_signatures=_NOT_PIV_I,
+    ),
+    _DERIVED,
+    replace(
+        _DERIVED,
+        name="derived-piv-authentication-hardware",
+        title="Derived PIV authentication, in hardware",
+        policy="derived-piv-authentication-hardware",
+    ),
+    replace(
+        _DIGITAL_SIGNATURE,
+        name="derived-digital-signature",
+        title="Digital signature beside a derived credential",
+        source="SP 800-157 appendix A; profiles v2.2, digital signature",
+        within_card=False,
+    ),
+    replace(
+        _KEY_MANAGEMENT,
+        name="derived-key-management",
+        title="Key management beside a derived credential",
+        source="SP 800-157 appendix A; profiles v2.2, key management",
+        within_card=False,
     ),
     CertificateProfile(
-        name="intermediate-ca",
-        lifetime=15 * YEAR,
-        key_usage=_AUTHORITY,
-        basic_constraints=BasicConstraints.AUTHORITY,
-        key_types=ALL_KEYS,
-        possession_proven=False,
-        ocsp=False,
-    ),
-    CertificateProfile(
-        name="issuing-ca",
-        lifetime=10 * YEAR,
-        key_usage=_AUTHORITY,
-        basic_constraints=BasicConstraints.LAST_AUTHORITY,
-        key_types=ALL_KEYS,
-        possession_proven=False,
-        ocsp=False,
-    ),
-    CertificateProfile(
-        name="ocsp-responder",
-        lifetime=RESPONDER_LIFETIME,
-        extended_key_usage=(OCSP_SIGNING,),
-        extended_key_usage_critical=True,
-        basic_constraints=BasicConstraints.END_ENTITY,
-        key_types=ALL_KEYS,
-        possession_proven=False,
-        crl_distribution_point=False,
-        ocsp=False,
-        ocsp_no_check=True,
-    ),
-    CertificateProfile(
-        name="piv-authentication",
-        lifetime=SUBSCRIBER_LIFETIME,
-        policy="piv-authentication",
-        extended_key_usage=(CLIENT_AUTHENTICATION, SMART_CARD_LOGON),
-        uuid=Presence.REQUIRED,
-        fascn=Presence.REQUIRED,
-        upn=Presence.OPTIONAL,
-    ),
-    CertificateProfile(
-        name="card-authentication",
-        lifetime=SUBSCRIBER_LIFETIME,
-        policy="card-authentication",
-        extended_key_usage=(PIV_CARD_AUTHENTICATION,),
-        extended_key_usage_critical=True,
-        common_name=Presence.ABSENT,
-        subject_serial_number=Presence.REQUIRED,
-        uuid=Presence.REQUIRED,
-        fascn=Presence.REQUIRED,
-    ),
-    CertificateProfile(
-        name="piv-digital-signature",
+        name="authentication",
+        title="Authentication, other than PIV",
+        source="profiles v2.2, authentication",
         lifetime=SUBSCRIBER_LIFETIME,
         policy="subscriber",
-        key_usage=_SIGNATURE,
-        extended_key_usage=(EMAIL_PROTECTION, DOCUMENT_SIGNING),
-        mail=Presence.REQUIRED,
-        upn=Presence.OPTIONAL,
-    ),
-    CertificateProfile(
-        name="piv-key-management",
-        lifetime=SUBSCRIBER_LIFETIME,
-        policy="subscriber",
-        key_usage=_ENCIPHERMENT,
-        key_usage_elliptic=_AGREEMENT,
-        extended_key_usage=(EMAIL_PROTECTION,),
-        mail=Presence.REQUIRED,
-        upn=Presence.OPTIONAL,
-        possession_proven=False,
-    ),
-    CertificateProfile(
-        name="content-signing",
-        lifetime=9 * YEAR,
-        policy="content-signing",
-        extended_key_usage=(PIV_CONTENT_SIGNING,),
-        extended_key_usage_critical=True,
-        possession_proven=False,
-    ),
-    CertificateProfile(
-        name="derived-piv-authentication",
-        lifetime=SUBSCRIBER_LIFETIME,
-        policy="derived-piv-authentication",
-        extended_key_usage=(CLIENT_AUTHENTICATION, SMART_CARD_LOGON),
-        uuid=Presence.FRESH,
+        several_policies=True,
+        extended_key_usage=(purposes.CLIENT_AUTHENTICATION,),
+        other_purposes=True,
+        optional_basic_constraints=True,
         upn=Presence.OPTIONAL,
         mail=Presence.OPTIONAL,
+        other_names=True,
+        further_extensions=PERSON_EXTENSIONS,
     ),
-    CertificateProfile(
-        name="derived-digital-signature",
-        lifetime=SUBSCRIBER_LIFETIME,
-        policy="subscriber",
-        key_usage=_SIGNATURE,
-        extended_key_usage=(EMAIL_PROTECTION, DOCUMENT_SIGNING),
-        mail=Presence.REQUIRED,
-        upn=Presence.OPTIONAL,
-    ),
-    CertificateProfile(
-        name="derived-key-management",
-        lifetime=SUBSCRIBER_LIFETIME,
-        policy="subscriber",
-        key_usage=_ENCIPHERMENT,
-        key_usage_elliptic=_AGREEMENT,
-        extended_key_usage=(EMAIL_PROTECTION,),
-        mail=Presence.REQUIRED,
-        upn=Presence.OPTIONAL,
-        possession_proven=False,
-    ),
-    CertificateProfile(
+    _DEVICE,
+    replace(
+        _DEVICE,
         name="device-identity",
+        title="Device identity of a managed phone",
         lifetime=YEAR,
-        policy="device-identity",
-        extended_key_usage=(CLIENT_AUTHENTICATION,),
+        minted=True,
+        extended_key_usage=(purposes.CLIENT_AUTHENTICATION,),
+        common_name=Presence.REQUIRED,
         uuid=Presence.REQUIRED,
+        key_types=_DERIVED.key_types,
     ),
-    CertificateProfile(
+    replace(
+        _DEVICE,
         name="tls-server",
+        title="TLS server",
+        source="profiles v2.2, devices; RFC 9525",
         lifetime=YEAR,
+        minted=True,
         policy="tls-server",
-        extended_key_usage=(SERVER_AUTHENTICATION,),
+        extended_key_usage=(purposes.SERVER_AUTHENTICATION,),
+        common_name=Presence.REQUIRED,
         dns=Presence.REQUIRED,
         ip=Presence.OPTIONAL,
-        key_types=ALL_KEYS,
         possession_proven=False,
     ),
     CertificateProfile(
         name="key-generation-signer",
+        title="Signer of keys made for others",
+        source="RFC 7030 §4.4.2; RFC 9480 §2.2",
         lifetime=SUBSCRIBER_LIFETIME,
         policy="key-generation-signer",
-        extended_key_usage=(KEY_GENERATION_AUTHORITY,),
+        extended_key_usage=(purposes.KEY_GENERATION_AUTHORITY,),
         key_types=ALL_KEYS,
         possession_proven=False,
     ),
@@ -265,25 +259,13 @@ _ALL: Final = (
 PROFILES: Final[Mapping[str, CertificateProfile]] = {profile.name: profile for profile in _ALL}
 """Every profile by its name."""
 
-EXAMPLE_POLICY_OIDS: Final[Mapping[str, str]] = {
-    "subscriber": "2.999.1.6",
-    "piv-authentication": "2.999.1.13",
-    "card-authentication": "2.999.1.17",
-    "content-signing": "2.999.1.39",
-    "derived-piv-authentication": "2.999.1.40",
-    "device-identity": "2.999.1.101",
-    "tls-server": "2.999.1.102",
-    "key-generation-signer": "2.999.1.103",
-}
-"""Policies under the arc for examples (X.660); last arcs follow the Common Policy where it has a counterpart.
-
-An organization configures OIDs of its own; the federal arcs belong to whoever is authorized to assert them.
-"""
-
 
 def profile_named(name: str) -> CertificateProfile:
     """Return the profile called `name`."""
     try:
         return PROFILES[name]
     except KeyError:
-        raise NotFound("profile_not_found", f"There is no certificate profile called {name}.") from None
+        known = ", ".join(PROFILES)
+        raise NotFound(
+            "profile_not_found", f"There is no certificate profile called {name}. There are: {known}."
+        ) from None

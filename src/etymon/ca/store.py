@@ -1,6 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0
 """The queries about authorities and certificates; every function takes an open transaction and commits nothing."""
 
+import functools
 from collections.abc import Mapping
 from datetime import datetime
 from typing import Any, Final
@@ -12,7 +13,7 @@ from sqlalchemy.dialects import postgresql, sqlite
 from sqlalchemy.sql.dml import ReturningInsert
 
 from etymon.ca.model import ALLOWED, Authority, CertificateRecord, CertificateState, RevocationReason
-from etymon.ca.tables import PLANNED, RESPONDER, authorities, certificates
+from etymon.ca.tables import LIVE, PLANNED, RESPONDER, authorities, certificates
 from etymon.kernel.errors import NotFound
 from etymon.storage.database import Transaction
 
@@ -22,6 +23,7 @@ _BY_REQUEST_KEY: Final = _CERTIFICATES.where(certificates.c.request_key == sa.bi
 _BY_SERIAL: Final = _CERTIFICATES.where(
     certificates.c.ca == sa.bindparam("ca"), certificates.c.serial == sa.bindparam("serial")
 )
+_BY_KEY: Final = _CERTIFICATES.where(LIVE, certificates.c.spki_sha256 == sa.bindparam("spki_sha256"))
 _BY_THUMBPRINT: Final = _CERTIFICATES.where(certificates.c.thumbprint == sa.bindparam("thumbprint"))
 _STATE: Final = (
     sa.select(certificates.c.state)
@@ -183,6 +185,11 @@ def find_by_thumbprint(tx: Transaction, thumbprint: bytes) -> CertificateRecord 
     return _one(tx, _BY_THUMBPRINT, thumbprint=thumbprint)
 
 
+def find_by_key(tx: Transaction, spki_sha256: bytes) -> CertificateRecord | None:
+    """Return the certificate on a key, whatever became of it, unless it was given up."""
+    return _one(tx, _BY_KEY, spki_sha256=spki_sha256)
+
+
 def state_of_issued(tx: Transaction, thumbprint: bytes, issuer_spki_sha256: bytes) -> CertificateState | None:
     """Return the state of the certificate with this SHA-256 of its DER, if the authority of this key issued it."""
     state = tx.scalar(_STATE, {"thumbprint": thumbprint, "issuer": issuer_spki_sha256})
@@ -219,11 +226,17 @@ def move(
     return tx.execute(statement).rowcount == 1
 
 
+@functools.lru_cache(maxsize=64)
+def _certificate(der: bytes) -> x509.Certificate:
+    """Read an authority's certificate, which every issuance needs and which never changes, once."""
+    return x509.load_der_x509_certificate(der)
+
+
 def _authority(row: sa.Row[Any]) -> Authority:
     return Authority(
         name=row.name,
         parent=row.parent,
-        certificate=x509.load_der_x509_certificate(row.certificate),
+        certificate=_certificate(row.certificate),
         profiles=frozenset(row.profiles),
         policies=tuple(row.policies),
         revocations=row.revocations,

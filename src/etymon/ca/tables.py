@@ -99,6 +99,16 @@ sa.Index(
     postgresql_where=RESPONDER,
 )
 
+refused_keys = sa.Table(
+    "ca_refused_keys",
+    metadata,
+    sa.Column("spki_sha256", sa.LargeBinary(32), primary_key=True),
+    sa.Column("reason", sa.String(20), nullable=False),
+    sa.Column("noted_at", UTCDateTime, nullable=False),
+    sa.CheckConstraint("reason IN ('card')", name="reason"),
+)
+"""Keys that are never certified here, since they are somebody else's: those of cards that were proved."""
+
 revocation_lists = sa.Table(
     "ca_revocation_lists",
     metadata,

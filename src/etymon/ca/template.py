@@ -16,7 +16,7 @@ from cryptography.hazmat.primitives.asymmetric import ec, rsa
 from cryptography.x509.oid import AuthorityInformationAccessOID, NameOID, SubjectInformationAccessOID
 
 from etymon.ca.model import AlternativeNames, SubjectNames, Validity
-from etymon.ca.profiles import BasicConstraints, CertificateProfile, KeyUsageBit, Presence
+from etymon.ca.profile import BasicConstraints, CertificateProfile, KeyUsageBit, Presence
 from etymon.kernel.errors import Malformed
 from etymon.pki.algorithms import RSA_PUBLIC_EXPONENT, PrivateKey, PublicKey, SignatureAlgorithm, key_type
 from etymon.pki.certificate import FASCN_OTHER_NAME, UPN_OTHER_NAME
@@ -126,7 +126,7 @@ def _extensions(content: Content) -> Iterator[tuple[x509.ExtensionType, bool]]:
         yield _basic_constraints(profile.basic_constraints), profile.is_authority
     if profile.extended_key_usage:
         purposes = [x509.ObjectIdentifier(purpose) for purpose in profile.extended_key_usage]
-        yield x509.ExtendedKeyUsage(purposes), profile.extended_key_usage_critical
+        yield x509.ExtendedKeyUsage(purposes), bool(profile.extended_key_usage_critical)
     if content.policies and issuer is not None:
         identifiers = [x509.ObjectIdentifier(policy) for policy in content.policies]
         yield x509.CertificatePolicies([x509.PolicyInformation(oid, None) for oid in identifiers]), False
@@ -138,7 +138,7 @@ def _extensions(content: Content) -> Iterator[tuple[x509.ExtensionType, bool]]:
         yield x509.CRLDistributionPoints([point]), False
     if issuer is not None:
         yield _authority_information_access(profile, issuer), False
-    if content.repository_url is not None and profile.basic_constraints is BasicConstraints.AUTHORITY:
+    if content.repository_url is not None and profile.ca_repository is Presence.REQUIRED:
         location = x509.UniformResourceIdentifier(content.repository_url)
         access = x509.AccessDescription(SubjectInformationAccessOID.CA_REPOSITORY, location)
         yield x509.SubjectInformationAccess([access]), False
@@ -172,7 +172,7 @@ def _basic_constraints(constraints: BasicConstraints) -> x509.BasicConstraints:
 
 def _authority_information_access(profile: CertificateProfile, issuer: Issuer) -> x509.AuthorityInformationAccess:
     locations = [(AuthorityInformationAccessOID.CA_ISSUERS, issuer.certificates_url)]
-    if profile.ocsp:
+    if profile.ocsp is Presence.REQUIRED:
         locations.append((AuthorityInformationAccessOID.OCSP, issuer.ocsp_url))
     return x509.AuthorityInformationAccess(
         [x509.AccessDescription(method, x509.UniformResourceIdentifier(url)) for method, url in locations]

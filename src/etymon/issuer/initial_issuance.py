@@ -10,7 +10,7 @@ from uuid import UUID
 
 from cryptography import x509
 
-from etymon.audit.refusals import REFUSED
+from etymon.audit.refusals import is_refusal
 from etymon.escrow.model import GeneratedKey
 from etymon.issuer import (
     completion,
@@ -41,6 +41,7 @@ from etymon.issuer.model import (
 from etymon.issuer.planning import EnrollmentRequest
 from etymon.issuer.store import derivations
 from etymon.kernel.entropy import random_id
+from etymon.kernel.errors import EtymonError
 from etymon.kernel.secret import Secret
 from etymon.pki import csr
 from etymon.pki.certificate import spki
@@ -130,15 +131,16 @@ def redeem(deps: Dependencies, request: EnrollmentRequest, device: DeviceIdentit
     """
     try:
         return _redeem(deps, request, device, source=source)
-    except REFUSED as refusal:
-        deps.refusals.record(
-            "issuer:credential:refused",
-            actor=linking.actor_of(device),
-            subject=_named(deps, request),
-            source=source,
-            purpose=request.purpose.value,
-            code=refusal.code,
-        )
+    except EtymonError as refusal:
+        if is_refusal(refusal):
+            deps.refusals.record(
+                "issuer:credential:refused",
+                actor=linking.actor_of(device),
+                subject=_named(deps, request),
+                source=source,
+                purpose=request.purpose.value,
+                code=refusal.code,
+            )
         raise
 
 

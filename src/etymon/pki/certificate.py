@@ -21,6 +21,7 @@ from etymon.kernel.errors import DecodeError, Malformed
 from etymon.pki.algorithms import PublicKey, key_type
 from etymon.wire import der
 from etymon.wire import fascn as fascn_codec
+from etymon.wire.der_scan import Bounds, require_plain
 from etymon.wire.fascn import FASCN
 
 UPN_OTHER_NAME: Final = x509.ObjectIdentifier("1.3.6.1.4.1.311.20.2.3")
@@ -31,6 +32,7 @@ LIMIT_BYTES: Final = 1024 * 1024
 """Longest file of certificates that is read."""
 
 LARGEST_CERTIFICATE_BYTES: Final = 64 * 1024
+BOUNDS: Final = Bounds(LARGEST_CERTIFICATE_BYTES)
 
 _UTF8_STRING: Final = 0x0C
 _EDIPI: Final = re.compile(r"\.(\d{10})$")
@@ -142,6 +144,17 @@ def spki_sha256(certificate_or_key: x509.Certificate | x509.CertificateSigningRe
     return hashlib.sha256(spki(certificate_or_key)).digest()
 
 
+def accepted_key_identifiers(certificate: x509.Certificate) -> tuple[bytes, ...]:
+    """Return the hashes of the certified key that name it: SHA-1 of its bits first (RFC 5280 §4.2.1.2, RFC 7093 §2)."""
+    encoded = spki(certificate)
+    bits = der.elements(der.only(encoded, der.SEQUENCE).content)[1].content[1:]
+    sha1 = hashlib.sha1(bits, usedforsecurity=False).digest()
+    longer = [hashlib.new(name, bits).digest() for name in ("sha256", "sha384", "sha512")]
+    short = bytes((0x40 | sha1[12] & 0x0F,)) + sha1[13:]
+    whole = hashlib.sha256(encoded).digest()
+    return (sha1, short, *(digest[:20] for digest in longer), longer[0], whole, whole[:20])
+
+
 def to_der(certificate: x509.Certificate) -> bytes:
     """Return the certificate's DER."""
     return certificate.public_bytes(serialization.Encoding.DER)
@@ -172,16 +185,16 @@ def load(data: bytes) -> x509.Certificate:
 
 def load_many(data: bytes) -> tuple[x509.Certificate, ...]:
     """Read one or more certificates: PEM blocks, or DER one after the other; at most `LIMIT_BYTES`."""
-    return tuple(_load_der(encoded) for encoded in _split(data))
+    return tuple(load_der(encoded) for encoded in encodings(data))
 
 
 def load_readable(data: bytes) -> tuple[tuple[x509.Certificate, ...], int]:
     """Read what can be read of a file of certificates; return it and how many could not be."""
     found: list[x509.Certificate] = []
-    encoded = _split(data)
+    encoded = encodings(data)
     for each in encoded:
         with contextlib.suppress(Malformed):
-            found.append(_load_der(each))
+            found.append(load_der(each))
     return tuple(found), len(encoded) - len(found)
 
 
@@ -194,10 +207,10 @@ def load_anchors(data: bytes) -> tuple[tuple[x509.Certificate, ...], int]:
     """
     anchors: list[x509.Certificate] = []
     unreadable = 0
-    for encoded in _split(data):
+    for encoded in encodings(data):
         for form in (encoded, _without_null_parameters(encoded)):
             try:
-                anchors.append(_load_der(form))
+                anchors.append(load_der(form))
                 break
             except Malformed:
                 continue
@@ -206,7 +219,8 @@ def load_anchors(data: bytes) -> tuple[tuple[x509.Certificate, ...], int]:
     return tuple(anchors), unreadable
 
 
-def _split(data: bytes) -> list[bytes]:
+def encodings(data: bytes) -> list[bytes]:
+    """Return the DER of each certificate in a file, unread: PEM blocks, or DER one after the other."""
     if len(data) > LIMIT_BYTES:
         raise Malformed("certificate_too_large", f"A file of certificates has at most {LIMIT_BYTES} bytes.")
     if b"-----BEGIN" in data:
@@ -224,13 +238,15 @@ def _split(data: bytes) -> list[bytes]:
     return found
 
 
-def _load_der(encoded: bytes) -> x509.Certificate:
+def load_der(encoded: bytes) -> x509.Certificate:
+    """Read one certificate in DER."""
     if len(encoded) > LARGEST_CERTIFICATE_BYTES:
         raise Malformed("certificate_too_large", f"A certificate has at most {LARGEST_CERTIFICATE_BYTES} bytes.")
     try:
+        require_plain(encoded, BOUNDS)
         certificate = x509.load_der_x509_certificate(encoded)
         certificate.subject, certificate.issuer, certificate.version  # noqa: B018 - parsed late; a refusal belongs here
-    except UNREADABLE as exc:
+    except (*UNREADABLE, DecodeError) as exc:
         raise Malformed("certificate_malformed", "The certificate cannot be read.") from exc
     return certificate
 

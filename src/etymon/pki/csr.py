@@ -7,13 +7,18 @@ from typing import Final, TypeAlias
 from cryptography import x509
 from cryptography.exceptions import InvalidSignature
 
-from etymon.kernel.errors import Malformed
+from etymon.kernel.errors import DecodeError, Malformed
 from etymon.pki import key_policy
 from etymon.pki.algorithms import PublicKey
-from etymon.pki.certificate import UNREADABLE, spki_sha256
+from etymon.pki.certificate import UNREADABLE, spki, spki_sha256
+from etymon.wire import der
+from etymon.wire.der_scan import Bounds, require_plain
 
 LIMIT_BYTES: Final = 32 * 1024
 """Longest request that is read; one with an attestation chain of six certificates stays below it."""
+
+
+BOUNDS: Final = Bounds(LIMIT_BYTES, depth=16, elements=2000)
 
 
 @dataclass(frozen=True, slots=True)
@@ -61,17 +66,24 @@ def hold(public_key: object) -> HeldKey:
 def verify_proof_of_possession(data: bytes) -> ProvenCSR:
     """Read a DER request and verify its signature with the key it carries (RFC 2986 §4.2).
 
-    Raises `Malformed` with `csr_malformed`, `csr_too_large`, `proof_of_possession_failed` or `weak_key`.
+    Raises `Malformed` with `csr_malformed`, `csr_too_large`, `proof_of_possession_failed` or `weak_key`, the last also
+    for a key in another encoding than the plain one: a compressed point, a curve spelled out, RSA without NULL.
     """
     if len(data) > LIMIT_BYTES:
         raise Malformed("csr_too_large", f"A certification request has at most {LIMIT_BYTES} bytes.")
     try:
+        require_plain(data, BOUNDS)
         request = x509.load_der_x509_csr(data)
         requested_key = request.public_key()
         request.subject, request.attributes  # noqa: B018 - parsed late; a refusal belongs here
-    except UNREADABLE as exc:
+        sent_key = der.elements(der.only(request.tbs_certrequest_bytes, der.SEQUENCE).content)[2].encoded
+    except (*UNREADABLE, DecodeError) as exc:
         raise Malformed("csr_malformed", "The certification request cannot be read. Send DER PKCS #10.") from exc
     public_key = key_policy.check(requested_key)
+    if sent_key != spki(public_key):
+        raise Malformed(
+            "weak_key", "The key is not encoded plainly: a named curve and an uncompressed point, or RSA with NULL."
+        )
     try:
         genuine = request.is_signature_valid
     except (*UNREADABLE, InvalidSignature):

@@ -20,12 +20,17 @@ from etymon.kernel.errors import Malformed
 from etymon.pki import key_policy
 from etymon.pki.certificate import UNREADABLE, spki_sha256
 from etymon.pki.errors import NotTrusted
+from etymon.wire.der_scan import Bounds, require_plain
 
 CLOCK_TOLERANCE: Final = timedelta(minutes=5)
 """How far in our future an answer may have been made: the issuer's clock is not ours."""
 
 OCSP_AGE_WITHOUT_END: Final = timedelta(hours=24)
 """Oldest OCSP answer that is taken where it does not say when the next one comes."""
+
+ANSWER_BOUNDS: Final = Bounds(128 * 1024)
+LIST_BOUNDS: Final = Bounds(16 * 1024 * 1024, depth=2, outline=True)
+"""Of a list, which may have a hundred thousand entries, only the frame around them is looked at beforehand."""
 
 STRONG_HASHES: Final = (hashes.SHA256, hashes.SHA384, hashes.SHA512)
 MARK_OF_A_CRITICAL_EXTENSION: Final = b"\x01\x01\xff"
@@ -66,6 +71,7 @@ def judge_ocsp(
     The signer is the issuer itself or a responder it certified for OCSP, which says that it needs no check.
     """
     try:
+        require_plain(data, ANSWER_BOUNDS)
         response = ocsp.load_der_ocsp_response(data)
         if response.response_status is not ocsp.OCSPResponseStatus.SUCCESSFUL:
             return None
@@ -88,6 +94,7 @@ def judge_ocsp(
 def verify_crl(data: bytes, issuer: x509.Certificate, *, at: datetime) -> VerifiedCRL | None:
     """Return a CRL that is current, full, and signed with the issuer's key; None otherwise."""
     try:
+        require_plain(data, LIST_BOUNDS)
         revocation_list = x509.load_der_x509_crl(data)
         this_update, next_update = revocation_list.last_update_utc, revocation_list.next_update_utc
         genuine = (

@@ -18,7 +18,8 @@ from etymon.audit import sealer
 from etymon.ca import authorities, ceremony, crl, issuance, responder, revocation
 from etymon.ca.dependencies import Dependencies
 from etymon.ca.model import AlternativeNames, IssuanceRequest, RevocationReason, SubjectNames
-from etymon.ca.profiles import EXAMPLE_POLICY_OIDS
+from etymon.ca.policies import EXAMPLE_POLICY_OIDS
+from etymon.ca.profiles import profile_named
 from etymon.card import storage
 from etymon.card.applet import PIVApplet
 from etymon.card.client import PIVClient
@@ -29,7 +30,7 @@ from etymon.card.state import manufacture
 from etymon.card.transport import LocalTransport
 from etymon.kernel.clock import Clock
 from etymon.kernel.entropy import Entropy, random_id
-from etymon.kernel.errors import Conflict, EtymonError, Malformed, NotFound
+from etymon.kernel.errors import Conflict, EtymonError, Expired, Malformed, NotFound
 from etymon.kernel.secret import Secret
 from etymon.pki import keys
 from etymon.pki.algorithms import KeyType
@@ -171,6 +172,7 @@ class CardIssuer:
         state = manufacture(pin=pin, puk=puk, entropy=self._entropy)
         uuid = random_id(self._entropy)
         expires = (self._clock.now() + LIFETIME_OF_A_CARD).date()
+        signer = self._content_signer(expires)  # refused before there is a card by halves
         with storage.create(file, passphrase, state, entropy=self._entropy) as stored:
             client = PIVClient(LocalTransport(PIVApplet(stored.state, stored.save, self._entropy)))
             certificates = personalize(
@@ -182,7 +184,7 @@ class CardIssuer:
                 puk=puk,
                 management_key=state.management_key,
                 certify=self._certify,
-                content_signer=self._content_signer(),
+                content_signer=signer,
                 expires=expires,
                 algorithms={**USUAL_ALGORITHMS, KeyReference.AUTHENTICATION: authentication},
             )
@@ -235,7 +237,8 @@ class CardIssuer:
             )
         )
 
-    def _content_signer(self) -> ContentSigner:
+    def _content_signer(self, cards_end: date) -> ContentSigner:
+        """Return who signs a card's objects; refuse a key that has signed for long, or that the card would outlive."""
         key = self._keyring.private_key(CONTENT_SIGNER)
         software = SoftwareKey(key)  # type: ignore[arg-type]  # put there as P-256
         certificate = self._issue(
@@ -248,12 +251,17 @@ class CardIssuer:
                 authorized_by=ACTOR,
             )
         )
+        usable = profile_named("content-signing").private_key_lifetime
+        if usable is not None and self._clock.now() >= certificate.not_valid_before_utc + usable:
+            raise Expired(
+                "content_signer_over", "The content signer's key has signed for three years. Make a new issuer."
+            )
+        if self._end_of(cards_end) > certificate.not_valid_after_utc:
+            raise Expired("content_signer_over", "The card would outlive its content signer. Make a new issuer.")
         return ContentSigner(certificate, software)
 
     def _issue(self, request: IssuanceRequest) -> x509.Certificate:
-        with self.database.transaction() as tx:
-            planned = issuance.plan(tx, self.authority, request)
-        return issuance.complete(self.authority, planned.id).certificate
+        return issuance.issue(self.authority, request).certificate
 
     def _end_of(self, day: date) -> datetime:
         return datetime(day.year, day.month, day.day, tzinfo=UTC)

@@ -15,13 +15,13 @@ from etymon.audit.refusals import Refusals
 from etymon.ca import authorities
 from etymon.ca.dependencies import Dependencies as AuthorityDependencies
 from etymon.ca.lints import PUBLIC_HOST_EXCEPTION
-from etymon.ca.profiles import EXAMPLE_POLICY_OIDS
 from etymon.kernel.clock import Clock
 from etymon.kernel.entropy import Entropy
 from etymon.kernel.errors import Malformed, NotFound, Unavailable
 from etymon.kernel.secret import DigestKey, Secret
 from etymon.pki import keys
 from etymon.pki.algorithms import KeyType
+from etymon.pki.bad_keys import KeyLists
 from etymon.pki.signer import Signer, SoftwareSigner
 from etymon.pki.token import Token
 from etymon.pki.token_keys import TokenCipher, TokenKeys
@@ -34,7 +34,6 @@ from etymon.storage.database import Database
 
 DATABASE_FILE: Final = "etymon.db"
 PUBLIC_DIRECTORY: Final = "public"
-EXAMPLE_ARC: Final = "2.999.1"
 
 HIERARCHIES: Final = ("derived", "device", "tls")
 """Hierarchies with a root of their own; a running site needs the keys of their issuing authorities."""
@@ -135,6 +134,9 @@ class Deployment:
             public_directory=self.public_directory,
             ocsp_nonces=self.settings.ocsp_nonces,
             maximum_hold=timedelta(days=self.settings.maximum_hold_days),
+            bad_keys=KeyLists.opened(
+                tuple(map(Path, self.settings.weak_key_lists)), tuple(map(Path, self.settings.compromised_key_lists))
+            ),
         )
 
     @property
@@ -144,9 +146,8 @@ class Deployment:
 
     @property
     def policy_oids(self) -> Mapping[str, str]:
-        """Policy names to OIDs under the organisation's arc."""
-        arc = self.settings.policy_arc
-        return {name: arc + oid.removeprefix(EXAMPLE_ARC) for name, oid in EXAMPLE_POLICY_OIDS.items()}
+        """Policy names to the OIDs the organisation mints."""
+        return self.settings.minted_policies
 
     def signer(self, name: str) -> SoftwareSigner:
         """Return the signer of one of `PRIVATE_KEYS`."""

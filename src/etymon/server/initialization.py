@@ -119,7 +119,7 @@ def begin(
 
 def finish(directory: Path, read: Settings, configuration: Mapping[str, object]) -> None:
     """Write the configuration, last of all: a directory without it is unfinished."""
-    keys.write_once(directory / "config.toml", _toml(read, configuration))
+    keys.write_once(directory / "config.toml", as_toml(read, configuration))
 
 
 def place_keys(deployment: Deployment, root_keys: RootKeys | RootToken | None) -> PlacedKeys:
@@ -284,8 +284,14 @@ def found(tx: Transaction, deps: DirectoryDependencies, founder: Founder, *, act
     return person
 
 
-def _toml(read: Settings, configuration: Mapping[str, object]) -> bytes:
+def as_toml(read: Settings, configuration: Mapping[str, object]) -> bytes:
     """Write settings as TOML; strings, numbers, booleans and lists look the same there as in JSON."""
     known = [name for name in Settings.model_fields if name in configuration]
     values = {name: getattr(read, name) for name in known}
-    return "".join(f"{name} = {json.dumps(value)}\n" for name, value in values.items()).encode()
+    return "".join(f"{name} = {_toml_value(value)}\n" for name, value in values.items()).encode()
+
+
+def _toml_value(value: object) -> str:
+    if isinstance(value, Mapping):
+        return "{" + ", ".join(f"{json.dumps(name)} = {json.dumps(each)}" for name, each in value.items()) + "}"
+    return json.dumps(value)

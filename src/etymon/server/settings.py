@@ -6,7 +6,7 @@ Values that would make the site unsafe are refused here, with the setting's name
 
 import re
 import tomllib
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from ipaddress import ip_address
 from pathlib import Path
 from typing import Annotated, Any, Final, Literal, Self
@@ -16,6 +16,8 @@ from pydantic import AfterValidator, BeforeValidator, Field, ValidationError, mo
 from pydantic_core import ErrorDetails
 from pydantic_settings import BaseSettings, NoDecode, PydanticBaseSettingsSource, SettingsConfigDict
 
+from etymon.ca import policies
+from etymon.ca.policies import PolicyFamily
 from etymon.kernel.errors import Malformed
 from etymon.kernel.secret import Secret
 
@@ -65,6 +67,9 @@ def _neighbour(value: str) -> str:
         message = "name each proxy by its own IP address"
         raise ValueError(message)
     return str(address)
+
+
+PolicyOID = Annotated[str, Field(pattern=r"^[0-2](\.(0|[1-9]\d*))+$", max_length=100)]
 
 
 def _words_of(value: object) -> object:
@@ -160,6 +165,22 @@ class Settings(BaseSettings):
         pattern=r"^[0-2](\.\d+)+$",
         description="OID arc under which the organisation mints certificate policies (2.999 is the example arc).",
     )
+    policy_family: PolicyFamily = Field(
+        default=PolicyFamily.OWN,
+        description="Whose policies are minted: own (policy_arc), piv-i or federal (the Common Policy's).",
+    )
+    policy_oids: dict[str, PolicyOID] = Field(
+        default={}, description="Policy OIDs chosen one by one, by name (docs/certificate-profiles.md)."
+    )
+    authorized_policies: tuple[PolicyOID, ...] = Field(
+        default=(), description="Policy OIDs of somebody else's arc that the organisation was authorized to assert."
+    )
+    weak_key_lists: tuple[str, ...] = Field(
+        default=(), description="Files of keys that nobody certifies, in the form of Debian's openssl-blacklist."
+    )
+    compromised_key_lists: tuple[str, ...] = Field(
+        default=(), description="Files of keys that nobody certifies: SHA-256 of a SubjectPublicKeyInfo on each line."
+    )
     rekey_days: int = Field(
         default=30,
         ge=1,
@@ -200,6 +221,11 @@ class Settings(BaseSettings):
         if problems:
             raise ValueError("; ".join(problems))
         return self
+
+    @property
+    def minted_policies(self) -> Mapping[str, str]:
+        """Policy names to the OIDs that certificates assert."""
+        return policies.policy_oids(self.policy_family, self.policy_arc, self.policy_oids)
 
     def smtp_password(self) -> Secret[str] | None:
         """Read the password for `smtp_user`; None where none is configured."""
@@ -319,7 +345,8 @@ def _unsafe(settings: Settings) -> Iterator[str]:
             "provisioning_download: must be an https address",
         ),
     )
-    return (told for unsafe, told in checks if unsafe)
+    yield from (told for unsafe, told in checks if unsafe)
+    yield from policies.faults(settings.minted_policies, settings.policy_oids, settings.authorized_policies)
 
 
 def _names_a_token(settings: Settings) -> bool:

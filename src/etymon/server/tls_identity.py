@@ -116,9 +116,7 @@ def _issued(deployment: Deployment) -> IssuedIdentity:
         alternative=_names(read.host, *(urlsplit(url).hostname or "" for url in (read.site_url, read.certauth_url))),
         authorized_by="server",
     )
-    with deployment.database.transaction() as tx:
-        planned = issuance.plan(tx, deployment.ca, request)
-    made = issuance.complete(deployment.ca, planned.id)
+    made = issuance.issue(deployment.ca, request)
     chain = b"".join(certificate.public_bytes(Encoding.PEM) for certificate in (made.certificate, *made.chain))
     return IssuedIdentity(chain, Secret(key.private_bytes(Encoding.PEM, PrivateFormat.PKCS8, NoEncryption())))
 

@@ -218,8 +218,6 @@ def escrow(deployment: Deployment) -> EscrowDependencies:
         subject=SubjectNames(common_name="Key Generation", organization=deployment.settings.organization),
         authorized_by="server",
     )
-    with deployment.database.transaction() as tx:
-        planned = issuance.plan(tx, deployment.ca, request)
     cipher, entropy = deployment.escrow_cipher, deployment.entropy
     in_token = TokenKeyEncryptionKey(cipher, entropy) if cipher is not None else None
     in_file = SoftwareKeyEncryptionKey(deployment.keyring.get("escrow"), entropy)
@@ -230,7 +228,7 @@ def escrow(deployment: Deployment) -> EscrowDependencies:
         key_encryption_key=in_token or in_file,
         former_keys=(in_file,) if in_token else (),
         signer=signer,
-        signer_certificate=issuance.complete(deployment.ca, planned.id).certificate,
+        signer_certificate=issuance.issue(deployment.ca, request).certificate,
     )
 
 

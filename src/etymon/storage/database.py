@@ -20,6 +20,8 @@ BUSY_TIMEOUT_MILLISECONDS: Final = 30_000
 CONNECT_TIMEOUT_SECONDS: Final = 10
 """How long PostgreSQL's host may leave a connection unanswered, unless `database_url` says otherwise."""
 
+_READS_ONLY: Final = "reads_only"
+
 Transaction = sa.Connection
 """What stores take: an open transaction."""
 
@@ -138,7 +140,9 @@ def _log_ahead(connection: sqlite3.Connection) -> None:
 
 def _begin_sqlite(connection: sa.Connection) -> None:
     reads_only = connection.get_execution_options().get("reads_only", False)
-    if connection.info.get("reads_only") != reads_only:  # setting it has SQLite compile every statement anew
-        connection.exec_driver_sql(f"PRAGMA query_only={int(reads_only)}")
-        connection.info["reads_only"] = reads_only
-    connection.exec_driver_sql("BEGIN" if reads_only else "BEGIN IMMEDIATE")
+    driver = connection.connection.cursor()
+    if connection.info.get(_READS_ONLY) is not reads_only:
+        driver.execute(f"PRAGMA query_only={int(reads_only)}")
+        connection.info[_READS_ONLY] = reads_only  # of the driver's connection, and as long as it lives
+    driver.execute("BEGIN" if reads_only else "BEGIN IMMEDIATE")
+    driver.close()

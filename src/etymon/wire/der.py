@@ -19,6 +19,8 @@ UTC_TIME: Final = 0x17
 GENERALIZED_TIME: Final = 0x18
 SEQUENCE: Final = 0x30
 SET: Final = 0x31
+CONTEXT_0: Final = 0xA0
+"""Constructed, context-specific, number 0."""
 
 GENERALIZED_FROM_YEAR: Final = 2050
 """From this year on dates are GeneralizedTime (RFC 5280 §4.1.2.5)."""

@@ -12,12 +12,14 @@ from typing import Any, Final
 from asn1crypto import algos, cms, core, x509
 
 from etymon.kernel.errors import DecodeError
+from etymon.wire.der_scan import Bounds, require_plain
 
 CHUID_CONTENT_TYPE: Final = "2.16.840.1.101.3.6.1"
 LDS_CONTENT_TYPE: Final = "1.3.27.1.1.1"
 """ICAO LDS security object, the content type of a PIV security object's signature."""
 
 LIMIT_BYTES: Final = 16_384
+BOUNDS: Final = Bounds(LIMIT_BYTES, elements=2000)
 DIGESTS: Final = ("sha256", "sha384")
 SIGNATURES: Final = (
     "rsassa_pkcs1v15",
@@ -161,6 +163,7 @@ def decode(der: bytes) -> ObjectSignature:
     """Read the CMS of a PIV data object: one signer, known algorithms, the three signed attributes."""
     if len(der) > LIMIT_BYTES:
         raise DecodeError("cms_too_long", f"A PIV object's signature has at most {LIMIT_BYTES} bytes.")
+    require_plain(der, BOUNDS)
     try:
         return _decode(der)
     except (ValueError, TypeError, KeyError, IndexError, AttributeError, OverflowError) as exc:

@@ -44,16 +44,16 @@ def test_rsa_of_the_named_sizes_is_allowed(bits: int) -> None:
 
 
 def _close_primes_modulus() -> int:
-    """A product of two neighbouring primes: found by Fermat in one step."""
+    """A product of two neighbours without small factors: found by Fermat in one step."""
     primes = rsa_key().private_numbers()
     p = primes.p if isinstance(primes, rsa.RSAPrivateNumbers) else 0
-    return p * (p + 2)
+    return p * next(q for q in range(p + 2, 2 * p, 2) if all(q % prime for prime in key_policy.SMALL_PRIMES))
 
 
 def _roca_modulus() -> int:
     """A number of the ROCA structure: a power of 65537 modulo every small prime, by the Chinese remainder theorem."""
     product, found = 1, 0
-    for prime in key_policy.SMALL_PRIMES:
+    for prime in key_policy.ROCA_PRIMES:
         residue = pow(65537, 5, prime)
         step = (residue - found) * pow(product, -1, prime) % prime
         found += product * step

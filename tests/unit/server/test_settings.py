@@ -3,8 +3,10 @@ from pathlib import Path
 
 import pytest
 
+from etymon.ca import ceremony, policies
+from etymon.ca.model import SubjectNames
 from etymon.kernel.errors import Malformed
-from etymon.server import settings
+from etymon.server import initialization, settings
 
 SAFE: dict[str, object] = {"organization": "Agency", "status_url": "http://status.agency.example"}
 
@@ -132,3 +134,57 @@ def test_the_environment_wins_over_the_file(tmp_path: Path, monkeypatch: pytest.
 def test_every_setting_is_described() -> None:
     assert all(default and meaning for _, default, meaning in settings.described())
     assert ("site_url", "(host and port)") in {(name, default) for name, default, _ in settings.described()}
+
+
+FEDERAL_DERIVED = "2.16.840.1.101.3.2.1.3.40"
+
+
+def test_policies_come_from_the_organisations_arc_or_are_chosen_one_by_one() -> None:
+    own = settings.checked({**SAFE, "policy_arc": "1.3.6.1.4.1.32473.1"}).minted_policies
+    assert own["derived-piv-authentication"] == "1.3.6.1.4.1.32473.1.40"
+    chosen = {"policy_oids": {"derived-piv-authentication": FEDERAL_DERIVED}, "authorized_policies": [FEDERAL_DERIVED]}
+    mixed = settings.checked({**SAFE, **chosen}).minted_policies
+    assert (mixed["derived-piv-authentication"], mixed["tls-server"]) == (FEDERAL_DERIVED, "2.999.1.102")
+
+
+def test_the_federal_family_is_minted_by_whoever_was_authorized() -> None:
+    arc = "2.16.840.1.101.3.2.1.3"
+    allowed = {"policy_family": "federal", "authorized_policies": [f"{arc}.6", f"{arc}.8", f"{arc}.40"]}
+    minted = settings.checked({**SAFE, **allowed}).minted_policies
+    assert {minted[name] for name in policies.DEPLOYMENT_POLICIES} == {f"{arc}.6", f"{arc}.8", f"{arc}.40"}
+    piv_i = settings.checked({**SAFE, "policy_family": "piv-i"}).minted_policies
+    assert (piv_i["piv-i-authentication"], piv_i["subscriber"]) == (f"{arc}.45", "2.999.1.6")
+
+
+@pytest.mark.parametrize(
+    ("change", "told"),
+    [
+        ({"policy_family": "federal"}, "authorized_policies: 2.16.840.1.101.3.2.1.3.40 for derived-piv-authentication"),
+        ({"policy_arc": "2.16.840.1.101.3.2.1.3"}, "is a policy of the United States Government"),
+        ({"policy_arc": "2.16.840.1.101.3.2.1.48"}, "is a policy of the United States Government"),
+        ({"policy_oids": {"subscriber": "2.16.840.1.101.2.1.11.42"}}, "2.16.840.1.101.2.1.11.42 for subscriber"),
+        ({"policy_oids": {"subscriber": "2.5.29.32.0"}}, "is a policy of the X.509 standard"),
+        ({"policy_oids": {"derived": "2.999.7"}}, "policy_oids: there is no policy called derived"),
+        ({"policy_oids": {"subscriber": "2.999.07"}}, "policy_oids.subscriber"),
+    ],
+)
+def test_nobody_mints_a_policy_of_somebody_elses_by_accident(change: dict[str, object], told: str) -> None:
+    with pytest.raises(Malformed) as caught:
+        settings.checked({**SAFE, **change})
+    assert told in caught.value.detail
+
+
+def test_the_policies_that_are_checked_are_those_the_authorities_pass_on() -> None:
+    passed_on = {name for new in ceremony.deployment(SubjectNames()) for name in new.policies}
+    assert passed_on == policies.DEPLOYMENT_POLICIES
+
+
+def test_what_init_writes_is_read_again(tmp_path: Path) -> None:
+    chosen: dict[str, object] = {
+        **SAFE,
+        "policy_oids": {"derived-piv-authentication": FEDERAL_DERIVED, "subscriber": "2.999.7"},
+        "authorized_policies": [FEDERAL_DERIVED],
+        "policy_family": "own",
+    }
+    (tmp_path / "config.toml").write_bytes(initialization.as_toml(settings.checked(chosen), chosen))
+    assert settings.load(tmp_path) == settings.checked(chosen)

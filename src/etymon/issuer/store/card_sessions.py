@@ -9,9 +9,11 @@ from uuid import UUID
 
 import sqlalchemy as sa
 
+from etymon.ca import refused_keys
 from etymon.directory.model import Binding
 from etymon.issuer.model import CardProof, Evidence
 from etymon.issuer.tables import card_proofs, derivations, proof_requests, sessions, status_evidence
+from etymon.pki.certificate import load_der, spki_sha256
 from etymon.storage.database import Transaction
 from etymon.storage.sessions import SessionTable
 from etymon.web.certificate_proof import REQUEST_KEPT, ProofRequest, Redeemed
@@ -97,7 +99,8 @@ def end_with(tx: Transaction, trust_entry: str, card: Binding | None, *, since: 
 
 
 def add_proof(tx: Transaction, proof: CardProof) -> None:
-    """Keep a proof and the status answers it stands on."""
+    """Keep a proof and the status answers it stands on. The card's key is no other certificate's from now on."""
+    refused_keys.note_card(tx, spki_sha256(load_der(proof.certificates[0])), proof.proved_at)
     tx.execute(
         card_proofs.insert().values(
             id=proof.id,

@@ -60,8 +60,8 @@ def routes(deps: Dependencies) -> list[BaseRoute]:
         session = documents.identifier(request.path_parameters["session"], "session")
         document = documents.read_versioned(request)
         secret = _secret(document)
-        csr = verify_proof_of_possession(documents.octets(document, "csr", limit=LARGEST_CSR_BYTES))
         with enrollment.noted(deps, session, ANONYMOUS, source=request.client_address):
+            csr = verify_proof_of_possession(documents.octets(document, "csr", limit=LARGEST_CSR_BYTES))
             token = deps.identity_provider.read(bearer, audience=deps.server_url, scope=enrollment.SCOPE)
         done = enrollment.complete(deps, session, secret, token, csr, source=request.client_address)
         return json_response(

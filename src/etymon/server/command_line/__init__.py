@@ -14,7 +14,7 @@ from rich.console import Console
 from rich.markup import escape
 
 from etymon.kernel.errors import EtymonError
-from etymon.server.command_line import audit, card, card_issuer, ceremony, phone, settings, site, verify
+from etymon.server.command_line import audit, card, card_issuer, ceremony, lint, phone, settings, site, verify
 from etymon.server.command_line.apply import apply
 from etymon.server.command_line.backup import backup, backup_key, restore
 from etymon.server.command_line.demo import demo
@@ -44,6 +44,7 @@ app.add_typer(card.app, name="card")
 app.add_typer(card_issuer.app, name="card-issuer")
 app.add_typer(phone.app, name="phone")
 app.add_typer(verify.app, name="verify")
+app.add_typer(lint.app, name="lint")
 
 
 def _tell_version(asked: bool) -> None:  # noqa: FBT001 - typer's way to call back for a flag

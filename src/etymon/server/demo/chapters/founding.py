@@ -9,7 +9,7 @@ from typing import Final
 import yaml
 from cryptography.hazmat.primitives.serialization import Encoding
 
-from etymon.ca.profiles import EXAMPLE_POLICY_OIDS
+from etymon.ca.policies import EXAMPLE_POLICY_OIDS
 from etymon.server.demo import cast, processes
 from etymon.server.demo.cast import ADMINISTRATOR, ALICE, BOB, OFFICER, Person
 from etymon.server.demo.peers import openssl_status
