@@ -9,7 +9,7 @@ import pytest
 
 from etymon.audit import trail
 from etymon.audit.model import Outcome, RecordedEvent
-from etymon.ca import authorities, ceremony, crl, issuance, refused_keys, responder, revocation, status_store
+from etymon.ca import authorities, ceremony, crl, issuance, refused_keys, responder, revocation, status_store, store
 from etymon.ca.authorities import NewAuthority
 from etymon.ca.model import RevocationReason
 from etymon.kernel.entropy import Entropy
