@@ -93,7 +93,15 @@ def _extensions(linted: Linted) -> Iterator[str]:
 def _expected_extensions(linted: Linted) -> dict[x509.ObjectIdentifier, bool]:
     """Return which extensions the profile has, and which of them are critical."""
     profile, root = linted.profile, linted.issuer is None
-    names = (profile.uuid, profile.fascn, profile.upn, profile.mail, profile.dns, profile.ip)
+    names = (
+        profile.uuid,
+        profile.fascn,
+        profile.upn,
+        profile.mail,
+        profile.dns,
+        profile.ip,
+        profile.security_identifier,
+    )
     given = [ExtensionOID.SUBJECT_ALTERNATIVE_NAME in {item.oid for item in linted.certificate.extensions}]
     required = any(presence in {Presence.REQUIRED, Presence.FRESH} for presence in names)
     optional = any(presence is Presence.OPTIONAL for presence in names)

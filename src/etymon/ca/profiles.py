@@ -19,6 +19,8 @@ EMAIL_PROTECTION: Final = "1.3.6.1.5.5.7.3.4"
 OCSP_SIGNING: Final = "1.3.6.1.5.5.7.3.9"
 KEY_GENERATION_AUTHORITY: Final = "1.3.6.1.5.5.7.3.32"
 """id-kp-cmKGA (RFC 9480 §2.2): signs private keys that were made for somebody else."""
+CERTIFICATE_REQUEST_AGENT: Final = "1.3.6.1.4.1.311.20.2.1"
+"""What Windows looks for in the certificate of a SCEP registration authority."""
 SMART_CARD_LOGON: Final = "1.3.6.1.4.1.311.20.2.2"
 DOCUMENT_SIGNING: Final = "1.3.6.1.4.1.311.10.3.12"
 PIV_CARD_AUTHENTICATION: Final = "2.16.840.1.101.3.6.8"
@@ -63,6 +65,7 @@ class KeyUsageBit(enum.StrEnum):
 
 SUBSCRIBER_KEYS: Final = frozenset({KeyType.P256, KeyType.P384, KeyType.RSA2048, KeyType.RSA3072})
 """SP 800-78-5 table 1; 4096 bits are for other than cards."""
+RSA_KEYS: Final = frozenset({KeyType.RSA2048, KeyType.RSA3072, KeyType.RSA4096})
 ALL_KEYS: Final = frozenset(KeyType)
 DIGITAL_SIGNATURE: Final = frozenset({KeyUsageBit.DIGITAL_SIGNATURE})
 
@@ -90,6 +93,7 @@ class CertificateProfile:
     mail: Presence = Presence.ABSENT
     dns: Presence = Presence.ABSENT
     ip: Presence = Presence.ABSENT
+    security_identifier: Presence = Presence.ABSENT
     key_types: frozenset[KeyType] = field(default=SUBSCRIBER_KEYS)
     possession_proven: bool = True
     crl_distribution_point: bool = True
@@ -116,6 +120,7 @@ _AUTHORITY: Final = frozenset({KeyUsageBit.CERTIFICATE_SIGNING, KeyUsageBit.CRL_
 _SIGNATURE: Final = frozenset({KeyUsageBit.DIGITAL_SIGNATURE, KeyUsageBit.NON_REPUDIATION})
 _ENCIPHERMENT: Final = frozenset({KeyUsageBit.KEY_ENCIPHERMENT})
 _AGREEMENT: Final = frozenset({KeyUsageBit.KEY_AGREEMENT})
+_SIGNATURE_AND_ENCIPHERMENT: Final = DIGITAL_SIGNATURE | _ENCIPHERMENT
 
 _ALL: Final = (
     CertificateProfile(
@@ -260,6 +265,28 @@ _ALL: Final = (
         key_types=ALL_KEYS,
         possession_proven=False,
     ),
+    CertificateProfile(
+        name="managed-endpoint",
+        lifetime=SUBSCRIBER_LIFETIME,
+        policy="managed-endpoint",
+        key_usage=_SIGNATURE_AND_ENCIPHERMENT,
+        extended_key_usage=(CLIENT_AUTHENTICATION,),
+        uuid=Presence.OPTIONAL,
+        upn=Presence.OPTIONAL,
+        mail=Presence.OPTIONAL,
+        dns=Presence.OPTIONAL,
+        security_identifier=Presence.OPTIONAL,
+        key_types=RSA_KEYS,
+    ),
+    CertificateProfile(
+        name="registration-authority",
+        lifetime=YEAR,
+        policy="registration-authority",
+        key_usage=_SIGNATURE_AND_ENCIPHERMENT,
+        extended_key_usage=(CERTIFICATE_REQUEST_AGENT,),
+        key_types=RSA_KEYS,
+        possession_proven=False,
+    ),
 )
 
 PROFILES: Final[Mapping[str, CertificateProfile]] = {profile.name: profile for profile in _ALL}
@@ -274,6 +301,8 @@ EXAMPLE_POLICY_OIDS: Final[Mapping[str, str]] = {
     "device-identity": "2.999.1.101",
     "tls-server": "2.999.1.102",
     "key-generation-signer": "2.999.1.103",
+    "managed-endpoint": "2.999.1.104",
+    "registration-authority": "2.999.1.105",
 }
 """Policies under the arc for examples (X.660); last arcs follow the Common Policy where it has a counterpart.
 

@@ -21,9 +21,9 @@ from etymon.ca.profiles import EXAMPLE_POLICY_OIDS, PROFILES, Presence, profile_
 from etymon.ca.template import Content, Issuer
 from etymon.kernel.errors import Unavailable
 from etymon.pki.algorithms import KeyType, SignatureAlgorithm
-from etymon.pki.certificate import load, to_der
+from etymon.pki.certificate import SECURITY_IDENTIFIER_TAG, load, to_der
 from etymon.wire import der
-from support.ca_site import names_for, subject_for
+from support.ca_site import names_for, rsa_key, subject_for
 
 NOW = datetime(2026, 3, 1, 12, tzinfo=UTC)
 SERIAL = 0x5F3B0B5C9D0E4F6A8B7C6D5E4F3A2B1C
@@ -31,6 +31,7 @@ STATUS_URL = "http://status.agency.example"
 POLICIES = tuple(EXAMPLE_POLICY_OIDS.values())
 CA_KEY = ec.generate_private_key(ec.SECP256R1())
 LEAF_KEY = ec.generate_private_key(ec.SECP256R1())
+RSA_KEY = rsa_key()
 OTHER_KEY = ec.generate_private_key(ec.SECP256R1())
 UUID_NAME = x509.UniformResourceIdentifier("urn:uuid:f81d4fae-7dec-41d0-a765-00a0c91e6bf6")
 
@@ -75,7 +76,7 @@ def content(name: str = "derived-piv-authentication") -> Content:
     return Content(
         profile=profile,
         issuer=ISSUER,
-        public_key=LEAF_KEY.public_key(),
+        public_key=LEAF_KEY.public_key() if KeyType.P256 in profile.key_types else RSA_KEY.public_key(),
         subject=subject_for(name, "Cardholder"),
         alternative=names,
         validity=Validity.starting(NOW, profile.lifetime),
@@ -146,12 +147,14 @@ def policies(*oids: str) -> tuple[x509.CertificatePolicies, bool]:
 
 DERIVED = content()
 SERVER = content("tls-server")
+ENDPOINT = content("managed-endpoint")
 CA_ISSUERS_METHOD = x509.ObjectIdentifier("1.3.6.1.5.5.7.48.2")
 OCSP_METHOD = x509.ObjectIdentifier("1.3.6.1.5.5.7.48.1")
 CA_ISSUERS_URL = f"{STATUS_URL}/certificates/derived.p7c"
 OCSP_URL = f"{STATUS_URL}/ocsp/derived"
 PRIVATE_EXTENSION = (x509.UnrecognizedExtension(x509.ObjectIdentifier("2.999.5"), b"\x05\x00"), False)
 
+TAG = SECURITY_IDENTIFIER_TAG
 FAILING: list[tuple[str, Content, Callable[[], x509.Certificate]]] = [
     ("serial_number_is_random", DERIVED, lambda: rebuilt(DERIVED, serial=77)),
     ("signature_algorithm_allowed", DERIVED, lambda: rebuilt(DERIVED, hash=hashes.SHA512())),
@@ -232,6 +235,18 @@ FAILING: list[tuple[str, Content, Callable[[], x509.Certificate]]] = [
         "alternative_names_as_profiled",
         DERIVED,
         lambda: rebuilt(DERIVED, SubjectAlternativeName=san(UUID_NAME, x509.RegisteredID(NameOID.COMMON_NAME))),
+    ),
+    (
+        "security_identifier_is_well_formed",
+        ENDPOINT,
+        lambda: rebuilt(ENDPOINT, SubjectAlternativeName=san(x509.UniformResourceIdentifier(f"{TAG}S-1-5-21-x"))),
+    ),
+    (
+        "alternative_names_as_profiled",
+        DERIVED,
+        lambda: rebuilt(
+            DERIVED, SubjectAlternativeName=san(UUID_NAME, x509.UniformResourceIdentifier(f"{TAG}S-1-5-21-1"))
+        ),
     ),
     (
         "uuid_is_well_formed",
