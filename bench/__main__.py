@@ -5,7 +5,7 @@ import sys
 import tempfile
 from pathlib import Path
 
-from bench import machine, services
+from bench import machine, scep, services
 from bench.authorities import measure_authorities
 from bench.measure import Bench
 from etymon.server import logs
@@ -24,6 +24,7 @@ def main() -> None:
     with tempfile.TemporaryDirectory() as directory:
         machine.measure_commit(bench, Database(f"sqlite:///{Path(directory) / 'bench.db'}"))
         measure_authorities(bench, Path(directory))
+        scep.measure(bench, Path(directory))
     services.measure(bench, "sqlite")
     _measure_postgresql(bench)
 

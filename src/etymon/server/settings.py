@@ -140,6 +140,25 @@ class Settings(BaseSettings):
     )
     provisioning_download: str = Field(default="", description="https address of the agent's package file.")
     provisioning_checksum: str = Field(default="", description="base64url SHA-256 of the agent's signing certificate.")
+    intune_tenant: Annotated[str, Field(pattern=r"^[A-Za-z0-9.-]{0,100}$")] = Field(
+        default="", description="Microsoft Entra tenant whose Intune confirms SCEP requests; empty for none."
+    )
+    intune_client_id: str = Field(default="", description="Application id that signs in at the tenant.")
+    intune_client_secret_file: str = Field(default="", description="File that holds the application's secret.")
+    intune_login_url: Annotated[str, AfterValidator(_https_origin)] = Field(
+        default="https://login.microsoftonline.com", description="Where the tenant's tokens come from."
+    )
+    intune_graph_url: Annotated[str, AfterValidator(_https_origin)] = Field(
+        default="https://graph.microsoft.com", description="Where Intune's services are looked up."
+    )
+    intune_scope: str = Field(
+        default="https://api.manage.microsoft.com//.default",
+        description="Scope of the token for Intune's services; some tenants take it with one slash.",
+    )
+    intune_service_hosts: tuple[str, ...] = Field(
+        default=("manage.microsoft.com",),
+        description="Domains under which Intune's services may be; no other host is talked to.",
+    )
     log_level: Literal["debug", "info", "warning", "error"] = Field(default="info", description="Least level logged.")
 
     @classmethod
@@ -160,6 +179,13 @@ class Settings(BaseSettings):
         if problems:
             raise ValueError("; ".join(problems))
         return self
+
+    def intune_client_secret(self) -> Secret[str]:
+        """Read the secret of the application at the tenant."""
+        try:
+            return Secret(Path(self.intune_client_secret_file).read_text("utf-8").strip())
+        except OSError as exc:
+            raise Malformed("intune_client_secret_file", f"{self.intune_client_secret_file} cannot be read.") from exc
 
     def smtp_password(self) -> Secret[str] | None:
         """Read the password for `smtp_user`; None where none is configured."""
@@ -256,6 +282,10 @@ def _unsafe(settings: Settings) -> Iterator[str]:
         (
             bool(settings.smtp_user) != bool(settings.smtp_password_file),
             "smtp_user, smtp_password_file: set both or neither",
+        ),
+        (
+            bool(settings.intune_tenant) and not (settings.intune_client_id and settings.intune_client_secret_file),
+            "intune_tenant: needs intune_client_id and intune_client_secret_file",
         ),
         (
             bool(settings.database_url) and not settings.database_url.startswith(DATABASES),

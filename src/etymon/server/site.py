@@ -129,7 +129,7 @@ class Site:
             ],
             "certauth": [*idp_http.certauth_routes(idp), *issuer_http.certauth_routes(issuer)],
             "device": [*mdm_http.device_routes(wiring.mdm), *issuer_http.device_routes(wiring.issuer)],
-            "status": status.routes(wiring.deployment.ca),
+            "status": [*status.routes(wiring.deployment.ca), *issuer_http.status_routes(issuer)],
         }
 
     def _rebrand(self) -> None:
