@@ -32,6 +32,7 @@ CIPHERS: Final[dict[str, tuple[Callable[[bytes], Any], int, int]]] = {
 }
 """Single DES is triple DES with the same key three times."""
 
+DER: Final = serialization.Encoding.DER
 FAIL_INFO: Final = {"0": "badAlg", "1": "badMessageCheck", "2": "badRequest", "3": "badTime", "4": "badCertId"}
 
 for name, number in {**PRINTABLE, **OCTETS}.items():
@@ -305,6 +306,12 @@ def signed_with(request: bytes, key: Any, digest: str) -> bytes:
     function = hashes.MD5() if digest == "md5" else HASHES[digest]  # noqa: S303 - it is to be refused
     read["signature"] = key.sign(information, rsa_padding.PKCS1v15(), function)
     return bytes(read.dump())
+
+
+def certificates_of(certs_only: bytes) -> list[bytes]:
+    """Return the certificates of a certs-only message as DER, in its order."""
+    signed = cms.ContentInfo.load(certs_only, strict=True)["content"]
+    return [each.chosen.dump() for each in signed["certificates"]]
 
 
 def _der(certificate: x509.Certificate) -> bytes:

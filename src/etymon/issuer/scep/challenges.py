@@ -72,9 +72,9 @@ def ask_page(
         return _make(tx, deps, connector, holder, actor=f"scep_page:{connector_name}", source=source)
 
 
-def digest(deps: Dependencies, connector: str, challenge: Secret[str]) -> bytes:
-    """Return what is kept of a challenge; the same words at another connector are another challenge."""
-    return deps.digest_key.digest("issuer.scep_challenge", f"{connector}\x00{challenge.reveal()}")
+def digest(deps: Dependencies, challenge: Secret[str]) -> bytes:
+    """Return what is kept of a challenge."""
+    return deps.digest_key.digest("issuer.scep_challenge", challenge)
 
 
 def _of_page(tx: Transaction, deps: Dependencies, name: str, password: Secret[str]) -> Connector:
@@ -96,7 +96,7 @@ def _make(
         raise errors.cache_full()
     secret = Secret(deps.entropy.octets(CHALLENGE_OCTETS).hex().upper())
     challenge = Challenge(random_id(deps.entropy), connector.name, holder, actor, now, now + CHALLENGE_LIFETIME)
-    store.add_challenge(tx, challenge, digest(deps, connector.name, secret))
+    store.add_challenge(tx, challenge, digest(deps, secret))
     record(
         tx,
         deps,

@@ -23,7 +23,7 @@ def enroll(
         raise errors.challenge_missing()
     if own is not None:
         own_certificates.require_in_force(own, deps.clock.now())
-    digest = challenges.digest(deps, request.connector.name, password)
+    digest = challenges.digest(deps, password)
     known = _known(deps, request, digest)
     if known is None:
         _validate(deps, request)

@@ -72,7 +72,7 @@ def _begin(deps: Dependencies, request: EnrollmentRequest, *, source: str) -> En
     password = request.asked.challenge_password
     if password is None or not 0 < len(password.reveal()) <= challenges.LONGEST:
         raise errors.challenge_missing()
-    digest = challenges.digest(deps, request.connector.name, password)
+    digest = challenges.digest(deps, password)
     with deps.database.transaction() as tx:
         challenge = store.find_challenge(tx, request.connector.name, digest)
         if challenge is None or challenge.holder is None:
