@@ -5,7 +5,7 @@ import sys
 import tempfile
 from pathlib import Path
 
-from bench import machine, million, services
+from bench import machine, million, scep, services
 from bench.authorities import measure_authorities
 from bench.enrollment import measure_enrollment
 from bench.measure import Bench
@@ -28,6 +28,7 @@ def main() -> None:
         measure_authorities(bench, Path(directory))
         measure_enrollment(bench, Path(directory))
         million.measure(bench, Database(f"sqlite:///{Path(directory) / 'million.db'}"), Path(directory) / "million")
+        scep.measure(bench, Path(directory))
     services.measure(bench, "sqlite")
     _measure_postgresql(bench)
 

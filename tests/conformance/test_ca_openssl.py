@@ -267,7 +267,7 @@ def test_a_path_is_validated_over_the_served_status(judged: Judged) -> None:
 def test_an_exported_root_key_opens_in_openssl_and_its_directory_forgets_it(judged: Judged) -> None:
     site, passphrase = judged.site, Secret(b"kept by two people")
     exported = ceremony.export_root_keys(site.keys, list(site.authorities.values()), passphrase)
-    assert set(exported) == {"derived-root", "device-root", "tls-root", "card-root"}
+    assert set(exported) == {"derived-root", "device-root", "tls-root", "managed-root", "card-root"}
     ceremony.remove_root_keys(site.keys, list(site.authorities.values()))
     ceremony.remove_root_keys(site.keys, list(site.authorities.values()))
     assert site.keys.find("derived-root") is None

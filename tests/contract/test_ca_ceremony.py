@@ -56,9 +56,9 @@ def test_the_hierarchies_have_roots_of_their_own(site: CASite) -> None:
     wanted = (*deployment(ORGANIZATION), *card_issuer(ORGANIZATION))
     made = {found.name: found for found in ceremony.create(site.deps, site.keys, wanted, actor="init")}
     roots = {name for name, found in made.items() if found.parent is None}
-    assert roots == {"derived-root", "device-root", "tls-root", "card-root"}
+    assert roots == {"derived-root", "device-root", "tls-root", "managed-root", "card-root"}
     assert len({to_der(found.certificate) for found in made.values()}) == len(wanted)
-    for name in ("derived", "device", "tls", "card"):
+    for name in ("derived", "device", "tls", "managed", "card"):
         with site.deps.database.snapshot() as tx:
             lineage = store.lineage(tx, name)
         for below, above in pairwise(lineage):
@@ -71,7 +71,7 @@ def test_the_hierarchies_have_roots_of_their_own(site: CASite) -> None:
 
 def test_a_ceremony_is_begun_again_wherever_it_stopped(site: CASite) -> None:
     wanted = deployment(ORGANIZATION)
-    for _ in range(9):  # six authorities and three responders, one key a run
+    for _ in range(12):  # eight authorities and four responders, one key a run
         with pytest.raises(Halt):
             ceremony.create(site.deps, Interrupted(site.keys, 1), wanted, actor="init")
     made = ceremony.create(site.deps, Interrupted(site.keys, 1), wanted, actor="init")
@@ -81,7 +81,7 @@ def test_a_ceremony_is_begun_again_wherever_it_stopped(site: CASite) -> None:
         assert crl.refresh(site.deps, found.name).number == 1
     with site.deps.database.snapshot() as tx:
         names = [found.event.name for found in trail.page(tx, limit=200)]
-    assert names.count("ca:authority:created") == 6
+    assert names.count("ca:authority:created") == 8
 
 
 def test_a_second_ceremony_changes_nothing(site: CASite) -> None:
@@ -104,7 +104,7 @@ def test_a_deployment_works_on_without_its_root_keys(site: CASite, clock: Turned
         authorities.create_issuing(site.deps, site.keys, below, actor="init")
     clock.advance(timedelta(days=1))
     assert crl.refresh(site.deps, "derived-root").number == 1
-    assert set(exported) == {"derived-root", "device-root", "tls-root"}
+    assert set(exported) == {"derived-root", "device-root", "tls-root", "managed-root"}
 
 
 def test_a_root_that_came_back_certifies_and_revokes(site: CASite) -> None:

@@ -25,8 +25,8 @@ VERSION_TABLE = "alembic_version"
 def declared() -> None:
     """Load every declaration there is; `storage` has its own."""
     assert jobs.jobs.metadata is metadata
-    for tables in sorted(PACKAGES.glob("*/tables.py")):
-        importlib.import_module(f"etymon.{tables.parent.name}.tables")
+    for tables in sorted(PACKAGES.glob("**/tables.py")):
+        importlib.import_module(".".join(("etymon", *tables.relative_to(PACKAGES).with_suffix("").parts)))
 
 
 def test_no_declared_table_column_or_index_is_missing_from_the_migrations(database: Database) -> None:

@@ -110,7 +110,7 @@ def test_there_is_something_to_send_to(attacker: Attacker) -> None:
     found = attacker.endpoints
     assert {one.listener for one in found} == {"site", "certauth", "device", "status"}
     assert len(found) > 80
-    assert len({one.form for one in found}) == 6
+    assert len({one.form for one in found}) == 8
 
 
 @pytest.mark.usefixtures("unchanged")

@@ -88,7 +88,7 @@ class CASite:
             ca=authority_of(profile),
             profile=profile,
             request_key=f"request-{number}-{uuid.uuid4()}",
-            key=fresh_key(proven=profile_named(profile).possession_proven),
+            key=key_for(profile),
             subject=subject_for(profile, f"Cardholder {number}"),
             authorized_by=OFFICER,
             alternative=names_for(profile, number),
@@ -125,6 +125,8 @@ def authority_of(profile: str) -> str:
     """Return the authority that issues a profile in the usual hierarchies."""
     if profile in ceremony.CARD_PROFILES or profile.startswith("piv-i-"):
         return "card"
+    if profile in ceremony.MANAGED_PROFILES:
+        return "managed"
     return {"device-identity": "device", "tls-server": "tls"}.get(profile, "derived")
 
 
@@ -149,7 +151,15 @@ def names_for(profile: str, number: int = 0) -> AlternativeNames:
         upn=f"cardholder{number}@agency.example" if wanted.upn is not absent else None,
         mail=f"cardholder{number}@agency.example" if wanted.mail is not absent else None,
         dns=("localhost", "site.agency.example") if wanted.dns is not absent else (),
+        security_identifier=f"S-1-5-21-1-2-3-{number}" if wanted.security_identifier is not absent else None,
     )
+
+
+def key_for(profile: str) -> CertifiableKey:
+    """Return a new key of a kind the profile takes."""
+    wanted = profile_named(profile)
+    kind = KeyType.P256 if KeyType.P256 in wanted.key_types else KeyType.RSA2048
+    return fresh_key(kind, proven=wanted.possession_proven)
 
 
 def fresh_key(kind: KeyType = KeyType.P256, *, proven: bool = True) -> CertifiableKey:

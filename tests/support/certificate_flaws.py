@@ -16,7 +16,7 @@ from etymon.ca.lints import PUBLIC_HOST_EXCEPTION
 from etymon.ca.model import NO_NAMES, SubjectNames, Validity
 from etymon.ca.profiles import profile_named
 from etymon.ca.template import Content
-from etymon.pki.certificate import FASCN_OTHER_NAME, UPN_OTHER_NAME
+from etymon.pki.certificate import FASCN_OTHER_NAME, SECURITY_IDENTIFIER_TAG, UPN_OTHER_NAME
 from etymon.wire import der
 from support.flawed_certificates import (
     AUTHORITY,
@@ -48,6 +48,7 @@ DERIVED = content()
 SERVER = content("tls-server")
 CARD = content("card-authentication")
 SIGNATURE = content("derived-digital-signature")
+ENDPOINT = content("managed-endpoint")
 CONTENT_SIGNER = content("content-signing")
 RESPONDER = content("ocsp-responder")
 CA_ISSUERS_METHOD = x509.ObjectIdentifier("1.3.6.1.5.5.7.48.2")
@@ -275,6 +276,16 @@ FAILING: list[Flaw] = [
         "alternative_names_as_profiled",
         DERIVED,
         lambda: rebuilt(DERIVED, SubjectAlternativeName=san(UUID_NAME, x509.RegisteredID(NameOID.COMMON_NAME))),
+    ),
+    (
+        "security_identifier_is_well_formed",
+        ENDPOINT,
+        lambda: rebuilt(ENDPOINT, SubjectAlternativeName=san(uri(f"{SECURITY_IDENTIFIER_TAG}S-1-5-21-x"))),
+    ),
+    (
+        "alternative_names_as_profiled",
+        DERIVED,
+        lambda: rebuilt(DERIVED, SubjectAlternativeName=san(UUID_NAME, uri(f"{SECURITY_IDENTIFIER_TAG}S-1-5-21-1"))),
     ),
     (
         "uuid_is_well_formed",

@@ -109,6 +109,20 @@ def is_an_est_refusal(answer: httpx.Response) -> None:
     assert answer.status_code != 401 or answer.headers["www-authenticate"].startswith("Bearer")
 
 
+def is_a_scep_refusal(answer: httpx.Response) -> None:
+    """RFC 8894: what is no message is told by HTTP, here in a line of text."""
+    assert answer.headers["content-type"].startswith("text/plain")
+    assert re.fullmatch(r"[^\n]{10,}\n", answer.text)
+    assert re.fullmatch(r"[a-z0-9_]+", answer.headers["error-code"])
+
+
+def is_an_ndes_page(answer: httpx.Response) -> None:
+    """The page that endpoint managers read with patterns."""
+    assert answer.headers["content-type"] == "text/html; charset=utf-16"
+    assert "You do not have sufficient permission to enroll with SCEP." in answer.content.decode("utf-16")
+    assert answer.status_code != 401 or answer.headers["www-authenticate"].startswith("Basic")
+
+
 def is_an_ocsp_failure(answer: httpx.Response) -> None:
     """RFC 6960 section 4.2.1: an unsigned answer that is no success."""
     assert answer.headers["content-type"] == "application/ocsp-response"
@@ -139,6 +153,8 @@ FORMS: Final[tuple[tuple[str, Callable[[httpx.Response], None]], ...]] = (
     (r"/idp/(token|device_authorization|jwks|userinfo|\.well-known/.*)", is_an_oauth_error),
     (r"/\.well-known/oauth-authorization-server/idp|/issuer/oauth/token", is_an_oauth_error),
     (r"/\.well-known/est/.*", is_an_est_refusal),
+    (r"/scep/.*", is_a_scep_refusal),
+    (r"/certsrv/.*", is_an_ndes_page),
     (r"/ocsp/.*", is_an_ocsp_failure),
     (r"/graph/.*", is_a_graph_error),
     (r"/(mdm|issuer/link/v1|issuer/rekey|issuer/management|crl|certificates)/.*", is_a_problem),

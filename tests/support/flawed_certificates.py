@@ -16,11 +16,11 @@ from etymon.ca.model import NO_NAMES, SubjectNames, Validity
 from etymon.ca.policies import EXAMPLE_POLICY_OIDS
 from etymon.ca.profiles import Presence, profile_named
 from etymon.ca.template import Content, Issuer
-from etymon.pki.algorithms import SignatureAlgorithm
+from etymon.pki.algorithms import KeyType, SignatureAlgorithm
 from etymon.pki.certificate import to_der
 from etymon.pki.key_policy import SMALL_PRIMES
 from etymon.wire import der
-from support.ca_site import names_for, subject_for
+from support.ca_site import names_for, rsa_key, subject_for
 
 NOW = datetime(2026, 3, 1, 12, tzinfo=UTC)
 SERIAL = 0x5F3B0B5C9D0E4F6A8B7C6D5E4F3A2B1C
@@ -29,6 +29,7 @@ POLICIES = tuple(EXAMPLE_POLICY_OIDS.values())
 CA_KEY = ec.generate_private_key(ec.SECP256R1())
 LEAF_KEY = ec.generate_private_key(ec.SECP256R1())
 OTHER_KEY = ec.generate_private_key(ec.SECP256R1())
+RSA_KEY = rsa_key()
 UUID_NAME = x509.UniformResourceIdentifier("urn:uuid:f81d4fae-7dec-41d0-a765-00a0c91e6bf6")
 
 
@@ -72,7 +73,7 @@ def content(name: str = "derived-piv-authentication") -> Content:
     return Content(
         profile=profile,
         issuer=ISSUER,
-        public_key=LEAF_KEY.public_key(),
+        public_key=LEAF_KEY.public_key() if KeyType.P256 in profile.key_types else RSA_KEY.public_key(),
         subject=subject_for(name, "Cardholder"),
         alternative=names,
         validity=Validity.starting(NOW, profile.lifetime),

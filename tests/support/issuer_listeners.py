@@ -10,7 +10,7 @@ import httpx
 from cryptography import x509
 from starlette.applications import Starlette
 
-from etymon.issuer.http import certauth_routes, device_routes, site_routes
+from etymon.issuer.http import certauth_routes, device_routes, site_routes, status_routes
 from etymon.pki.pin import spki_pin
 from etymon.web.listeners import ClientCertificate, Listener, ServerIdentity
 from support.browser import Browser
@@ -33,6 +33,7 @@ class RunningIssuer:
         self.identity = ServerIdentity(chain, private)
         self.anchor = directory / "tls-ca.pem"
         self.anchor.write_text(certificates_pem([self.tls.certificate]))
+        self.status_url = ""
         self._open: list[Browser | httpx.Client] = []
 
     @contextmanager
@@ -44,6 +45,7 @@ class RunningIssuer:
             Listener("site", _nothing, "127.0.0.1", 0, self.identity),
             Listener("certauth", _nothing, "127.0.0.1", 0, self.identity, ClientCertificate.OPTIONAL, cards),
             Listener("device", _nothing, "127.0.0.1", 0, self.identity, ClientCertificate.OPTIONAL, cards),
+            Listener("status", _nothing, "127.0.0.1", 0),
         ]
         with listening(listeners, lambda ports: self._applications(dict(ports))):
             try:
@@ -54,11 +56,13 @@ class RunningIssuer:
 
     def _applications(self, ports: dict[str, int]) -> dict[str, Starlette]:
         urls = [f"https://localhost:{ports[name]}" for name in ("site", "certauth", "device")]
+        self.status_url = f"http://localhost:{ports['status']}"
         self.site.deps = deps = self.site.dependencies(*urls, tls_pin=spki_pin(self.tls.certificate))
         return {
             "site": Starlette(routes=site_routes(deps)),
             "certauth": Starlette(routes=certauth_routes(deps)),
             "device": Starlette(routes=device_routes(deps)),
+            "status": Starlette(routes=status_routes(deps)),
         }
 
     def browser(self, card: Certified | None = None, *, headers: dict[str, str] | None = None) -> Browser:

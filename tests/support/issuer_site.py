@@ -70,6 +70,7 @@ from support.ca_site import CASite, csr_der, proven_key
 from support.clock import TurnedClock
 from support.declared_pki import Certified
 from support.issuer_phone import Phone
+from support.registration_keys import NoRegistrationKeys
 
 ADMINISTRATOR = "person:administrator"
 DEVICE_POLICY = "2.999.1.101"
@@ -97,6 +98,8 @@ class CardStatus:
 class IssuerSite:
     """One deployment's issuer. Time goes on only by `turn`."""
 
+    AUTHORITIES: tuple[str, ...] = ("derived", "device")
+
     def __init__(
         self,
         database: Database,
@@ -107,7 +110,8 @@ class IssuerSite:
     ) -> None:
         self.database, self.clock, self.entropy = database, clock, entropy
         organization = SubjectNames(organization="Example Agency")
-        wanted = [new for new in ceremony.deployment(organization, kind) if not new.name.startswith("tls")]
+        hierarchy = ceremony.deployment(organization, kind)
+        wanted = [new for new in hierarchy if new.name.removesuffix("-root") in self.AUTHORITIES]
         self.ca = CASite(database, clock, entropy, directory, hierarchy=wanted)
         signing_key = keys.generate(KeyType.P256)
         self.escrow = EscrowDependencies(
@@ -147,6 +151,7 @@ class IssuerSite:
             escrow=self.escrow,
             status_of=self.status_of,
             oidc_issuer=f"{site_url}/idp",
+            registration_keys=changes.pop("registration_keys", NoRegistrationKeys()),
             **changes,
         )
 

@@ -33,6 +33,7 @@ from support.ca_site import proven_key
 from support.card_issuer import authority, server_certificate
 from support.directory_site import ADMINISTRATOR
 from support.mdm_site import MDMSite, Phone
+from support.registration_keys import NoRegistrationKeys
 from support.tls_files import PrivateKey, certificates_pem, key_pem, listening, trusting, write_identity
 
 AUTHORITIES: Final = ("device", "derived")
@@ -94,6 +95,7 @@ class RunningSite:
             tls_pin=deps.tls_pin,
             branding=Branding("Test Agency"),
             ca=deps.ca,
+            registration_keys=NoRegistrationKeys(),
             escrow=EscrowDependencies(
                 deps.database,
                 deps.clock,

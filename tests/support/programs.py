@@ -32,6 +32,7 @@ PACKAGES: Final = {
     "pkcs15-tool": "opensc",
     "piv-tool": "opensc",
     "postgres": "postgresql",
+    "pki": "strongswan-pki",
     "prlimit": "util-linux",
     "setpriv": "util-linux",
     "softhsm2-util": "softhsm2",

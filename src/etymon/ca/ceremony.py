@@ -20,6 +20,8 @@ from etymon.pki.keys import KeyDirectory, KeyStore
 DERIVED_PROFILES: Final = frozenset(
     {"derived-piv-authentication", "derived-digital-signature", "derived-key-management", "key-generation-signer"}
 )
+MANAGED_PROFILES: Final = frozenset({"managed-endpoint", "registration-authority"})
+"""What other endpoint managers get by SCEP; nothing of it stands for a card or for a device identity of ours."""
 CARD_PROFILES: Final = frozenset(
     {"piv-authentication", "card-authentication", "piv-digital-signature", "piv-key-management", "content-signing"}
 )
@@ -29,7 +31,7 @@ _CARD_POLICIES: Final = ("piv-authentication", "card-authentication", "subscribe
 
 
 def deployment(organization: SubjectNames, key_type: KeyType = KeyType.P256) -> tuple[NewAuthority, ...]:
-    """Return the three hierarchies of a deployment, each with a root of its own: derived, device, tls."""
+    """Return the hierarchies of a deployment, each with a root of its own: derived, device, tls, managed."""
     return (
         *_pair(
             "derived",
@@ -48,6 +50,14 @@ def deployment(organization: SubjectNames, key_type: KeyType = KeyType.P256) -> 
             policies=("device-identity",),
         ),
         *_pair("tls", "Server", organization, key_type, profiles=frozenset({"tls-server"}), policies=("tls-server",)),
+        *_pair(
+            "managed",
+            "Managed Endpoint",
+            organization,
+            key_type,
+            profiles=MANAGED_PROFILES,
+            policies=("managed-endpoint", "registration-authority"),
+        ),
     )
 
 

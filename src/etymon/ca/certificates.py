@@ -22,6 +22,11 @@ def find_issued(tx: Transaction, certificate: x509.Certificate) -> CertificateRe
     return store.find_by_thumbprint(tx, thumbprint(certificate))
 
 
+def find_by_thumbprint(tx: Transaction, sha256: bytes) -> CertificateRecord | None:
+    """Return our record of the certificate whose DER has this SHA-256, whatever became of it."""
+    return store.find_by_thumbprint(tx, sha256)
+
+
 def own_certificates(tx: Transaction, name: str) -> bytes:
     """Return certs-only CMS of an authority's own certificates, without a self-signed one (RFC 5280 §4.2.2.1)."""
     authority = issuance.find_authority(tx, name)

@@ -89,7 +89,10 @@ class SubjectNames:
 
 @dataclass(frozen=True, slots=True)
 class AlternativeNames:
-    """Subject alternative names. `fascn` is the 25 encoded bytes; `uuid` becomes a `urn:uuid`."""
+    """Subject alternative names. `fascn` is the 25 encoded bytes; `uuid` becomes a `urn:uuid`.
+
+    `security_identifier` is an account's in Active Directory (S-1-5-…); it becomes a tag URI.
+    """
 
     uuid: UUID | None = None
     fascn: bytes | None = None
@@ -97,6 +100,7 @@ class AlternativeNames:
     mail: str | None = None
     dns: tuple[str, ...] = ()
     ip: tuple[ipaddress.IPv4Address | ipaddress.IPv6Address, ...] = ()
+    security_identifier: str | None = None
 
 
 NO_NAMES: Final = AlternativeNames()

@@ -23,18 +23,21 @@ _AFTER_COMMON_NAME: Final = frozenset({NameOID.SERIAL_NUMBER, NameOID.DN_QUALIFI
 _UTF8_STRING: Final = 0x0C
 _MAILBOX: Final = re.compile(r"[!-?A-~]{1,64}@[A-Za-z0-9-]+(\.[A-Za-z0-9-]+)*")
 _FASCN_DIGITS: Final = re.compile(r"\d{40}")
+SECURITY_IDENTIFIER: Final = re.compile(r"S-1-5(-[0-9]{1,10}){1,14}")
 _PRINCIPAL: Final = re.compile(r"[^@\s]+@[^@\s]+")
 
 
 @lint("alternative_names_as_profiled", "P-20", "FIPS 201-3 §4.2.2.1; SP 800-157 §3; profiles v2.2")
 def _alternative_names(linted: Linted) -> Iterator[str]:
     profile, names = linted.profile, linted.names
-    uris = [name for name in names if isinstance(name, x509.UniformResourceIdentifier)]
-    counted = [name for name in uris if not linted.foreign or _is_uuid_urn(name.value)]
+    tags = _security_identifiers(linted)
+    uris = [name.value for name in names if isinstance(name, x509.UniformResourceIdentifier) and name.value not in tags]
+    counted = [uri for uri in uris if not linted.foreign or _is_uuid_urn(uri)]
     most_uuids = profile.most_uuids if linted.foreign else 1
     others = linted.foreign and profile.other_names
     counts = (
         (profile.uuid, len(counted), most_uuids, "UUID"),
+        (profile.security_identifier, len(tags), 1, "security identifier"),
         (profile.mail, sum(isinstance(name, x509.RFC822Name) for name in names), 100 if others else 1, "mail address"),
         (profile.dns, sum(isinstance(name, x509.DNSName) for name in names), 100, "DNS name"),
         (profile.ip, sum(isinstance(name, x509.IPAddress) for name in names), 100, "IP address"),
@@ -55,6 +58,23 @@ def _is_uuid_urn(uri: str) -> bool:
 
 def _other_names(linted: Linted, kind: x509.ObjectIdentifier) -> list[bytes]:
     return [name.value for name in linted.names if isinstance(name, x509.OtherName) and name.type_id == kind]
+
+
+def _security_identifiers(linted: Linted) -> list[str]:
+    tag = readers.SECURITY_IDENTIFIER_TAG
+    uris = [name.value for name in linted.names if isinstance(name, x509.UniformResourceIdentifier)]
+    return [uri for uri in uris if uri.startswith(tag)]
+
+
+@lint(
+    "security_identifier_is_well_formed",
+    "P-21",
+    "KB5014754 (tag URI among the names); MS-DTYP §2.4.2.1",
+)
+def _security_identifier(linted: Linted) -> Iterator[str]:
+    for uri in _security_identifiers(linted):
+        if not SECURITY_IDENTIFIER.fullmatch(uri.removeprefix(readers.SECURITY_IDENTIFIER_TAG)):
+            yield "the security identifier is not of the form S-1-5-…"
 
 
 @lint("uuid_is_well_formed", "N-4", "RFC 4122 §3; FIPS 201-3 §4.2.2.1; profiles v2.2")
@@ -154,6 +174,7 @@ def _no_mail(linted: Linted) -> Iterator[str]:
 NAME_LINTS: Final[tuple[Lint, ...]] = (
     _alternative_names,
     _uuid,
+    _security_identifier,
     _fascn,
     _upn,
     _mail,

@@ -35,6 +35,8 @@ FEDERAL_POLICY_OIDS: Final[Mapping[str, str]] = {
     "device-identity": f"{_FEDERAL}.8",
     "tls-server": f"{_FEDERAL}.8",
     "key-generation-signer": f"{_FEDERAL}.8",
+    "managed-endpoint": f"{_FEDERAL}.8",
+    "registration-authority": f"{_FEDERAL}.8",
 }
 """Policy names to the Common Policy's OIDs. Software keys: `.7` and `.36` are what hardware is given."""
 
@@ -51,11 +53,21 @@ EXAMPLE_POLICY_OIDS: Final[Mapping[str, str]] = {
     "device-identity": "2.999.1.101",
     "tls-server": "2.999.1.102",
     "key-generation-signer": "2.999.1.103",
+    "managed-endpoint": "2.999.1.104",
+    "registration-authority": "2.999.1.105",
 }
 """Policies under the arc for examples (X.660); last arcs follow the Common Policy where it has a counterpart."""
 
 DEPLOYMENT_POLICIES: Final = frozenset(
-    {"subscriber", "derived-piv-authentication", "device-identity", "tls-server", "key-generation-signer"}
+    {
+        "subscriber",
+        "derived-piv-authentication",
+        "device-identity",
+        "tls-server",
+        "key-generation-signer",
+        "managed-endpoint",
+        "registration-authority",
+    }
 )
 """The policies that a deployment's own authorities pass on (ca/ceremony.py); an issuer of cards has others."""
 

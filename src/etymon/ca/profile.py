@@ -52,6 +52,7 @@ YEAR: Final = timedelta(days=365)
 
 SUBSCRIBER_KEYS: Final = frozenset({KeyType.P256, KeyType.P384, KeyType.RSA2048, KeyType.RSA3072})
 """SP 800-78-5 table 1; 4096 bits are for other than cards."""
+RSA_KEYS: Final = frozenset({KeyType.RSA2048, KeyType.RSA3072, KeyType.RSA4096})
 ALL_KEYS: Final = frozenset(KeyType)
 DIGITAL_SIGNATURE: Final = frozenset({KeyUsageBit.DIGITAL_SIGNATURE})
 
@@ -118,6 +119,7 @@ class CertificateProfile:
     mail: Presence = Presence.ABSENT
     dns: Presence = Presence.ABSENT
     ip: Presence = Presence.ABSENT
+    security_identifier: Presence = Presence.ABSENT
     other_names: bool = False
     """Whether somebody else's may have alternative names of kinds that are not written here."""
     key_types: frozenset[KeyType] = field(default=SUBSCRIBER_KEYS)
@@ -145,7 +147,15 @@ class CertificateProfile:
     @property
     def alternative_names(self) -> Presence:
         """Return whether the extension for alternative names stands in what is written here."""
-        names = {self.uuid, self.fascn, self.upn, self.mail, self.dns, self.ip}
+        names = {
+            self.uuid,
+            self.fascn,
+            self.upn,
+            self.mail,
+            self.dns,
+            self.ip,
+            self.security_identifier,
+        }
         if names & {Presence.REQUIRED, Presence.FRESH}:
             return Presence.REQUIRED
         return Presence.OPTIONAL if Presence.OPTIONAL in names else Presence.ABSENT

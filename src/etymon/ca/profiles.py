@@ -16,6 +16,7 @@ from etymon.ca.profile import (
     ALL_KEYS,
     INTERIM_INDICATOR,
     PERSON_EXTENSIONS,
+    RSA_KEYS,
     VETTED_PERSON_EXTENSIONS,
     YEAR,
     BasicConstraints,
@@ -40,6 +41,7 @@ SUBSCRIBER_LIFETIME: Final = 3 * YEAR
 _SIGNATURE: Final = frozenset({KeyUsageBit.DIGITAL_SIGNATURE, KeyUsageBit.NON_REPUDIATION})
 _ENCIPHERMENT: Final = frozenset({KeyUsageBit.KEY_ENCIPHERMENT})
 _AGREEMENT: Final = frozenset({KeyUsageBit.KEY_AGREEMENT})
+_SIGNATURE_AND_ENCIPHERMENT: Final = frozenset({KeyUsageBit.DIGITAL_SIGNATURE, KeyUsageBit.KEY_ENCIPHERMENT})
 _LOGON: Final = frozenset({purposes.SMART_CARD_LOGON, purposes.PKINIT_CLIENT, purposes.SECURE_SHELL_CLIENT})
 _NOT_PIV_I: Final = frozenset({"1.2.840.113549.1.1.12", "1.2.840.113549.1.1.13", "1.2.840.10045.4.3.4"})
 """SHA-384 and SHA-512 with RSA, and ECDSA with SHA-512, which the PIV-I profiles do not list (P-2)."""
@@ -252,6 +254,32 @@ _ALL: Final = (
         policy="key-generation-signer",
         extended_key_usage=(purposes.KEY_GENERATION_AUTHORITY,),
         key_types=ALL_KEYS,
+        possession_proven=False,
+    ),
+    CertificateProfile(
+        name="managed-endpoint",
+        title="Endpoint that somebody else manages",
+        source="profiles v2.2, devices; RFC 8894",
+        lifetime=SUBSCRIBER_LIFETIME,
+        policy="managed-endpoint",
+        key_usage=_SIGNATURE_AND_ENCIPHERMENT,
+        extended_key_usage=(purposes.CLIENT_AUTHENTICATION,),
+        uuid=Presence.OPTIONAL,
+        upn=Presence.OPTIONAL,
+        mail=Presence.OPTIONAL,
+        dns=Presence.OPTIONAL,
+        security_identifier=Presence.OPTIONAL,
+        key_types=RSA_KEYS,
+    ),
+    CertificateProfile(
+        name="registration-authority",
+        title="SCEP registration authority",
+        source="RFC 8894 §2.1.2",
+        lifetime=YEAR,
+        policy="registration-authority",
+        key_usage=_SIGNATURE_AND_ENCIPHERMENT,
+        extended_key_usage=(purposes.CERTIFICATE_REQUEST_AGENT,),
+        key_types=RSA_KEYS,
         possession_proven=False,
     ),
 )

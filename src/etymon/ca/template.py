@@ -19,7 +19,7 @@ from etymon.ca.model import AlternativeNames, SubjectNames, Validity
 from etymon.ca.profile import BasicConstraints, CertificateProfile, KeyUsageBit, Presence
 from etymon.kernel.errors import Malformed
 from etymon.pki.algorithms import RSA_PUBLIC_EXPONENT, PrivateKey, PublicKey, SignatureAlgorithm, key_type
-from etymon.pki.certificate import FASCN_OTHER_NAME, UPN_OTHER_NAME
+from etymon.pki.certificate import FASCN_OTHER_NAME, SECURITY_IDENTIFIER_TAG, UPN_OTHER_NAME
 from etymon.wire import der, fascn
 
 _UTF8_STRING: Final = 0x0C
@@ -192,6 +192,8 @@ def _alternative_names(profile: CertificateProfile, names: AlternativeNames) -> 
         found.append(x509.RFC822Name(str(names.mail)))
     if _require(profile.uuid, names.uuid, "UUID"):
         found.append(x509.UniformResourceIdentifier(f"urn:uuid:{names.uuid}"))
+    if _require(profile.security_identifier, names.security_identifier, "security identifier"):
+        found.append(x509.UniformResourceIdentifier(f"{SECURITY_IDENTIFIER_TAG}{names.security_identifier}"))
     if _require(profile.dns, names.dns, "DNS name"):
         found += [x509.DNSName(name) for name in names.dns]
     if _require(profile.ip, names.ip, "IP address"):

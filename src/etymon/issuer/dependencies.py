@@ -5,22 +5,55 @@ import gettext
 from collections.abc import Callable, Collection, Mapping
 from dataclasses import dataclass, field
 from datetime import timedelta
-from typing import Final
+from typing import Final, Protocol
 
 from etymon.audit import trail
 from etymon.audit.model import AuditEvent, Fact, Outcome
 from etymon.audit.refusals import Refusals
 from etymon.ca.dependencies import Dependencies as AuthorityDependencies
+from etymon.ca.model import IssuedCertificate
 from etymon.escrow.dependencies import Dependencies as EscrowDependencies
 from etymon.kernel.clock import Clock
 from etymon.kernel.entropy import Entropy
 from etymon.kernel.secret import DigestKey
+from etymon.pki.envelope import RegistrationKey
 from etymon.pki.status import StatusSource
 from etymon.pki.trust_entry import TrustEntry
 from etymon.storage.database import Database, Transaction
 from etymon.web.branding import Branding
 
 SERVICE: Final = "issuer"
+
+
+class RegistrationKeys(Protocol):
+    """Where the RSA keys of SCEP's registration authorities are made and found by name."""
+
+    def make(self, name: str) -> RegistrationKey:
+        """Make a key and keep it before it is used; slow."""
+        ...
+
+    def find(self, name: str) -> RegistrationKey | None:
+        """Return the key called `name`, or None."""
+        ...
+
+
+class RequestValidation(Protocol):
+    """An outside service that knows what may be certified, and is told what was (Microsoft Intune).
+
+    Each raises `Unavailable` while the service does not answer; it is asked outside transactions.
+    """
+
+    def validate(self, transaction_id: str, request: bytes) -> None:
+        """Return if the PKCS #10 request may be granted as it stands; raise by meaning if not."""
+        ...
+
+    def tell_success(self, transaction_id: str, request: bytes, issued: IssuedCertificate) -> None:
+        """Return once the service takes the certificate for the one it let through; raise by meaning if not."""
+        ...
+
+    def tell_failure(self, transaction_id: str, request: bytes, detail: str) -> None:
+        """Say that a request that was let through was not granted after all."""
+        ...
 
 
 @dataclass(frozen=True, slots=True)
@@ -49,9 +82,11 @@ class Dependencies:
     escrow: EscrowDependencies
     status_of: Callable[[TrustEntry], StatusSource]
     oidc_issuer: str
+    registration_keys: RegistrationKeys
     authority: str = "derived"
     trust_entry: str = "derived"
     organization: str = ""
+    validation: RequestValidation | None = None
     proxies: Collection[str] = ()
     poll_interval: timedelta = timedelta(seconds=1)
     rekey_window: timedelta = timedelta(days=30)
@@ -62,6 +97,10 @@ class Dependencies:
     def subject_organization(self) -> str:
         """The organisation's name in certificates; branding may change, this does not."""
         return self.organization or self.branding.organization
+
+    def scep_url(self, connector: str) -> str:
+        """Where a SCEP connector is on the site; on the status listener it is too."""
+        return f"{self.site_url}/scep/{connector}"
 
     @property
     def issuer_url(self) -> str:

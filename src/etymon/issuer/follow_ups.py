@@ -12,6 +12,10 @@ from etymon.directory.people import PERSON_CHANGED_JOB
 from etymon.issuer import card_recheck, changed_data, completion, superseding
 from etymon.issuer.dependencies import Dependencies, record
 from etymon.issuer.model import DerivationState
+from etymon.issuer.scep import completion as scep_completion
+from etymon.issuer.scep import connectors as scep_connectors
+from etymon.issuer.scep import registration_authority
+from etymon.issuer.scep import store as scep_store
 from etymon.issuer.store import card_sessions, clients, credentials, derivations
 from etymon.kernel.errors import Conflict, NotPermitted
 from etymon.storage import jobs
@@ -19,6 +23,8 @@ from etymon.storage.database import Transaction
 from etymon.storage.jobs import Job
 
 UNUSED_PROOFS_KEPT: Final = timedelta(days=1)
+UNUSED_CHALLENGES_KEPT: Final = timedelta(days=1)
+"""Until then a client that comes too late is told so."""
 SWEEP_EVERY: Final = timedelta(minutes=1)
 SWEEP_LIMIT: Final = 200
 
@@ -66,12 +72,22 @@ def person_changed(deps: Dependencies, job: Job) -> None:
         jobs.complete(tx, job)
 
 
+def make_registration_authority(deps: Dependencies, job: Job) -> None:
+    """Make what SCEP clients encrypt to, where there is none yet."""
+    registration_authority.renew(deps)
+    with deps.database.transaction() as tx:
+        jobs.complete(tx, job)
+
+
 HANDLERS: Final[Mapping[str, Callable[[Dependencies, Job], None]]] = {
     completion.FINISH: finish,
     card_recheck.RECHECK: recheck_card,
     CARDS_ENDED_JOB: cards_ended,
     completion.SUPERSEDE: supersede,
     PERSON_CHANGED_JOB: person_changed,
+    scep_connectors.PREPARE: make_registration_authority,
+    scep_completion.FINISH: scep_completion.finish_left_behind,
+    scep_completion.TELL_FAILURE: scep_completion.tell_failure,
 }
 """Job kind to handler; the server's worker collects them."""
 
@@ -90,6 +106,7 @@ def sweep(deps: Dependencies) -> int:
             done += _end_late(tx, deps, derivation_id)
     with deps.database.transaction() as tx:
         done += card_sessions.remove_what_is_over(tx, now, proofs_before=now - UNUSED_PROOFS_KEPT)
+        done += scep_store.remove_unused_challenges(tx, now - UNUSED_CHALLENGES_KEPT)
         return done + clients.remove_what_is_over(tx, now)
 
 

@@ -10,7 +10,8 @@ from etymon.issuer.model import CredentialState, DerivationState, EndReason, Pur
 from etymon.storage.schema import UTCDateTime, metadata
 
 
-def _one_of(column: str, values: type[enum.StrEnum], *, name: str) -> sa.CheckConstraint:
+def one_of(column: str, values: type[enum.StrEnum], *, name: str) -> sa.CheckConstraint:
+    """Return the constraint that a column holds one of the values of an enum."""
     listed = ", ".join(f"'{value}'" for value in values)
     return sa.CheckConstraint(f"{column} IN ({listed})", name=name)
 
@@ -124,8 +125,8 @@ derivations: Final = sa.Table(
     sa.Column("ended_at", UTCDateTime, nullable=True),
     sa.Column("end_reason", sa.String(40), nullable=True),
     sa.Column("asks_password", sa.Boolean, nullable=False, server_default=sa.false()),
-    _one_of("state", DerivationState, name="state"),
-    _one_of("end_reason", EndReason, name="end_reason"),
+    one_of("state", DerivationState, name="state"),
+    one_of("end_reason", EndReason, name="end_reason"),
     sa.CheckConstraint(
         "state NOT IN ('redeemed', 'confirmed', 'issuing', 'completed') OR "
         "(link_key IS NOT NULL AND digits IS NOT NULL AND redeemed_at IS NOT NULL)",
@@ -148,7 +149,7 @@ authorizations: Final = sa.Table(
     sa.Column("state", sa.String(20), nullable=False),
     sa.Column("request_digest", sa.LargeBinary, nullable=True),
     sa.Column("used_at", UTCDateTime, nullable=True),
-    _one_of("purpose", Purpose, name="purpose"),
+    one_of("purpose", Purpose, name="purpose"),
     sa.CheckConstraint("state IN ('open', 'used')", name="state"),
     sa.CheckConstraint("state = 'open' OR request_digest IS NOT NULL", name="used_has_request"),
 )
@@ -182,9 +183,9 @@ credentials: Final = sa.Table(
     sa.Column("request_digest", sa.LargeBinary, nullable=True),
     sa.Column("rekey_from", UTCDateTime, nullable=True),
     sa.CheckConstraint("replaces_id IS NULL OR request_digest IS NOT NULL", name="rekey_has_request"),
-    _one_of("purpose", Purpose, name="purpose"),
-    _one_of("state", CredentialState, name="state"),
-    _one_of("end_reason", EndReason, name="end_reason"),
+    one_of("purpose", Purpose, name="purpose"),
+    one_of("state", CredentialState, name="state"),
+    one_of("end_reason", EndReason, name="end_reason"),
     sa.CheckConstraint("state <> 'active' OR serial_number IS NOT NULL", name="active_has_serial_number"),
     sa.CheckConstraint("state <> 'ended' OR ended_at IS NOT NULL", name="ended_has_time"),
     sa.Index("ix_issuer_credentials_person_id_id", "person_id", "id"),
@@ -252,5 +253,5 @@ invalidations: Final = sa.Table(
     sa.Column("comment", sa.String(500), nullable=False),
     sa.Column("credentials", sa.JSON, nullable=False),
     sa.Column("done_at", UTCDateTime, nullable=False),
-    _one_of("reason", EndReason, name="reason"),
+    one_of("reason", EndReason, name="reason"),
 )

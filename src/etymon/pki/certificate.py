@@ -27,6 +27,8 @@ from etymon.wire.fascn import FASCN
 UPN_OTHER_NAME: Final = x509.ObjectIdentifier("1.3.6.1.4.1.311.20.2.3")
 FASCN_OTHER_NAME: Final = x509.ObjectIdentifier("2.16.840.1.101.3.6.6")
 UUID_URN: Final = "urn:uuid:"
+SECURITY_IDENTIFIER_TAG: Final = "tag:microsoft.com,2022-09-14:sid:"
+"""How a certificate names an account of Active Directory, for its strong mapping (KB5014754)."""
 
 LIMIT_BYTES: Final = 1024 * 1024
 """Longest file of certificates that is read."""

@@ -8,11 +8,13 @@ from cryptography import x509
 from cryptography.exceptions import InvalidSignature
 
 from etymon.kernel.errors import DecodeError, Malformed
-from etymon.pki import key_policy
+from etymon.pki import key_policy, message_algorithms
 from etymon.pki.algorithms import PublicKey
 from etymon.pki.certificate import UNREADABLE, spki, spki_sha256
-from etymon.wire import der
+from etymon.pki.message_algorithms import Permitted
+from etymon.wire import der, pkcs10
 from etymon.wire.der_scan import Bounds, require_plain
+from etymon.wire.pkcs10 import CertificationRequest
 
 LIMIT_BYTES: Final = 32 * 1024
 """Longest request that is read; one with an attestation chain of six certificates stays below it."""
@@ -23,19 +25,13 @@ BOUNDS: Final = Bounds(LIMIT_BYTES, depth=16, elements=2000)
 
 @dataclass(frozen=True, slots=True)
 class ProvenCSR:
-    """A request whose sender showed possession of the private key; only `verify_proof_of_possession` makes one.
+    """A request whose sender showed possession of the private key; only this module makes one.
 
-    `request` is for reading attributes (a challenge password, an attestation). Names in it are never copied.
+    Names in it are never copied.
     """
 
     public_key: PublicKey
     der: bytes
-    request: x509.CertificateSigningRequest
-
-    @property
-    def subject(self) -> x509.Name:
-        """What the sender calls itself; a claim."""
-        return self.request.subject
 
     @property
     def spki_sha256(self) -> bytes:
@@ -89,7 +85,23 @@ def verify_proof_of_possession(data: bytes) -> ProvenCSR:
     except (*UNREADABLE, InvalidSignature):
         genuine = False
     if not genuine:
-        raise Malformed(
-            "proof_of_possession_failed", "The request's signature does not verify with the key it asks for."
-        )
-    return ProvenCSR(public_key, data, request)
+        raise _not_possessed()
+    return ProvenCSR(public_key, data)
+
+
+def verify_rsa_proof(data: bytes, permitted: Permitted) -> tuple[ProvenCSR, CertificationRequest]:
+    """Read a request of an outside program for an RSA key, verify its signature, and return what it asks for.
+
+    Reads more than DER: attribute sets that are not sorted, among others. Raises `Malformed` with `csr_malformed`,
+    `csr_too_large`, `proof_of_possession_failed`, `weak_key`, or `algorithm_not_allowed` for other keys and signatures.
+    """
+    asked = pkcs10.decode(data)
+    public_key = message_algorithms.rsa_key(asked.public_key)
+    hash_function = message_algorithms.signature_hash(asked.algorithm, None, permitted)
+    if not message_algorithms.is_signature(public_key, asked.signature, asked.information, hash_function):
+        raise _not_possessed()
+    return ProvenCSR(public_key, data), asked
+
+
+def _not_possessed() -> Malformed:
+    return Malformed("proof_of_possession_failed", "The request's signature does not verify with the key it asks for.")

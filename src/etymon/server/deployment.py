@@ -35,7 +35,7 @@ from etymon.storage.database import Database
 DATABASE_FILE: Final = "etymon.db"
 PUBLIC_DIRECTORY: Final = "public"
 
-HIERARCHIES: Final = ("derived", "device", "tls")
+HIERARCHIES: Final = ("derived", "device", "tls", "managed")
 """Hierarchies with a root of their own; a running site needs the keys of their issuing authorities."""
 
 DIGESTS: Final = "digests"

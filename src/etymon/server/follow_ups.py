@@ -8,6 +8,8 @@ from functools import partial
 from typing import Final
 from uuid import UUID
 
+import structlog
+
 from etymon.audit import sealer
 from etymon.ca import crl, holds, issuance, ocsp, publication, responder
 from etymon.ca.revocation import PUBLISH_CRL
@@ -18,6 +20,8 @@ from etymon.idp import duties as idp_duties
 from etymon.idp.undo import APPROVAL_UNDONE
 from etymon.issuer import follow_ups as issuer_follow_ups
 from etymon.issuer import invalidation
+from etymon.issuer.intune import revocation
+from etymon.issuer.scep import endings, registration_authority
 from etymon.kernel.errors import NotFound, Unavailable
 from etymon.mdm import follow_ups as mdm_follow_ups
 from etymon.mdm import lifecycle, rekeys
@@ -29,10 +33,13 @@ from etymon.server.worker import Duty, JobHandler
 from etymon.storage import jobs
 from etymon.storage.jobs import Job
 
+log = structlog.get_logger("etymon.server")
+
 SEAL_EVERY: Final = timedelta(seconds=2)
 SWEEP_EVERY: Final = timedelta(seconds=30)
 RENEW_EVERY: Final = timedelta(hours=1)
 TIDY_EVERY: Final = timedelta(minutes=1)
+PULL_EVERY: Final = timedelta(minutes=5)
 
 
 def handlers(wiring: Wiring) -> Mapping[str, JobHandler]:
@@ -62,6 +69,8 @@ def duties(wiring: Wiring) -> Sequence[Duty]:
         Duty("holds", SWEEP_EVERY, partial(holds.end_overdue, deployment.ca)),
         Duty("ocsp_answers", TIDY_EVERY, partial(ocsp.forget_old, deployment.ca)),
         Duty("public_directory", TIDY_EVERY, partial(publication.write_all, deployment.ca)),
+        Duty("scep", RENEW_EVERY, partial(registration_authority.renew, wiring.issuer)),
+        Duty("intune", PULL_EVERY, partial(_pull_revocations, wiring)),
     )
 
 
@@ -90,6 +99,15 @@ def _make_lists(deployment: Deployment) -> None:
         crl.refresh_in_turn(deployment.ca, name)
 
 
+def _pull_revocations(wiring: Wiring) -> None:
+    if wiring.intune is None:
+        return
+    try:
+        revocation.pull(wiring.issuer, wiring.intune)
+    except Unavailable as error:
+        log.warning("revocations_not_pulled", error_code=error.code)
+
+
 def _deliver(deployment: Deployment, job: Job) -> None:
     recipients = job.payload["to"]
     to = [str(address) for address in recipients] if isinstance(recipients, list) else []
@@ -102,6 +120,7 @@ def _account_ended(wiring: Wiring, job: Job) -> None:
     person = UUID(str(job.payload["person_id"]))
     idp_accounts.account_ended(wiring.idp, person)
     invalidation.account_ended(wiring.issuer, person)
+    endings.account_ended(wiring.issuer, person)
     lifecycle.account_ended(wiring.mdm, person)
     _done(wiring.deployment, job)
 

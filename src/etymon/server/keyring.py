@@ -13,6 +13,7 @@ from typing import Final
 
 from cryptography.exceptions import InvalidTag
 from cryptography.hazmat.primitives import serialization
+from cryptography.hazmat.primitives.asymmetric import rsa
 from cryptography.hazmat.primitives.asymmetric.types import PrivateKeyTypes
 from cryptography.hazmat.primitives.ciphers.aead import AESGCM
 from cryptography.hazmat.primitives.kdf.scrypt import Scrypt
@@ -20,11 +21,14 @@ from cryptography.hazmat.primitives.kdf.scrypt import Scrypt
 from etymon.kernel.entropy import Entropy
 from etymon.kernel.errors import Malformed, NotFound
 from etymon.kernel.secret import Secret
+from etymon.pki.algorithms import RSA_PUBLIC_EXPONENT
+from etymon.pki.envelope import RegistrationKey, SoftwareRegistrationKey
 from etymon.pki.keys import write_once
 
 MASTER: Final = "master.json"
 COST: Final = 2**16
 SHORTEST_PASSPHRASE: Final = 12
+REGISTRATION_KEY_BITS: Final = 3072
 
 
 class Keyring:
@@ -70,6 +74,34 @@ class Keyring:
     def private_key(self, name: str) -> PrivateKeyTypes:
         """Return a private key."""
         return serialization.load_der_private_key(self.get(name).reveal(), password=None)
+
+
+class KeptRegistrationKeys:
+    """The keys of SCEP's registration authorities, kept in a keyring; each is opened once."""
+
+    def __init__(self, ring: Keyring) -> None:
+        self._ring = ring
+        self._opened: dict[str, SoftwareRegistrationKey] = {}
+
+    def make(self, name: str) -> RegistrationKey:
+        """Make a key and keep it before it is used."""
+        self._ring.put_private_key(name, rsa.generate_private_key(RSA_PUBLIC_EXPONENT, REGISTRATION_KEY_BITS))
+        return self._open(name)
+
+    def find(self, name: str) -> RegistrationKey | None:
+        """Return the key called `name`, or None."""
+        try:
+            return self._open(name)
+        except NotFound:
+            return None
+
+    def _open(self, name: str) -> RegistrationKey:
+        if name not in self._opened:
+            key = self._ring.private_key(name)
+            if not isinstance(key, rsa.RSAPrivateKey):
+                raise Malformed("key_damaged", f"The key {name} is not of the kind that belongs there.")
+            self._opened[name] = SoftwareRegistrationKey(key)
+        return self._opened[name]
 
 
 def create(directory: Path, passphrase: Secret[str], entropy: Entropy) -> Keyring:

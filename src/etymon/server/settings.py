@@ -155,9 +155,9 @@ class Settings(BaseSettings):
         description="File whose first line is the token's PIN; empty: the service credential etymon-token-pin.",
     )
     pkcs11_holds: Annotated[
-        tuple[Literal["derived", "device", "tls", "escrow"], ...], NoDecode, BeforeValidator(_words_of)
+        tuple[Literal["derived", "device", "tls", "managed", "escrow"], ...], NoDecode, BeforeValidator(_words_of)
     ] = Field(
-        default=("derived", "device", "tls", "escrow"),
+        default=("derived", "device", "tls", "managed", "escrow"),
         description="Whose keys are made in the token: authorities with their responders, and escrow.",
     )
     policy_arc: str = Field(
@@ -201,6 +201,25 @@ class Settings(BaseSettings):
     )
     provisioning_download: str = Field(default="", description="https address of the agent's package file.")
     provisioning_checksum: str = Field(default="", description="base64url SHA-256 of the agent's signing certificate.")
+    intune_tenant: Annotated[str, Field(pattern=r"^[A-Za-z0-9.-]{0,100}$")] = Field(
+        default="", description="Microsoft Entra tenant whose Intune confirms SCEP requests; empty for none."
+    )
+    intune_client_id: str = Field(default="", description="Application id that signs in at the tenant.")
+    intune_client_secret_file: str = Field(default="", description="File that holds the application's secret.")
+    intune_login_url: Annotated[str, AfterValidator(_https_origin)] = Field(
+        default="https://login.microsoftonline.com", description="Where the tenant's tokens come from."
+    )
+    intune_graph_url: Annotated[str, AfterValidator(_https_origin)] = Field(
+        default="https://graph.microsoft.com", description="Where Intune's services are looked up."
+    )
+    intune_scope: str = Field(
+        default="https://api.manage.microsoft.com//.default",
+        description="Scope of the token for Intune's services; some tenants take it with one slash.",
+    )
+    intune_service_hosts: tuple[str, ...] = Field(
+        default=("manage.microsoft.com",),
+        description="Domains under which Intune's services may be; no other host is talked to.",
+    )
     log_level: Literal["debug", "info", "warning", "error"] = Field(default="info", description="Least level logged.")
 
     @classmethod
@@ -226,6 +245,13 @@ class Settings(BaseSettings):
     def minted_policies(self) -> Mapping[str, str]:
         """Policy names to the OIDs that certificates assert."""
         return policies.policy_oids(self.policy_family, self.policy_arc, self.policy_oids)
+
+    def intune_client_secret(self) -> Secret[str]:
+        """Read the secret of the application at the tenant."""
+        try:
+            return Secret(Path(self.intune_client_secret_file).read_text("utf-8").strip())
+        except OSError as exc:
+            raise Malformed("intune_client_secret_file", f"{self.intune_client_secret_file} cannot be read.") from exc
 
     def smtp_password(self) -> Secret[str] | None:
         """Read the password for `smtp_user`; None where none is configured."""
@@ -326,6 +352,10 @@ def _unsafe(settings: Settings) -> Iterator[str]:
         (
             bool(settings.pkcs11_module) != _names_a_token(settings),
             "pkcs11_module: goes with pkcs11_token_label, pkcs11_token_serial or pkcs11_slot, which name the token",
+        ),
+        (
+            bool(settings.intune_tenant) and not (settings.intune_client_id and settings.intune_client_secret_file),
+            "intune_tenant: needs intune_client_id and intune_client_secret_file",
         ),
         (
             bool(settings.database_url) and not settings.database_url.startswith(DATABASES),

@@ -131,7 +131,10 @@ class Site:
             ],
             "certauth": [*idp_http.certauth_routes(idp), *issuer_http.certauth_routes(issuer)],
             "device": [*mdm_http.device_routes(wiring.mdm), *issuer_http.device_routes(wiring.issuer)],
-            "status": status.routes(wiring.deployment.ca, lambda kind: self.metrics.ocsp_answers.labels(kind).inc()),
+            "status": [
+                *status.routes(wiring.deployment.ca, lambda kind: self.metrics.ocsp_answers.labels(kind).inc()),
+                *issuer_http.status_routes(issuer),
+            ],
         }
 
     def _rebrand(self) -> None:

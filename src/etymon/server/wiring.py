@@ -4,7 +4,7 @@
 import json
 import ssl
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import timedelta
 from functools import cached_property
 from typing import Final
@@ -26,6 +26,8 @@ from etymon.idp.model import Client, DeviceAuthorizationKind
 from etymon.idp.signing_keys import SigningKey
 from etymon.issuer import clients as issuer_clients
 from etymon.issuer.dependencies import Dependencies as IssuerDependencies
+from etymon.issuer.intune.connection import Connection, Tenant
+from etymon.issuer.intune.validation import IntuneValidation
 from etymon.kernel.secret import Secret
 from etymon.mdm.connectors.etymon import Client as ConnectorClient
 from etymon.mdm.connectors.etymon import EtymonConnector
@@ -39,6 +41,7 @@ from etymon.pki.status_hosts import USUAL, Patience, StatusHosts
 from etymon.pki.trust_entry import TrustEntry
 from etymon.server import tls_identity
 from etymon.server.deployment import Deployment
+from etymon.server.keyring import KeptRegistrationKeys
 from etymon.storage.database import Transaction
 from etymon.web.branding import Branding
 from etymon.wire.enrollment_qr import DevicePolicyController
@@ -102,7 +105,25 @@ class Wiring:
     @cached_property
     def issuer(self) -> IssuerDependencies:
         """For the issuer of derived credentials."""
-        return issuer(self.deployment, self.status_of)
+        made = issuer(self.deployment, self.status_of)
+        return made if self.intune is None else replace(made, validation=IntuneValidation(self.intune))
+
+    @cached_property
+    def intune(self) -> Connection | None:
+        """The way to the tenant's Intune, where one is configured."""
+        read = self.deployment.settings
+        if not read.intune_tenant:
+            return None
+        tenant = Tenant(
+            tenant=read.intune_tenant,
+            client_id=read.intune_client_id,
+            client_secret=read.intune_client_secret(),
+            login_url=read.intune_login_url,
+            graph_url=read.intune_graph_url,
+            scope=read.intune_scope,
+            service_hosts=read.intune_service_hosts,
+        )
+        return Connection(tenant, self.peer_client, self.deployment.clock, self.deployment.entropy)
 
     @cached_property
     def graph(self) -> AdministrationDependencies:
@@ -200,6 +221,7 @@ def issuer(deployment: Deployment, status_of: StatusOf) -> IssuerDependencies:
         escrow=escrow(deployment),
         status_of=status_of,
         oidc_issuer=f"{read.site_url}/idp",
+        registration_keys=KeptRegistrationKeys(deployment.keyring),
         proxies=read.proxies,
         organization=read.organization,
         rekey_window=timedelta(days=read.rekey_days),

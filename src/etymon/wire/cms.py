@@ -18,8 +18,11 @@ _CONTEXT_0: Final = 0xA0
 _CONTEXT_1: Final = 0xA1
 
 
-def encode_certificates(certificates: Iterable[bytes]) -> bytes:
-    """Return the message that carries DER certificates, in the given order; with none it is still a message."""
+def encode_certificates(certificates: Iterable[bytes], *, revocation_list: bytes = b"") -> bytes:
+    """Return the message that carries DER certificates, in the given order; with none it is still a message.
+
+    A CRL that is given travels with them, or by itself (RFC 5652 §10.2.1).
+    """
     carried = b"".join(certificates)
     return der.sequence(
         der.object_identifier(SIGNED_DATA),
@@ -30,6 +33,7 @@ def encode_certificates(certificates: Iterable[bytes]) -> bytes:
                 der.encode(der.SET, b""),
                 der.sequence(der.object_identifier(DATA)),
                 der.encode(_CONTEXT_0, carried) if carried else b"",
+                der.encode(_CONTEXT_1, revocation_list) if revocation_list else b"",
                 der.encode(der.SET, b""),
             ),
         ),

@@ -27,6 +27,7 @@ READABLE = (
     "etymon/trustEntries",
     "etymon/issuanceRules",
     "etymon/roles",
+    "etymon/scepConnectors",
 )
 
 
@@ -143,7 +144,14 @@ ADMINISTRATORS_WRITE = [
     ("PUT", "etymon/trustEntries/cards"),
     ("DELETE", "etymon/trustEntries/cards"),
 ]
-OFFICERS_WRITE = [("PUT", "etymon/issuanceRules/x"), ("DELETE", "etymon/issuanceRules/x")]
+OFFICERS_WRITE = [
+    ("PUT", "etymon/issuanceRules/x"),
+    ("DELETE", "etymon/issuanceRules/x"),
+    ("PUT", "etymon/scepConnectors/x"),
+    ("DELETE", "etymon/scepConnectors/x"),
+    ("PUT", "etymon/managementClients/x"),
+    ("DELETE", "etymon/managementClients/x"),
+]
 BOTH_WRITE = [
     ("PATCH", f"users/{ID}"),
     ("POST", f"users/{ID}/cards"),

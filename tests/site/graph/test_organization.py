@@ -9,8 +9,11 @@ from uuid import uuid4
 
 import httpx
 from cryptography.hazmat.primitives.serialization import Encoding
+from joserfc.jwk import ECKey
 from PIL import Image
 
+from etymon.ca import ceremony
+from etymon.ca.model import SubjectNames
 from etymon.directory import people
 from support import declared_pki
 from support.graph_answers import (
@@ -140,6 +143,47 @@ def test_trust_entries_are_put_by_name(running: RunningSite, admin: httpx.Client
     gone(admin.delete(path))
     assert admin.delete(path).status_code == 404
     assert admin.get(path).status_code == 404
+
+
+def test_scep_connectors_and_their_clients_are_an_officers(
+    running: RunningSite, admin: httpx.Client, officer: httpx.Client
+) -> None:
+    ca = running.site.ca
+    managed = [new for new in ceremony.deployment(SubjectNames(organization="A")) if new.name.startswith("managed")]
+    ceremony.create(ca.deps, ca.keys, managed, actor="test")
+    key = ECKey.generate_key("P-256").as_dict(private=True)
+    client = {"displayName": "Other manager", "publicKey": key, "deviceTrustEntries": ["device"]}
+    registered = ok(officer.put("/beta/etymon/managementClients/other", json=client))
+    assert registered["publicKey"].keys() == {"kty", "crv", "x", "y"}, "what was private is not taken"
+    assert officer.put("/beta/etymon/managementClients/o", json={**client, "publicKey": {}}).status_code == 400
+    body = {"challengeSource": "management", "clientId": "other", "lifetimeDays": 90}
+    path = "/beta/etymon/scepConnectors/fleet"
+    assert admin.put(path, json=body).status_code == 403
+    made = created(officer.put(path, json=body))
+    assert (made["keyTypes"], made["legacyAlgorithms"]) == (["rsa2048", "rsa3072", "rsa4096"], False)
+    assert made["url"].endswith("/scep/fleet")
+    assert "pagePassword" not in made
+    paged = ok(officer.put(path, json={**body, "challengeSource": "page", "legacyAlgorithms": True}))
+    assert len(paged["pagePassword"]) >= 20
+    (listed,) = ok(admin.get("/beta/etymon/scepConnectors"))["value"]
+    assert (listed["name"], listed["legacyAlgorithms"], "pagePassword" in listed) == ("fleet", True, False)
+    refused: list[dict[str, Any]] = [
+        {"clientId": None},
+        {"clientId": "nobody"},
+        {"challengeSource": "static"},
+        {"lifetimeDays": 0},
+        {"lifetimeDays": 2000},
+        {"keyTypes": []},
+        {"keyTypes": ["p256"]},
+        {"legacyAlgorithms": "yes"},
+    ]
+    for wrong in refused:
+        assert officer.put(path, json={**body, **wrong}).status_code in {400, 404}, wrong
+    assert officer.put("/beta/etymon/scepConnectors/UPPER", json=body).status_code == 400
+    gone(officer.delete(path))
+    assert admin.get(path).status_code == 404
+    gone(officer.delete("/beta/etymon/managementClients/other"))
+    assert officer.put(path, json=body).status_code == 404
 
 
 def test_issuance_rules_are_an_officers(running: RunningSite, admin: httpx.Client, officer: httpx.Client) -> None:

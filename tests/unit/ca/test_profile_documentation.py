@@ -29,6 +29,7 @@ PURPOSES = {
     purposes.OCSP_SIGNING: "OCSPSigning",
     purposes.SECURE_SHELL_CLIENT: "secureShellClient",
     purposes.KEY_GENERATION_AUTHORITY: "cmKGA",
+    purposes.CERTIFICATE_REQUEST_AGENT: "certificateRequestAgent",
     purposes.PKINIT_CLIENT: "pkinit-KPClientAuth",
     purposes.SMART_CARD_LOGON: "msSmartcardLogon",
     purposes.DOCUMENT_SIGNING: "msDocumentSigning",
@@ -57,8 +58,11 @@ def _purposes(profile: CertificateProfile) -> str:
 
 
 def _names(profile: CertificateProfile) -> str:
-    kinds = ("uuid", "fascn", "upn", "mail", "dns", "ip")
-    told = [f"{kind} {MARKS[getattr(profile, kind)]}" for kind in kinds if getattr(profile, kind) in MARKS]
+    kinds = ("uuid", "fascn", "upn", "mail", "dns", "ip", "security_identifier")
+    shown = {"security_identifier": "sid"}
+    told = [
+        f"{shown.get(kind, kind)} {MARKS[getattr(profile, kind)]}" for kind in kinds if getattr(profile, kind) in MARKS
+    ]
     told += ["others O"] if profile.other_names else []
     return "; ".join(told) or "-"
 

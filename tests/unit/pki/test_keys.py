@@ -104,7 +104,7 @@ def test_a_request_signed_with_its_key_is_proven(kind: KeyType) -> None:
     data = csr_der(key)
     proven = verify_proof_of_possession(data)
     assert proven.public_key == key.public_key()
-    assert (proven.der, proven.subject) == (data, proven.request.subject)
+    assert proven.der == data
     assert proven.spki_sha256 == hold(key.public_key()).spki_sha256
 
 
@@ -147,7 +147,8 @@ def test_a_changed_request_is_refused_or_says_the_same(position: int, change: in
     data[position] ^= change
     with contextlib.suppress(Malformed):
         read = verify_proof_of_possession(bytes(data))  # the signature's count of unused bits is nobody's business
-        assert (read.public_key, read.subject) == (original.public_key, original.subject)
+        said = [x509.load_der_x509_csr(each.der).subject for each in (read, original)]
+        assert (read.public_key, said[0]) == (original.public_key, said[1])
 
 
 def test_a_key_of_a_directory_is_found_again_by_its_name(tmp_path: Path) -> None:

@@ -14,6 +14,7 @@ from etymon.graph.http import (
     errors,
     groups,
     managed_devices,
+    scep,
     trust,
     users,
 )
@@ -45,6 +46,7 @@ def create_app(deps: Dependencies) -> FastAPI:
         branding,
         managed_devices,
         trust,
+        scep,
     ):
         resources.include_router(module.router)
     for version in VERSIONS:

@@ -7,7 +7,7 @@ from starlette.routing import BaseRoute
 
 from etymon.issuer import card_authentication
 from etymon.issuer.dependencies import SERVICE, Dependencies
-from etymon.issuer.http import confirmation, est, link, management, undo
+from etymon.issuer.http import challenge_page, confirmation, est, link, management, scep, scep_management, undo
 from etymon.issuer.http.self_service import SelfService
 from etymon.issuer.model import SESSION_ABSOLUTE, SESSION_IDLE
 from etymon.web.pages import Pages
@@ -22,6 +22,9 @@ def site_routes(deps: Dependencies) -> list[BaseRoute]:
     return [
         *link.site_routes(deps),
         *management.site_routes(deps),
+        *scep_management.site_routes(deps),
+        *challenge_page.site_routes(deps),
+        *scep.routes(deps),
         *undo.site_routes(deps, pages),
         *self_service.routes(),
         *pages.static_routes(),
@@ -43,6 +46,11 @@ def certauth_routes(deps: Dependencies) -> list[BaseRoute]:
 def device_routes(deps: Dependencies) -> list[BaseRoute]:
     """Return what the device listener serves: linking, EST, and the end of what a rekey replaced."""
     return [*link.device_routes(deps), *est.device_routes(deps), *confirmation.device_routes(deps)]
+
+
+def status_routes(deps: Dependencies) -> list[BaseRoute]:
+    """Return what the status listener serves: SCEP."""
+    return scep.routes(deps)
 
 
 def _sessions(deps: Dependencies) -> Sessions:

@@ -75,7 +75,7 @@ def _oauth_routes(deps: Dependencies) -> list[BaseRoute]:
 
 def _api_routes(deps: Dependencies) -> list[BaseRoute]:
     def describe(request: Request) -> Response:
-        _client(deps, request)
+        caller(deps, request)
         return json_response(
             {
                 "name": deps.branding.organization,
@@ -86,7 +86,7 @@ def _api_routes(deps: Dependencies) -> list[BaseRoute]:
         )
 
     def credentials(request: Request) -> Response:
-        client = _client(deps, request)
+        client = caller(deps, request)
         query = request.query
         device = documents.thumbprint(query["device"], "device") if "device" in query else None
         person = _person(deps, query) if "person" in query else None
@@ -104,7 +104,7 @@ def _api_routes(deps: Dependencies) -> list[BaseRoute]:
         )
 
     def rekeys(request: Request) -> Response:
-        client = _client(deps, request)
+        client = caller(deps, request)
         query = request.query
         after = _place(query["cursor"]) if "cursor" in query else (documents.moment(query, "since"), UUID(int=0))
         found, following = management.due_for_rekey(deps, client, after=after)
@@ -116,7 +116,7 @@ def _api_routes(deps: Dependencies) -> list[BaseRoute]:
         )
 
     def invalidate(request: Request) -> Response:
-        client = _client(deps, request)
+        client = caller(deps, request)
         invalidation_id = _uuid(request.path_parameters["invalidation"], "invalidation")
         order = _order(deps, documents.read(request))
         with deps.refusals.noted(
@@ -148,7 +148,8 @@ def _api_routes(deps: Dependencies) -> list[BaseRoute]:
     ]
 
 
-def _client(deps: Dependencies, request: Request) -> Client:
+def caller(deps: Dependencies, request: Request) -> Client:
+    """Return the client whose access token a request carries; `NotAuthenticated` otherwise."""
     scheme, _, value = request.headers.get("authorization", "").partition(" ")
     usable = scheme.lower() == "bearer" and len(value) <= LONGEST_TOKEN
     return clients.by_token(deps, Secret(value if usable else ""), source=request.client_address)
@@ -158,16 +159,17 @@ def _order(deps: Dependencies, document: documents.Document) -> Order:
     named = [name for name in ("credential", "device", "person") if name in document]
     if len(named) != 1:
         raise Malformed("malformed", "Name exactly one of credential, device and person.")
-    try:
-        reason = EndReason(documents.text(document, "reason", limit=40))
-    except ValueError as exc:
-        raise Malformed("malformed", f"The reason is one of {', '.join(EndReason)}.") from exc
+    reason = reason_of(document)
     comment = documents.line(document, "comment", limit=LONGEST_COMMENT, default="")
     if named == ["credential"]:
         return Order(reason, comment, credential=documents.identifier(document["credential"], "credential"))
     if named == ["device"]:
         return Order(reason, comment, device=documents.thumbprint(document["device"], "device"))
-    said = documents.member(document, "person") or {}
+    return Order(reason, comment, person=person_of(deps, documents.member(document, "person") or {}))
+
+
+def person_of(deps: Dependencies, said: documents.Document) -> UUID:
+    """Return whom a document's `issuer` and `subject` name; `NotFound` where nobody here can be meant."""
     subject = {
         "person": documents.line(said, "subject", limit=LONGEST_SUBJECT),
         "personIssuer": documents.line(said, "issuer", limit=LONGEST_SUBJECT),
@@ -175,7 +177,15 @@ def _order(deps: Dependencies, document: documents.Document) -> Order:
     person = _person(deps, subject)
     if person is None:
         raise NotFound("person_unknown", "The issuer does not know people of this OIDC issuer.")
-    return Order(reason, comment, person=person)
+    return person
+
+
+def reason_of(document: documents.Document) -> EndReason:
+    """Return the `reason` of a document."""
+    try:
+        return EndReason(documents.text(document, "reason", limit=40))
+    except ValueError as exc:
+        raise Malformed("malformed", f"The reason is one of {', '.join(EndReason)}.") from exc
 
 
 def _person(deps: Dependencies, query: Mapping[str, str]) -> UUID | None:

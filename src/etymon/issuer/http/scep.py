@@ -1,0 +1,101 @@
+# SPDX-License-Identifier: Apache-2.0
+"""SCEP over HTTP (RFC 8894 §4; docs/protocols/scep.md), on the status listener and on the site.
+
+Clients put words of their own behind the address (`/pkiclient.exe`, `/certsrv/mscep/mscep.dll`): they are passed over.
+"""
+
+from typing import Final
+
+from starlette.responses import PlainTextResponse, Response
+from starlette.routing import BaseRoute
+
+from etymon.issuer.dependencies import Dependencies
+from etymon.issuer.scep import connectors, exchange, registration_authority
+from etymon.kernel.errors import EtymonError, Malformed, NotFound, Unavailable
+from etymon.pki.certificate import to_der
+from etymon.web.exchange import Request, endpoint
+from etymon.web.problem import status_of
+from etymon.wire import cms, scep
+
+PATH: Final = "/scep/{connector}"
+RETRY_AFTER_SECONDS: Final = 60
+SLACK_BYTES: Final = 4 * 1024
+"""Read above the limit of a message, so that one too long is refused, and recorded, by whoever knows its connector."""
+
+_NOT_KEPT: Final = {"Cache-Control": "no-store"}
+
+
+class SCEPErrors:
+    """A line of text, for what SCEP itself has no answer to; 503 says when to come back."""
+
+    def expected(self, error: EtymonError) -> Response:
+        """Answer with the error's sentence."""
+        headers = {**_NOT_KEPT, "Error-Code": error.code}
+        if isinstance(error, Unavailable):
+            headers["Retry-After"] = str(RETRY_AFTER_SECONDS)
+        return PlainTextResponse(f"{error.detail or error.code}\n", status_of(error), headers)
+
+    def unexpected(self, reference: str) -> Response:
+        """Answer 500 with a reference number."""
+        return PlainTextResponse(f"Internal error. Reference: {reference}\n", 500, _NOT_KEPT)
+
+
+def routes(deps: Dependencies) -> list[BaseRoute]:
+    """Return the routes `/scep/NAME` and everything below."""
+
+    def ask(request: Request) -> Response:
+        operation = (scep.parameter(request.query_string, "operation") or b"").decode("latin-1")
+        match operation:
+            case "GetCACaps":
+                return _capabilities(deps, request)
+            case "GetCACert":
+                return _certificates(deps, request)
+            case "PKIOperation":
+                return _answer(deps, request, scep.decode_address_message(request.query_string))
+            case _:
+                raise NotFound("operation_unknown", "Use GetCACaps, GetCACert or PKIOperation.")
+
+    def send(request: Request) -> Response:
+        if len(request.body) > scep.MESSAGE_LIMIT_BYTES:  # told first, whatever else is wrong
+            exchange.refuse_long(deps, request.path_parameters["connector"], source=request.client_address)
+        if scep.parameter(request.query_string, "operation") != b"PKIOperation":
+            raise Malformed("operation_unknown", "Send a message to ?operation=PKIOperation.")
+        return _answer(deps, request, request.body)
+
+    limit = scep.MESSAGE_LIMIT_BYTES + SLACK_BYTES
+    return [
+        endpoint(
+            path,
+            handler,
+            methods=[method],
+            errors=SCEPErrors(),
+            body_limit_bytes=limit,
+            proxies=deps.proxies,
+        )
+        for path in (PATH, f"{PATH}/{{words:path}}")
+        for method, handler in (("GET", ask), ("POST", send))
+    ]
+
+
+def _capabilities(deps: Dependencies, request: Request) -> Response:
+    with deps.database.snapshot() as tx:
+        connector = connectors.load(tx, request.path_parameters["connector"])
+    body = scep.encode_capabilities(legacy=connector.legacy_algorithms)
+    return Response(body, 200, {"Content-Type": "text/plain", **_NOT_KEPT})
+
+
+def _certificates(deps: Dependencies, request: Request) -> Response:
+    """Give the registration authority's certificate first: some clients encrypt to the first that is not a root."""
+    with deps.database.snapshot() as tx:
+        connectors.load(tx, request.path_parameters["connector"])
+        registrar = registration_authority.in_force(tx, deps)[0]
+        found = [registrar.certificate, *registration_authority.lineage(tx)]
+    body = cms.encode_certificates(to_der(certificate) for certificate in found)
+    return Response(body, 200, {"Content-Type": scep.CERTIFICATES, **_NOT_KEPT})
+
+
+def _answer(deps: Dependencies, request: Request, message: bytes) -> Response:
+    if not message:
+        raise Malformed("message_missing", "Send a message.")
+    answered = exchange.answer(deps, request.path_parameters["connector"], message, source=request.client_address)
+    return Response(answered, 200, {"Content-Type": scep.PKI_MESSAGE, **_NOT_KEPT})

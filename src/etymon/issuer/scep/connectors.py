@@ -1,0 +1,95 @@
+# SPDX-License-Identifier: Apache-2.0
+"""SCEP connectors: made, changed and withdrawn by officers; every issuance by SCEP runs under one (CP 4.1.2, 5.2.1)."""
+
+from dataclasses import replace
+from typing import Final
+from uuid import UUID
+
+import structlog
+
+from etymon.ca import authorities
+from etymon.directory import roles
+from etymon.directory.model import Role
+from etymon.issuer.dependencies import Dependencies, record
+from etymon.issuer.scep import store
+from etymon.issuer.scep.errors import connector_unknown, not_by_officer
+from etymon.issuer.scep.model import AUTHORITY, ChallengeSource, Connector
+from etymon.issuer.store import clients
+from etymon.kernel.entropy import random_token
+from etymon.kernel.errors import NotFound
+from etymon.kernel.secret import Secret
+from etymon.storage import jobs
+from etymon.storage.database import Transaction
+
+log = structlog.get_logger("etymon.issuer")
+
+PREPARE: Final = "issuer.scep_prepare"
+"""Kind of the job that makes a registration authority where there is none."""
+
+PASSWORD_BITS: Final = 128
+
+
+def save(tx: Transaction, deps: Dependencies, connector: Connector, *, officer: UUID) -> Secret[str] | None:
+    """Put a connector in force under its name; one of that name before is changed to it.
+
+    For a challenge page its new password is returned, which is shown once and not kept. Letting old algorithms in is
+    written to log and trail. Raises `officer_required`, and `NotFound` for an unknown client, or where this deployment
+    has no authority for endpoints.
+    """
+    _require_officer(tx, officer)
+    authorities.load(tx, AUTHORITY)
+    if connector.client is not None and clients.find(tx, connector.client) is None:
+        raise NotFound("client_unknown", "There is no such client.")
+    password = None
+    if connector.source is ChallengeSource.PAGE:
+        password = Secret(random_token(deps.entropy, bits=PASSWORD_BITS))
+    known = store.find_connector(tx, connector.name)
+    kept = replace(connector, created_by=officer, created_at=deps.clock.now())
+    store.save_connector(tx, kept, page_password_digest(deps, kept.name, password) if password else None)
+    jobs.enqueue(tx, deps.clock, deps.entropy, PREPARE, {}, key=PREPARE)
+    if kept.legacy_algorithms:
+        log.warning("scep_lets_old_algorithms_in", connector=kept.name)
+    record(
+        tx,
+        deps,
+        "scep_connector:changed" if known else "scep_connector:made",
+        actor=f"person:{officer}",
+        subject=f"scep_connector:{kept.name}",
+        asked_from=kept.source.value,
+        client=kept.client or "",
+        lifetime_days=kept.lifetime.days,
+        key_types=" ".join(sorted(kind.value for kind in kept.key_types)),
+        old_algorithms="SHA-1 and triple DES let in" if kept.legacy_algorithms else "refused",
+    )
+    return password
+
+
+def withdraw(tx: Transaction, deps: Dependencies, name: str, *, officer: UUID) -> None:
+    """End a connector: nothing is answered there any more; what it gave out lives on. Raises like `save`."""
+    _require_officer(tx, officer)
+    if not store.withdraw_connector(tx, name, deps.clock.now()):
+        raise connector_unknown()
+    record(tx, deps, "scep_connector:withdrawn", actor=f"person:{officer}", subject=f"scep_connector:{name}")
+
+
+def load(tx: Transaction, name: str) -> Connector:
+    """Return a connector in force; `NotFound` otherwise."""
+    found = store.find_connector(tx, name)
+    if found is None:
+        raise connector_unknown()
+    return found[0]
+
+
+def in_force(tx: Transaction) -> tuple[Connector, ...]:
+    """Return the connectors in force, by name."""
+    return store.connectors_in_force(tx)
+
+
+def page_password_digest(deps: Dependencies, name: str, password: Secret[str]) -> bytes:
+    """Return what is kept of the password of a challenge page."""
+    return deps.digest_key.digest("issuer.scep_page", f"{name}\x00{password.reveal()}")
+
+
+def _require_officer(tx: Transaction, person: UUID) -> None:
+    if Role.OFFICER not in roles.roles_of(tx, person):
+        raise not_by_officer()
