@@ -68,6 +68,11 @@ def identifier_bound() -> Conflict:
     )
 
 
+def same_card() -> Conflict:
+    """A card does not take its own place."""
+    return Conflict("same_card", "A card does not replace itself. Name the new card.")
+
+
 def binding_unknown() -> NotFound:
     """No live binding has this id."""
     return NotFound("binding_unknown", "There is no such binding, or it has ended.")

@@ -91,8 +91,26 @@ bindings = sa.Table(
     sa.Column("person_id", sa.Uuid, sa.ForeignKey("directory_people.id"), nullable=False),
     sa.Column("bound_at", UTCDateTime, nullable=False),
     sa.Column("ended_at", UTCDateTime, nullable=True),
+    sa.Column("end_reason", sa.String(40), nullable=True),
     _among("uq_directory_bindings_identifier", "trust_entry", "identifier", where="ended_at IS NULL"),
     sa.Index("ix_directory_bindings_person_id", "person_id", "bound_at"),
+)
+
+terminations = sa.Table(
+    "directory_terminations",
+    metadata,
+    sa.Column("person_id", sa.Uuid, sa.ForeignKey("directory_people.id"), primary_key=True),
+    sa.Column("reason", sa.String(40), nullable=False),
+    sa.Column("reported_at", UTCDateTime, nullable=False),
+    sa.Column("due_at", UTCDateTime, nullable=False),
+    sa.Column("alarmed_at", UTCDateTime, nullable=True),
+    sa.Column("closed_at", UTCDateTime, nullable=True),
+    sa.Index(
+        "ix_directory_terminations_open",
+        "reported_at",
+        sqlite_where=sa.text("closed_at IS NULL"),
+        postgresql_where=sa.text("closed_at IS NULL"),
+    ),
 )
 
 binding_codes = sa.Table(

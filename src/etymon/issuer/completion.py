@@ -30,7 +30,8 @@ def finish(deps: Dependencies, credential_id: UUID) -> IssuedCertificate:
     """
     with deps.database.snapshot() as tx:
         credential = credentials.find(tx, credential_id)
-    if credential is None or credential.state is CredentialState.ENDED:
+        person = people.find(tx, credential.person) if credential else None
+    if credential is None or credential.state is CredentialState.ENDED or person is None or not person.active:
         raise credential_ended()
     try:
         issued = issuance.complete(deps.ca, credential.certificate)
@@ -48,6 +49,9 @@ def _activate(deps: Dependencies, planned: Credential, issued: IssuedCertificate
     with deps.database.transaction() as tx:
         derivation, credential = _locked(tx, planned)
         if credential.state is CredentialState.ENDED:
+            raise credential_ended()
+        person = people.keep_active(tx, derivation.person)
+        if person is None:  # the account ended meanwhile: whoever ends its credentials revokes this one
             raise credential_ended()
         values = {
             "serial_number": serial,
@@ -70,9 +74,7 @@ def _activate(deps: Dependencies, planned: Credential, issued: IssuedCertificate
             derivation=str(derivation.id),
             serial=serial,
         )
-        person = people.find(tx, derivation.person)
-        if person is not None:
-            notices.certificate_issued(tx, deps, person, derivation, purpose=credential.purpose, serial=serial)
+        notices.certificate_issued(tx, deps, person, derivation, purpose=credential.purpose, serial=serial)
         _complete(tx, deps, derivation)
 
 

@@ -11,13 +11,14 @@ from uuid import UUID
 from etymon.audit import sealer
 from etymon.ca import crl, issuance, responder
 from etymon.ca.revocation import PUBLISH_CRL
+from etymon.directory.model import TerminationReason
 from etymon.directory.notices import MAIL_JOB
 from etymon.directory.people import ACCOUNT_ENDED_JOB
 from etymon.idp import accounts as idp_accounts
 from etymon.idp import duties as idp_duties
 from etymon.idp.undo import APPROVAL_UNDONE
+from etymon.issuer import card_status_monitor, invalidation, terminations
 from etymon.issuer import follow_ups as issuer_follow_ups
-from etymon.issuer import invalidation
 from etymon.kernel.errors import NotFound, Unavailable
 from etymon.mdm import follow_ups as mdm_follow_ups
 from etymon.mdm import lifecycle
@@ -54,6 +55,8 @@ def duties(wiring: Wiring) -> Sequence[Duty]:
         Duty("seal", SEAL_EVERY, partial(seal, deployment)),
         Duty("issuance", SWEEP_EVERY, partial(issuance.sweep, deployment.ca)),
         Duty("issuer", issuer_follow_ups.SWEEP_EVERY, partial(issuer_follow_ups.sweep, wiring.issuer)),
+        Duty("card_status", card_status_monitor.SCHEDULE_EVERY, partial(card_status_monitor.schedule, wiring.issuer)),
+        Duty("terminations", terminations.LOOK_EVERY, partial(terminations.alarm, wiring.issuer)),
         Duty("identity_provider", idp_duties.REMOVE_EVERY, partial(idp_duties.remove_over, wiring.idp)),
         Duty("status", RENEW_EVERY, partial(_renew_status, deployment)),
     )
@@ -96,7 +99,11 @@ def _publish(deployment: Deployment, job: Job) -> None:
 def _account_ended(wiring: Wiring, job: Job) -> None:
     person = UUID(str(job.payload["person_id"]))
     idp_accounts.account_ended(wiring.idp, person)
-    invalidation.account_ended(wiring.issuer, person)
+    reason = str(job.payload.get("reason"))
+    known = reason in set(TerminationReason)  # a version before wrote any text
+    invalidation.account_ended(
+        wiring.issuer, person, TerminationReason(reason) if known else TerminationReason.UNSPECIFIED
+    )
     lifecycle.account_ended(wiring.mdm, person)
     _done(wiring.deployment, job)
 

@@ -20,6 +20,7 @@ from etymon.ca.http import status
 from etymon.directory import trust
 from etymon.graph import http as graph_http
 from etymon.idp import http as idp_http
+from etymon.issuer import card_status_monitor, terminations
 from etymon.issuer import http as issuer_http
 from etymon.kernel.errors import EtymonError, NotPermitted
 from etymon.mdm import branding as mdm_branding
@@ -231,16 +232,30 @@ def _known_cas(wiring: Wiring) -> str:
 
 
 def health(wiring: Wiring, _request: Request) -> Response:
-    """Answer 200 while the database answers and the audit trail is being sealed; a problem otherwise."""
+    """Answer 200 while the database answers and the audit trail is being sealed; a problem otherwise.
+
+    What a person has to see to, and another replica would do no better, is an alarm and no problem.
+    """
     with wiring.deployment.database.snapshot() as tx:
         sealer.require_live(tx, wiring.deployment.clock)
-    return json_response({"status": "ok"})
+        _, late = terminations.count(tx, wiring.issuer)
+        silent = any(source.silent_since for source in card_status_monitor.all_sources(tx))
+    alarms = [name for name, rings in (("termination_late", late), ("card_status_unavailable", silent)) if rings]
+    return json_response({"status": "alarm", "alarms": alarms} if alarms else {"status": "ok"})
 
 
 def _metrics(wiring: Wiring, metrics: Metrics, request: Request) -> Response:
     read = wiring.deployment.settings
     if request.client_address in read.proxies or request.client_address not in read.metrics_readers:
         raise NotPermitted("metrics_reader_unknown", "This address may not read metrics (setting metrics_readers).")
+    with wiring.deployment.database.snapshot() as tx:
+        pending, late = terminations.count(tx, wiring.issuer)
+        sources = card_status_monitor.all_sources(tx)
+    silent = sum(source.silent_since is not None for source in sources)
+    metrics.terminations.labels("pending").set(pending)
+    metrics.terminations.labels("late").set(late)
+    metrics.card_sources.labels("silent").set(silent)
+    metrics.card_sources.labels("answering").set(len(sources) - silent)
     return metrics.exposition()
 
 

@@ -5,6 +5,7 @@ import json
 import ssl
 from collections.abc import Callable
 from dataclasses import dataclass
+from datetime import timedelta
 from functools import cached_property
 from typing import Final
 
@@ -25,6 +26,7 @@ from etymon.idp.model import Client, DeviceAuthorizationKind
 from etymon.idp.signing_keys import SigningKey
 from etymon.issuer import clients as issuer_clients
 from etymon.issuer.dependencies import Dependencies as IssuerDependencies
+from etymon.issuer.dependencies import no_lists
 from etymon.kernel.secret import Secret
 from etymon.mdm.connectors.etymon import Client as ConnectorClient
 from etymon.mdm.connectors.etymon import EtymonConnector
@@ -33,7 +35,7 @@ from etymon.mdm.dependencies import Dependencies as EndpointManagerDependencies
 from etymon.mdm.device_door import DeviceDoor
 from etymon.mdm.identity_provider import IdentityProvider, PublishedKeys
 from etymon.pki.csr import hold
-from etymon.pki.status import CRLCache, HTTPStatusSource, StatusSource
+from etymon.pki.status import CRLCache, HTTPStatusSource, NoRevocationLists, RevocationLists, StatusSource
 from etymon.pki.status_hosts import USUAL, Patience, StatusHosts
 from etymon.pki.trust_entry import TrustEntry
 from etymon.server import tls_identity
@@ -100,7 +102,7 @@ class Wiring:
     @cached_property
     def issuer(self) -> IssuerDependencies:
         """For the issuer of derived credentials."""
-        return issuer(self.deployment, self.status_of)
+        return issuer(self.deployment, self.status_of, self.lists_of)
 
     @cached_property
     def graph(self) -> AdministrationDependencies:
@@ -140,6 +142,13 @@ class Wiring:
         """Return who says, in one validation, whether an entry's certificates are revoked: the database for our own."""
         if entry.name in OWN_ENTRIES:
             return DatabaseStatusSource(self.deployment.database)
+        return self._asked(entry)
+
+    def lists_of(self, entry: TrustEntry) -> RevocationLists:
+        """Return who has the whole revocation lists of an entry's cards; our own are read from the database."""
+        return NoRevocationLists() if entry.name in OWN_ENTRIES else self._asked(entry)
+
+    def _asked(self, entry: TrustEntry) -> HTTPStatusSource:
         return HTTPStatusSource(entry.status_hosts, self._status_hosts, self.deployment.entropy, self._crls)
 
     @property
@@ -179,7 +188,10 @@ def identity_provider(deployment: Deployment, status_of: StatusOf) -> IdentityPr
     )
 
 
-def issuer(deployment: Deployment, status_of: StatusOf) -> IssuerDependencies:
+ListsOf = Callable[[TrustEntry], RevocationLists]
+
+
+def issuer(deployment: Deployment, status_of: StatusOf, lists_of: ListsOf = no_lists) -> IssuerDependencies:
     """Return what the issuer is handed."""
     read = deployment.settings
     return IssuerDependencies(
@@ -196,9 +208,14 @@ def issuer(deployment: Deployment, status_of: StatusOf) -> IssuerDependencies:
         ca=deployment.ca,
         escrow=escrow(deployment),
         status_of=status_of,
+        lists_of=lists_of,
         oidc_issuer=f"{read.site_url}/idp",
         proxies=read.proxies,
         organization=read.organization,
+        terminated_within=timedelta(hours=read.termination_hours),
+        termination_alarm=timedelta(hours=read.termination_alarm_hours),
+        card_status_every=timedelta(hours=read.card_status_hours),
+        card_revocation=read.card_revocation,
     )
 
 

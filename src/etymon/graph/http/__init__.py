@@ -13,6 +13,7 @@ from etymon.graph.http import (
     enrollment_profiles,
     errors,
     groups,
+    identity,
     managed_devices,
     trust,
     users,
@@ -45,6 +46,7 @@ def create_app(deps: Dependencies) -> FastAPI:
         branding,
         managed_devices,
         trust,
+        identity,
     ):
         resources.include_router(module.router)
     for version in VERSIONS:
