@@ -74,6 +74,7 @@ NOT_STATE: Final = (
     "issuer_sessions",
     "issuer_access_tokens",
     "issuer_client_assertions",
+    "issuer_card_sources",
     "ca_revocation_lists",
 )
 """Tables in which a refusal, merely looking at a page, or the worker by itself leaves traces."""

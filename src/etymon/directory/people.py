@@ -12,8 +12,8 @@ from etymon.directory.dependencies import Recording, record
 from etymon.directory.model import Person, Termination, TerminationReason
 from etymon.directory.store import bindings as binding_store
 from etymon.directory.store import groups as group_store
+from etymon.directory.store import identity_accounts, terminations
 from etymon.directory.store import people as store
-from etymon.directory.store import terminations
 from etymon.kernel.entropy import random_id
 from etymon.kernel.errors import NotFound
 from etymon.storage import jobs
@@ -93,6 +93,7 @@ def end_account(
     """
     now = deps.clock.now()
     store.end(tx, person_id, now)
+    identity_accounts.end(tx, person_id, now)
     terminations.add(tx, Termination(person_id, reason, now, now + within))
     ended = binding_store.end_bindings_of(tx, person_id, now)
     binding_store.replace_codes(tx, person_id)

@@ -87,9 +87,10 @@ def all_sources(tx: Transaction) -> list[CardSource]:
     return sources.all_of(tx)
 
 
-def count(tx: Transaction, source: UUID) -> int:
-    """Return how many cards are watched at a source, for whoever shows progress."""
-    return links.count(tx, source)
+def count(tx: Transaction, source: CardSource) -> int:
+    """Return how many cards a sweep of a source looks at in all, for whoever shows progress."""
+    done = source.checked if source.began_at else 0
+    return done + links.count(tx, source.id, after=source.cursor)
 
 
 def sweep(

@@ -11,6 +11,8 @@ from uuid import UUID
 from etymon.audit import sealer
 from etymon.ca import crl, issuance, responder
 from etymon.ca.revocation import PUBLISH_CRL
+from etymon.directory import feeds
+from etymon.directory.identity_accounts import PERSON_CHANGED_JOB
 from etymon.directory.model import TerminationReason
 from etymon.directory.notices import MAIL_JOB
 from etymon.directory.people import ACCOUNT_ENDED_JOB
@@ -20,8 +22,8 @@ from etymon.idp.undo import APPROVAL_UNDONE
 from etymon.issuer import card_status_monitor, invalidation, terminations
 from etymon.issuer import follow_ups as issuer_follow_ups
 from etymon.kernel.errors import NotFound, Unavailable
+from etymon.mdm import desired_state, lifecycle
 from etymon.mdm import follow_ups as mdm_follow_ups
-from etymon.mdm import lifecycle
 from etymon.server import mail
 from etymon.server.deployment import Deployment
 from etymon.server.mail import MailServer
@@ -42,6 +44,7 @@ def handlers(wiring: Wiring) -> Mapping[str, JobHandler]:
         MAIL_JOB: partial(_deliver, wiring.deployment),
         PUBLISH_CRL: partial(_publish, wiring.deployment),
         ACCOUNT_ENDED_JOB: partial(_account_ended, wiring),
+        PERSON_CHANGED_JOB: partial(_person_changed, wiring),
         APPROVAL_UNDONE: partial(_approval_undone, wiring),
         **{kind: partial(handler, wiring.issuer) for kind, handler in issuer_follow_ups.HANDLERS.items()},
         **{kind: partial(handler, wiring.mdm) for kind, handler in mdm_follow_ups.HANDLERS.items()},
@@ -57,6 +60,7 @@ def duties(wiring: Wiring) -> Sequence[Duty]:
         Duty("issuer", issuer_follow_ups.SWEEP_EVERY, partial(issuer_follow_ups.sweep, wiring.issuer)),
         Duty("card_status", card_status_monitor.SCHEDULE_EVERY, partial(card_status_monitor.schedule, wiring.issuer)),
         Duty("terminations", terminations.LOOK_EVERY, partial(terminations.alarm, wiring.issuer)),
+        Duty("feeds", feeds.TOKEN_LIFETIME, partial(feeds.remove_what_is_over, wiring.feeds)),
         Duty("identity_provider", idp_duties.REMOVE_EVERY, partial(idp_duties.remove_over, wiring.idp)),
         Duty("status", RENEW_EVERY, partial(_renew_status, deployment)),
     )
@@ -106,6 +110,13 @@ def _account_ended(wiring: Wiring, job: Job) -> None:
     )
     lifecycle.account_ended(wiring.mdm, person)
     _done(wiring.deployment, job)
+
+
+def _person_changed(wiring: Wiring, job: Job) -> None:
+    with wiring.deployment.database.transaction() as tx:
+        desired_state.membership_changed(tx, UUID(str(job.payload["person"])))
+        jobs.complete(tx, job)
+    wiring.mdm.wake_ups.wake()
 
 
 def _approval_undone(wiring: Wiring, job: Job) -> None:

@@ -17,6 +17,7 @@ from starlette.types import ASGIApp, Receive, Scope, Send
 
 from etymon.audit import sealer
 from etymon.ca.http import status
+from etymon.directory import http as directory_http
 from etymon.directory import trust
 from etymon.graph import http as graph_http
 from etymon.idp import http as idp_http
@@ -123,6 +124,7 @@ class Site:
                 Route("/devicelogin", _to("/idp/device")),
                 endpoint("/healthz", partial(health, wiring), methods=("GET",)),
                 endpoint("/metrics", partial(_metrics, wiring, self.metrics), methods=("GET",)),
+                *directory_http.site_routes(wiring.feeds),
                 *idp_http.site_routes(idp),
                 *mdm_http.site_routes(wiring.mdm),
                 *issuer_http.site_routes(issuer),

@@ -17,6 +17,7 @@ from etymon.ca import issuance
 from etymon.ca.model import IssuanceRequest, SubjectNames
 from etymon.ca.status import DatabaseStatusSource
 from etymon.directory.dependencies import Dependencies as DirectoryDependencies
+from etymon.directory.dependencies import FeedDependencies
 from etymon.escrow.dependencies import Dependencies as EscrowDependencies
 from etymon.escrow.key_encryption import SoftwareKeyEncryptionKey
 from etymon.graph.dependencies import Dependencies as AdministrationDependencies
@@ -62,6 +63,21 @@ class Wiring:
     def directory(self) -> DirectoryDependencies:
         """For the directory."""
         return directory(self.deployment)
+
+    @cached_property
+    def feeds(self) -> FeedDependencies:
+        """For the directory's face to identity feeds."""
+        deployment, read = self.deployment, self.deployment.settings
+        return FeedDependencies(
+            database=deployment.database,
+            clock=deployment.clock,
+            entropy=deployment.entropy,
+            digest_key=deployment.digest_key,
+            refusals=deployment.refusals,
+            site_url=read.site_url,
+            proxies=read.proxies,
+            terminated_within=timedelta(hours=read.termination_hours),
+        )
 
     @cached_property
     def idp(self) -> IdentityProviderDependencies:

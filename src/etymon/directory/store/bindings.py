@@ -172,6 +172,13 @@ def of_person(tx: Transaction, person_id: UUID) -> list[Binding]:
     return [Binding(*row) for row in tx.execute(wanted.order_by(bindings.c.bound_at, bindings.c.id))]
 
 
+def cards_of(tx: Transaction, person_id: UUID) -> list[Binding]:
+    """Return the bindings of cards that a person has or had, oldest first."""
+    wanted = sa.select(*BINDING_COLUMNS).join(trust_entries, trust_entries.c.name == bindings.c.trust_entry)
+    wanted = wanted.where(bindings.c.person_id == person_id, trust_entries.c.kind == TrustKind.CARD.value)
+    return [Binding(*row) for row in tx.execute(wanted.order_by(bindings.c.bound_at, bindings.c.id))]
+
+
 def replace_codes(tx: Transaction, person_id: UUID) -> None:
     """End the codes of a person that could still be redeemed."""
     ready = binding_codes.update().where(binding_codes.c.person_id == person_id, binding_codes.c.state == "ready")

@@ -109,9 +109,11 @@ def page(tx: Transaction, source: UUID, *, after: UUID | None, limit: int) -> li
     return [Watched(derivation, int(serial, 16), state in living) for derivation, serial, state in rows]
 
 
-def count(tx: Transaction, source: UUID) -> int:
-    """Return how many links are watched at a source."""
+def count(tx: Transaction, source: UUID, *, after: UUID | None) -> int:
+    """Return how many links are watched at a source, or how many of them after a known one."""
     wanted = sa.select(sa.func.count()).select_from(table).where(table.c.source_id == source)
+    if after is not None:
+        wanted = wanted.where(table.c.derivation_id > after)
     return tx.scalar(wanted.where(table.c.state == CardLinkState.WATCHED.value)) or 0
 
 

@@ -14,7 +14,7 @@ from rich.console import Console
 from rich.markup import escape
 
 from etymon.kernel.errors import EtymonError
-from etymon.server.command_line import card, card_issuer, card_status, phone, settings, site
+from etymon.server.command_line import card, card_issuer, card_status, identity_feed, phone, settings, site
 from etymon.server.command_line.apply import apply
 from etymon.server.command_line.demo import demo
 from etymon.server.command_line.enrollment_code import enrollment_code
@@ -35,6 +35,7 @@ app.command("upgrade")(site.upgrade)
 app.command("proxy-files")(site.write_proxy_files)
 app.command("settings")(settings.show)
 app.add_typer(card.app, name="card")
+app.add_typer(identity_feed.app, name="identity-feed")
 app.add_typer(card_status.app, name="card-status")
 app.add_typer(card_issuer.app, name="card-issuer")
 app.add_typer(phone.app, name="phone")

@@ -32,7 +32,7 @@ def sweep(data: Data, passphrase_file: Passphrase = None) -> None:
     with deps.database.transaction() as tx:
         card_status_monitor.check_now(tx, deps, actor="operator")
         sources = card_status_monitor.all_sources(tx)
-        cards = {source.id: card_status_monitor.count(tx, source.id) for source in sources}
+        cards = {source.id: card_status_monitor.count(tx, source) for source in sources}
     columns = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TimeRemainingColumn())
     with Progress(*columns, console=console) as bar:
         for source in sources:

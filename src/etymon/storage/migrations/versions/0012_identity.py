@@ -20,6 +20,7 @@ def upgrade() -> None:
     """Add what is kept of ends."""
     op.add_column("directory_bindings", sa.Column("end_reason", sa.String(40), nullable=True))
     _terminations()
+    _feeds()
     _card_status()
     _link_what_is_there()
 
@@ -45,6 +46,68 @@ def _terminations() -> None:
         sqlite_where=sa.text("closed_at IS NULL"),
         postgresql_where=sa.text("closed_at IS NULL"),
     )
+
+
+def _feeds() -> None:
+    op.create_table(
+        "directory_feeds",
+        sa.Column("id", sa.String(100), nullable=False),
+        sa.Column("name", sa.String(100), nullable=False),
+        sa.Column("public_key", sa.JSON, nullable=False),
+        sa.Column("may_bind_cards", sa.Boolean, nullable=False),
+        sa.Column("accounts", sa.Integer, nullable=False),
+        sa.Column("registered_at", UTCDateTime, nullable=False),
+        sa.Column("ended_at", UTCDateTime, nullable=True),
+        sa.PrimaryKeyConstraint("id", name="pk_directory_feeds"),
+    )
+    op.create_table(
+        "directory_feed_assertions",
+        sa.Column("digest", sa.LargeBinary, nullable=False),
+        sa.Column("expires_at", UTCDateTime, nullable=False),
+        sa.PrimaryKeyConstraint("digest", name="pk_directory_feed_assertions"),
+    )
+    op.create_index("ix_directory_feed_assertions_expires_at", "directory_feed_assertions", ["expires_at"])
+    op.create_table(
+        "directory_feed_tokens",
+        sa.Column("digest", sa.LargeBinary, nullable=False),
+        sa.Column("feed_id", sa.String(100), nullable=False),
+        sa.Column("expires_at", UTCDateTime, nullable=False),
+        sa.PrimaryKeyConstraint("digest", name="pk_directory_feed_tokens"),
+        sa.ForeignKeyConstraint(
+            ["feed_id"], ["directory_feeds.id"], name="fk_directory_feed_tokens_feed_id_directory_feeds"
+        ),
+    )
+    op.create_index("ix_directory_feed_tokens_expires_at", "directory_feed_tokens", ["expires_at"])
+    _identity_accounts()
+
+
+def _identity_accounts() -> None:
+    op.create_table(
+        "directory_identity_accounts",
+        sa.Column("person_id", sa.Uuid, nullable=False),
+        sa.Column("feed_id", sa.String(100), nullable=False),
+        sa.Column("external_id", sa.String(200), nullable=True),
+        sa.Column("ended_at", UTCDateTime, nullable=True),
+        sa.Column("removed_at", UTCDateTime, nullable=True),
+        sa.PrimaryKeyConstraint("person_id", name="pk_directory_identity_accounts"),
+        sa.ForeignKeyConstraint(
+            ["person_id"], ["directory_people.id"], name="fk_directory_identity_accounts_person_id_directory_people"
+        ),
+        sa.ForeignKeyConstraint(
+            ["feed_id"], ["directory_feeds.id"], name="fk_directory_identity_accounts_feed_id_directory_feeds"
+        ),
+    )
+    op.create_index(
+        "uq_directory_identity_accounts_external_id",
+        "directory_identity_accounts",
+        ["feed_id", "external_id"],
+        unique=True,
+        sqlite_where=sa.text("ended_at IS NULL"),
+        postgresql_where=sa.text("ended_at IS NULL"),
+    )
+    for column in ("person_id", "external_id"):
+        name = "feed_id" if column == "person_id" else column
+        op.create_index(f"ix_directory_identity_accounts_{name}", "directory_identity_accounts", ["feed_id", column])
 
 
 def _card_status() -> None:
