@@ -5,6 +5,7 @@ import os
 import re
 import subprocess
 import sys
+from datetime import timedelta
 from pathlib import Path
 from typing import Final
 
@@ -13,6 +14,7 @@ from cryptography.hazmat.primitives.serialization import Encoding
 
 from etymon.directory import bindings, people, roles
 from etymon.directory.model import Role
+from etymon.directory.tables import terminations
 from support import patience
 from support.card_office import ENTRY, PASSPHRASE
 from support.founding import founded
@@ -78,3 +80,17 @@ def test_the_commands_of_the_page_do_what_it_says(tmp_path: Path) -> None:
         assert "0 cards at 0 sources" in swept
         assert "The feed hr has ended." in ended
         patience.until(lambda: bool(site.events("directory:termination:closed")), "the account's end is over")
+        a_late_end_is_told_everywhere(site)
+
+
+def a_late_end_is_told_everywhere(site: WholeSite) -> None:
+    """Have the end of the account take thirteen hours."""
+    program = site.client()
+    assert program.get("/healthz").json() == {"status": "ok"}
+    assert 'etymon_terminations{state="pending"} 0.0' in program.get("/metrics").text
+    with site.deployment.database.transaction() as tx:
+        reported = site.clock.now() - timedelta(hours=13)
+        tx.execute(terminations.update().values(closed_at=None, alarmed_at=None, reported_at=reported))
+    health = program.get("/healthz")
+    assert (health.status_code, health.json()["alarms"]) == (200, ["termination_late"])
+    assert 'etymon_terminations{state="late"} 1.0' in program.get("/metrics").text
