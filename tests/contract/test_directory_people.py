@@ -150,7 +150,7 @@ def test_an_ended_account_is_inactive_and_its_credentials_are_to_be_ended(site: 
         assert roles.roles_of(tx, alice.id) == frozenset()
         assert people.page(tx) == []
     (job,) = site.jobs(ACCOUNT_ENDED_JOB)
-    assert job.payload == {"person_id": str(alice.id), "reason": "left"}
+    assert job.payload == {"person_id": str(alice.id), "reason": "unspecified"}
     assert "directory:person:ended" in site.events(f"person:{alice.id}")
 
 

@@ -159,7 +159,9 @@ def test_a_card_found_revoked_within_a_week_ends_what_it_made(site: IssuerSite, 
     assert site.derivation(link.begun).end_reason is EndReason.KEY_COMPROMISE
     (found,) = site.events("issuer:card:found_revoked")
     assert found.facts["code"] == "revoked_by_crl"
-    assert len(site.mail()) == 1
+    told = [mail["to"] for mail in site.mail()]
+    assert sorted(told) == [["alice@agency.example"], ["olivia@agency.example"]]  # and the Officer, of an incident
+    assert len(site.events("issuer:incident:opened")) == 1
 
 
 def test_a_card_whose_status_nobody_tells_is_looked_at_again(site: IssuerSite, link: Link) -> None:

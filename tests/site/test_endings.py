@@ -92,7 +92,7 @@ def test_with_the_account_everything_ends(either_site: WholeSite, tmp_path: Path
 
     person = site.person("end-alice")
     with site.deployment.database.transaction() as tx:
-        people.end_account(tx, site.wiring.directory, person.id, reason="left", actor="test")
+        people.end_account(tx, site.wiring.directory, person.id, actor="test")
     site.settle()
 
     expect(browser.get(f"{site.url}/idp/account"), "sign_in")

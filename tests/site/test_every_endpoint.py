@@ -60,7 +60,7 @@ def kind_of(to: Endpoint) -> str:
         return "application/pkcs10"
     if to.path.startswith("/ocsp/"):
         return "application/ocsp-request"
-    if to.path.startswith(("/mdm/", "/issuer/link/v1", "/issuer/management", "/graph/")):
+    if to.path.startswith(("/mdm/", "/issuer/link/v1", "/issuer/management", "/graph/", "/scim/v2")):
         return "application/json"
     return "application/x-www-form-urlencoded"
 
@@ -110,7 +110,7 @@ def test_there_is_something_to_send_to(attacker: Attacker) -> None:
     found = attacker.endpoints
     assert {one.listener for one in found} == {"site", "certauth", "device", "status"}
     assert len(found) > 80
-    assert len({one.form for one in found}) == 8
+    assert len({one.form for one in found}) == 9
 
 
 @pytest.mark.usefixtures("unchanged")

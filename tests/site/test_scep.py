@@ -11,6 +11,7 @@ from cryptography.x509 import ocsp
 from cryptography.x509.oid import NameOID
 
 from etymon.directory import people
+from etymon.directory.model import TerminationReason
 from etymon.issuer.scep import challenges, connectors, registration_authority
 from etymon.issuer.scep.model import ChallengeSource, Connector, Holder
 from etymon.issuer.store import clients
@@ -83,7 +84,7 @@ def test_a_device_enrolls_and_with_the_account_its_certificate_ends(own_site: Wh
     assert status(own_site, certificate) is ocsp.OCSPCertStatus.GOOD
     with own_site.deployment.database.transaction() as tx:
         person = own_site.person("scepter").id
-        people.end_account(tx, own_site.wiring.directory, person, reason="left", actor=TEST)
+        people.end_account(tx, own_site.wiring.directory, person, reason=TerminationReason.SEPARATION, actor=TEST)
     own_site.settle()
     assert status(own_site, certificate) is ocsp.OCSPCertStatus.REVOKED
     kept = own_site.deployment.keyring

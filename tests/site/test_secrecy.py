@@ -139,7 +139,7 @@ def go_the_whole_way(site: WholeSite) -> tuple[tuple[Card, ...], HeldPhone, Mapp
     assert membership is not None
     with site.deployment.database.transaction() as tx:
         lifecycle.wipe(tx, site.wiring.mdm, membership.device, actor=TEST)
-        people.end_account(tx, site.wiring.directory, site.person("bob").id, reason="left", actor=TEST)
+        people.end_account(tx, site.wiring.directory, site.person("bob").id, actor=TEST)
     site.settle()
     other.check_in()
     return (alice, bob, newcomer), held, typed

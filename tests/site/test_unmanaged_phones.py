@@ -37,7 +37,7 @@ def test_it_is_set_up_from_factory_new_and_signs_in_until_the_account_ends(eithe
     held.unlock()
     expect(site_pages.sign_in(site.browser(held.credential()), site.url), "signed_in")
     with site.deployment.database.transaction() as tx:
-        people.end_account(tx, site.wiring.directory, person.id, reason="left", actor=TEST)
+        people.end_account(tx, site.wiring.directory, person.id, actor=TEST)
     site.settle()
     refused = site_pages.sign_in(site.browser(held.credential()), site.url)
     assert refused.status == 403, refused.words

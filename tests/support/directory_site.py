@@ -46,7 +46,7 @@ class DirectorySite:
 
     def end_account(self, person: Person) -> None:
         with self.database.transaction() as tx:
-            people.end_account(tx, self.deps, person.id, reason="left", actor=ADMINISTRATOR)
+            people.end_account(tx, self.deps, person.id, actor=ADMINISTRATOR)
 
     def trust(
         self,

@@ -130,6 +130,15 @@ def is_an_ocsp_failure(answer: httpx.Response) -> None:
     assert status in {ocsp.OCSPResponseStatus.MALFORMED_REQUEST, ocsp.OCSPResponseStatus.UNAUTHORIZED}
 
 
+def is_a_scim_error(answer: httpx.Response) -> None:
+    """RFC 7644 section 3.12."""
+    assert answer.headers["content-type"].startswith("application/scim+json")
+    body = answer.json()
+    assert body["schemas"] == ["urn:ietf:params:scim:api:messages:2.0:Error"]
+    assert body["status"] == str(answer.status_code)
+    assert len(body["detail"]) > 10
+
+
 def is_a_graph_error(answer: httpx.Response) -> None:
     """docs/protocols/administration.md."""
     assert answer.headers["content-type"] == "application/json"
@@ -152,6 +161,8 @@ def is_a_page(answer: httpx.Response) -> None:
 FORMS: Final[tuple[tuple[str, Callable[[httpx.Response], None]], ...]] = (
     (r"/idp/(token|device_authorization|jwks|userinfo|\.well-known/.*)", is_an_oauth_error),
     (r"/\.well-known/oauth-authorization-server/idp|/issuer/oauth/token", is_an_oauth_error),
+    (r"/scim/oauth/token", is_an_oauth_error),
+    (r"/scim/v2/.*", is_a_scim_error),
     (r"/\.well-known/est/.*", is_an_est_refusal),
     (r"/scep/.*", is_a_scep_refusal),
     (r"/certsrv/.*", is_an_ndes_page),

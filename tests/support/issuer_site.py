@@ -85,13 +85,14 @@ class CardStatus:
     def __init__(self) -> None:
         self.revoked: set[int] = set()
         self.answers = True
+        self.reason = "unspecified"
 
     def status(self, certificate: x509.Certificate, issuer: x509.Certificate, *, at: datetime) -> StatusEvidence:
         del issuer
         if not self.answers:
             raise NotTrusted("status_unavailable", "Nobody answers.")
         if certificate.serial_number in self.revoked:
-            raise NotTrusted("revoked_by_crl", "The card was revoked.")
+            raise NotTrusted("revoked_by_crl", "The card was revoked.", reason=self.reason)
         return StatusEvidence(StatusKind.CRL, "http://status.example/crl", b"a raw CRL", at, at + timedelta(days=1))
 
 
@@ -246,7 +247,7 @@ class IssuerSite:
 
     def end_account(self, person: Person) -> None:
         with self.database.transaction() as tx:
-            people.end_account(tx, self.deps, person.id, reason="left", actor=ADMINISTRATOR)
+            people.end_account(tx, self.deps, person.id, actor=ADMINISTRATOR)
 
     def account_ended(self, person: Person) -> None:
         """Do what a worker does when an account has ended."""

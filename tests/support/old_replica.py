@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""A replica of the version before, which goes on to write while the database is of the new one."""
+"""A replica of an earlier version, which knows the schema that it found."""
 
 from datetime import UTC, datetime, timedelta
 from typing import Any

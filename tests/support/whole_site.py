@@ -74,6 +74,7 @@ NOT_STATE: Final = (
     "issuer_sessions",
     "issuer_access_tokens",
     "issuer_client_assertions",
+    "issuer_card_sources",
     "ca_revocation_lists",
     "ca_ocsp_answers",
 )

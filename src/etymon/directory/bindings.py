@@ -14,9 +14,10 @@ from etymon.directory.errors import (
     code_refused,
     identifier_bound,
     not_a_card,
+    same_card,
     trust_entry_unknown,
 )
-from etymon.directory.model import Binding, Person, PresentedCode, check_identifier
+from etymon.directory.model import HARMLESS_ENDS, Binding, BindingEnd, Person, PresentedCode, check_identifier
 from etymon.directory.store import bindings as store
 from etymon.directory.store import people as people_store
 from etymon.kernel.entropy import random_id, random_text
@@ -29,6 +30,10 @@ from etymon.storage.database import Transaction
 CARDS_ENDED_JOB: Final = "directory.cards_ended"
 """Payload: `trust_entry`, `binding` (null: all there were under the entry) and `ended_at`. Whoever derived credentials
 from these cards looks at what was derived lately (SP 800-157r1 §2.4)."""
+
+CARD_REPLACED_JOB: Final = "directory.card_replaced"
+"""Payload: `person`, `old` and `new`, both bindings. Whoever derived credentials from the old card links them to the
+new one (SP 800-157 §2.4)."""
 
 CODE_LIFETIME: Final = timedelta(minutes=10)
 """How long a binding code lives (SP 800-63B-4 §4.1.2.2: at most ten minutes)."""
@@ -72,15 +77,48 @@ def bind(
 def end(tx: Transaction, deps: Recording, binding_id: UUID, *, reason: str, actor: str) -> None:
     """End a binding: the card or credential no longer stands for anybody. The record of it stays.
 
-    What was derived from a card lately is looked at, for the card may have been in other hands.
+    What was derived from a card lately is looked at, for the card may have been in other hands; not so where `reason`
+    is one of `HARMLESS_ENDS`.
     """
-    ended = store.end(tx, binding_id, deps.clock.now())
+    ended = store.end(tx, binding_id, deps.clock.now(), reason)
     if ended is None:
         raise binding_unknown()
     facts = {"trust_entry": ended.trust_entry, "binding": str(binding_id), "reason": reason}
     record(tx, deps, "binding:ended", actor=actor, subject=f"person:{ended.person_id}", facts=facts)
-    if store.kind_of(tx, ended.trust_entry) is TrustKind.CARD:
+    if reason not in HARMLESS_ENDS and store.kind_of(tx, ended.trust_entry) is TrustKind.CARD:
         cards_ended(tx, deps, ended.trust_entry, binding_id)
+
+
+def replace(
+    tx: Transaction, deps: Recording, binding_id: UUID, *, trust_entry: str, identifier: str, actor: str
+) -> Binding:
+    """Let a new card of the same person take the place of one that is bound, or that ended without harm.
+
+    What was derived from the old card stays and is linked to the new one (SP 800-157 §2.4). Nothing happens when that
+    is so already. Raises `binding_unknown`, `not_a_card`, `trust_entry_unknown`, and `Conflict` `identifier_bound`.
+    """
+    old = store.find(tx, binding_id)
+    if old is None or store.kind_of(tx, old.trust_entry) is not TrustKind.CARD:
+        raise binding_unknown()
+    if (old.trust_entry, old.identifier) == (trust_entry, identifier):
+        raise same_card()
+    kind = store.keep_entry(tx, trust_entry)
+    if kind is None:
+        raise trust_entry_unknown()
+    if kind is not TrustKind.CARD:
+        raise not_a_card()
+    person, new, is_new = _bound(tx, deps, trust_entry, identifier, old.person_id, actor=actor)
+    old = store.find(tx, binding_id) or old  # now that the account is locked
+    if old.ended_at is None:
+        end(tx, deps, binding_id, reason=BindingEnd.REPLACED, actor=actor)
+    elif old.end_reason not in HARMLESS_ENDS:
+        raise binding_unknown()
+    elif not is_new:
+        return new
+    payload: dict[str, jobs.JSONValue] = {"person": str(person.id), "old": str(binding_id), "new": str(new.id)}
+    jobs.enqueue(tx, deps.clock, deps.entropy, CARD_REPLACED_JOB, payload)
+    _tell(tx, deps, person)
+    return new
 
 
 def cards_ended(tx: Transaction, deps: Recording, trust_entry: str, binding_id: UUID | None = None) -> None:
@@ -102,6 +140,11 @@ def person_for(tx: Transaction, trust_entry: str, identifier: str) -> Person | N
     """Return the active person for whom a validated certificate stands; None when there is none."""
     binding = store.live(tx, trust_entry, identifier)
     return None if binding is None else people_store.find(tx, binding.person_id)
+
+
+def last_of(tx: Transaction, trust_entry: str, identifier: str, person_id: UUID) -> Binding | None:
+    """Return the newest binding of a card to a person, ended or not."""
+    return store.last(tx, trust_entry, identifier, person_id)
 
 
 def bindings_of(tx: Transaction, person_id: UUID) -> tuple[Binding, ...]:

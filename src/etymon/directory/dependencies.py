@@ -1,12 +1,14 @@
 # SPDX-License-Identifier: Apache-2.0
 """What the directory's use cases take, and the one way they write to the audit trail."""
 
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from dataclasses import dataclass
+from datetime import timedelta
 from typing import Protocol
 
 from etymon.audit import trail
 from etymon.audit.model import AuditEvent, Fact, Outcome
+from etymon.audit.refusals import Refusals
 from etymon.kernel.clock import Clock
 from etymon.kernel.entropy import Entropy
 from etymon.kernel.secret import DigestKey
@@ -49,6 +51,20 @@ class Dependencies:
     clock: Clock
     entropy: Entropy
     digest_key: DigestKey
+
+
+@dataclass(frozen=True, slots=True)
+class FeedDependencies:
+    """What the face of identity feeds needs. `terminated_within` is by when the end of an account has to be over."""
+
+    database: Database
+    clock: Clock
+    entropy: Entropy
+    digest_key: DigestKey
+    refusals: Refusals
+    site_url: str
+    proxies: Collection[str] = ()
+    terminated_within: timedelta = timedelta(hours=18)
 
 
 def record(

@@ -68,6 +68,11 @@ def identifier_bound() -> Conflict:
     )
 
 
+def same_card() -> Conflict:
+    """A card does not take its own place."""
+    return Conflict("same_card", "A card does not replace itself. Name the new card.")
+
+
 def binding_unknown() -> NotFound:
     """No live binding has this id."""
     return NotFound("binding_unknown", "There is no such binding, or it has ended.")
@@ -90,3 +95,46 @@ def trust_entry_opens_accounts() -> NotPermitted:
         "Officers or Auditors are bound under this entry, so it takes no further anchors, policies or suffixes. Make a "
         "new entry; each of them binds a card under it.",
     )
+
+
+def feed_unknown() -> NotFound:
+    """No feed has this id."""
+    return NotFound("feed_unknown", "There is no such identity feed.")
+
+
+def account_owned() -> Conflict:
+    """Another feed tells of the person, or this one under another name."""
+    return Conflict("account_owned", "An identity feed tells of this person already, or the external id is taken.")
+
+
+def account_unknown() -> NotFound:
+    """The feed has no such account."""
+    return NotFound("account_unknown", "There is no such user of this feed.")
+
+
+def external_id_taken() -> Conflict:
+    """The feed calls somebody else so."""
+    return Conflict("external_id_taken", "Another user of this feed has this externalId.")
+
+
+def account_over() -> Conflict:
+    """The account has ended, and does not come back."""
+    return Conflict("account_over", "This account has ended, for good. Create a new one for somebody who comes back.")
+
+
+def role_holder() -> NotPermitted:
+    """The person holds a role; a feed ends the account or its cards, and changes nothing of it."""
+    return NotPermitted("role_holder", "This person holds a role here. A feed may end the account, and change nothing.")
+
+
+def cards_not_permitted() -> NotPermitted:
+    """The feed has not the right to bind cards, or the person holds a role."""
+    return NotPermitted(
+        "cards_not_permitted",
+        "This feed may not bind cards to this person. The person binds the card with a one-time code.",
+    )
+
+
+def card_unknown() -> NotFound:
+    """The person has no such card, or no cards are trusted under this name."""
+    return NotFound("card_unknown", "The person has no such card, or there is no trust entry of cards of this name.")

@@ -91,11 +91,55 @@ class Binding:
     person_id: UUID
     bound_at: datetime
     ended_at: datetime | None
+    end_reason: str | None = None
+    """A `BindingEnd` of a card; of a derived credential, the reason of its revocation."""
 
     @property
     def state(self) -> BindingState:
         """Whether it opens the account."""
         return BindingState.BOUND if self.ended_at is None else BindingState.ENDED
+
+
+class BindingEnd(enum.StrEnum):
+    """Why a card stands for its person no more. What a card made lately is looked at unless its end was harmless."""
+
+    REPLACED = "replaced"
+    DAMAGED = "damaged"
+    EXPIRED = "expired"
+    LOST = "lost"
+    STOLEN = "stolen"
+    TERMINATED = "terminated"
+    UNSPECIFIED = "unspecified"
+
+
+HARMLESS_ENDS: Final = frozenset({BindingEnd.REPLACED, BindingEnd.DAMAGED, BindingEnd.EXPIRED})
+"""The card was in nobody else's hands: what was derived from it stays (SP 800-157 §2.4, SP 800-157r1 §2.3)."""
+
+
+class TerminationReason(enum.StrEnum):
+    """Why an account ends (FIPS 201-3 §2.9.4)."""
+
+    SEPARATION = "separation"
+    ACCESS_NOT_NEEDED = "accessNotNeeded"
+    DEATH = "death"
+    INELIGIBLE = "ineligible"
+    FRAUD = "fraud"
+    UNSPECIFIED = "unspecified"
+
+
+@dataclass(frozen=True, slots=True)
+class Termination:
+    """The end of an account, by when all that was derived for it has to be over, and whether it is.
+
+    `alarmed_at` is when somebody was told that it takes long. `closed_at` is when what is published said revoked.
+    """
+
+    person: UUID
+    reason: TerminationReason
+    reported_at: datetime
+    due_at: datetime
+    alarmed_at: datetime | None = None
+    closed_at: datetime | None = None
 
 
 class EntryVersion(NamedTuple):

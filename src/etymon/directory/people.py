@@ -3,16 +3,19 @@
 
 from collections.abc import Sequence
 from dataclasses import replace
+from datetime import timedelta
 from typing import Final
 from uuid import UUID
 
 from etymon.audit.model import Fact
 from etymon.directory.dependencies import Recording, record
-from etymon.directory.model import Person
+from etymon.directory.model import Person, Termination, TerminationReason
 from etymon.directory.store import bindings as binding_store
 from etymon.directory.store import groups as group_store
+from etymon.directory.store import identity_accounts, terminations
 from etymon.directory.store import people as store
 from etymon.kernel.entropy import random_id
+from etymon.kernel.errors import NotFound
 from etymon.storage import jobs
 from etymon.storage.database import Transaction
 
@@ -21,6 +24,9 @@ ACCOUNT_ENDED_JOB: Final = "directory.account_ended"
 
 PERSON_CHANGED_JOB: Final = "directory.person_changed"
 """Payload: `person_id`. Names or addresses are others now: certificates that carry them may be true no more."""
+
+TERMINATED_WITHIN: Final = timedelta(hours=18)
+"""By when everything of an account that ended has to be revoked, for everybody to see (FIPS 201-3 §2.9.4)."""
 
 PAGE_LIMIT: Final = 200
 
@@ -77,20 +83,41 @@ def update(
     return after
 
 
-def end_account(tx: Transaction, deps: Recording, person_id: UUID, *, reason: str, actor: str) -> None:
-    """End an account with its bindings, roles and memberships, and have all its credentials ended.
+def end_account(
+    tx: Transaction,
+    deps: Recording,
+    person_id: UUID,
+    *,
+    reason: TerminationReason = TerminationReason.UNSPECIFIED,
+    within: timedelta = TERMINATED_WITHIN,
+    actor: str,
+) -> None:
+    """End an account with its bindings, roles and memberships, and have all its credentials ended `within` a time.
 
     `NotFound` when there is no active account: an account ends once.
     """
     now = deps.clock.now()
     store.end(tx, person_id, now)
+    identity_accounts.end(tx, person_id, now)
+    terminations.add(tx, Termination(person_id, reason, now, now + within))
     ended = binding_store.end_bindings_of(tx, person_id, now)
     binding_store.replace_codes(tx, person_id)
     group_store.leave_all(tx, person_id)
-    payload: dict[str, jobs.JSONValue] = {"person_id": str(person_id), "reason": reason}
+    payload: dict[str, jobs.JSONValue] = {"person_id": str(person_id), "reason": reason.value}
     jobs.enqueue(tx, deps.clock, deps.entropy, ACCOUNT_ENDED_JOB, payload)
-    facts: dict[str, Fact] = {"reason": reason, "bindings_ended": ended}
+    facts: dict[str, Fact] = {"reason": reason.value, "bindings_ended": ended, "due_at": (now + within).isoformat()}
     record(tx, deps, "person:ended", actor=actor, subject=f"person:{person_id}", facts=facts)
+
+
+def keep_active(tx: Transaction, person_id: UUID) -> Person | None:
+    """Return an active person whose account does not end before this transaction does; None when there is none.
+
+    Whoever locks more than the account locks it last.
+    """
+    try:
+        return store.locked(tx, person_id)
+    except NotFound:
+        return None
 
 
 def find(tx: Transaction, person_id: UUID) -> Person | None:

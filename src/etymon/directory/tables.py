@@ -91,8 +91,66 @@ bindings = sa.Table(
     sa.Column("person_id", sa.Uuid, sa.ForeignKey("directory_people.id"), nullable=False),
     sa.Column("bound_at", UTCDateTime, nullable=False),
     sa.Column("ended_at", UTCDateTime, nullable=True),
+    sa.Column("end_reason", sa.String(40), nullable=True),
     _among("uq_directory_bindings_identifier", "trust_entry", "identifier", where="ended_at IS NULL"),
     sa.Index("ix_directory_bindings_person_id", "person_id", "bound_at"),
+)
+
+feeds = sa.Table(
+    "directory_feeds",
+    metadata,
+    sa.Column("id", sa.String(100), primary_key=True),
+    sa.Column("name", sa.String(100), nullable=False),
+    sa.Column("public_key", sa.JSON, nullable=False),
+    sa.Column("may_bind_cards", sa.Boolean, nullable=False),
+    sa.Column("accounts", sa.Integer, nullable=False),
+    sa.Column("registered_at", UTCDateTime, nullable=False),
+    sa.Column("ended_at", UTCDateTime, nullable=True),
+)
+
+feed_assertions = sa.Table(
+    "directory_feed_assertions",
+    metadata,
+    sa.Column("digest", sa.LargeBinary, primary_key=True),
+    sa.Column("expires_at", UTCDateTime, nullable=False, index=True),
+)
+
+feed_tokens = sa.Table(
+    "directory_feed_tokens",
+    metadata,
+    sa.Column("digest", sa.LargeBinary, primary_key=True),
+    sa.Column("feed_id", sa.String(100), sa.ForeignKey("directory_feeds.id"), nullable=False),
+    sa.Column("expires_at", UTCDateTime, nullable=False, index=True),
+)
+
+identity_accounts = sa.Table(
+    "directory_identity_accounts",
+    metadata,
+    sa.Column("person_id", sa.Uuid, sa.ForeignKey("directory_people.id"), primary_key=True),
+    sa.Column("feed_id", sa.String(100), sa.ForeignKey("directory_feeds.id"), nullable=False),
+    sa.Column("external_id", sa.String(200), nullable=True),
+    sa.Column("ended_at", UTCDateTime, nullable=True),
+    sa.Column("removed_at", UTCDateTime, nullable=True),
+    _among("uq_directory_identity_accounts_external_id", "feed_id", "external_id", where="ended_at IS NULL"),
+    sa.Index("ix_directory_identity_accounts_feed_id", "feed_id", "person_id"),
+    sa.Index("ix_directory_identity_accounts_external_id", "feed_id", "external_id"),
+)
+
+terminations = sa.Table(
+    "directory_terminations",
+    metadata,
+    sa.Column("person_id", sa.Uuid, sa.ForeignKey("directory_people.id"), primary_key=True),
+    sa.Column("reason", sa.String(40), nullable=False),
+    sa.Column("reported_at", UTCDateTime, nullable=False),
+    sa.Column("due_at", UTCDateTime, nullable=False),
+    sa.Column("alarmed_at", UTCDateTime, nullable=True),
+    sa.Column("closed_at", UTCDateTime, nullable=True),
+    sa.Index(
+        "ix_directory_terminations_open",
+        "reported_at",
+        sqlite_where=sa.text("closed_at IS NULL"),
+        postgresql_where=sa.text("closed_at IS NULL"),
+    ),
 )
 
 binding_codes = sa.Table(

@@ -13,7 +13,7 @@ from uuid import UUID
 
 from etymon.audit.refusals import ANONYMOUS
 from etymon.directory import bindings, trust
-from etymon.issuer import eligibility
+from etymon.issuer import card_links, eligibility
 from etymon.issuer.dependencies import SERVICE, Dependencies, record
 from etymon.issuer.errors import card_not_bound, card_required
 from etymon.issuer.model import CardProof, CardSession, Evidence
@@ -84,6 +84,7 @@ def sign_in(
         trust_entry=proof.trust_entry,
         policies=" ".join(sorted(proof.policies)),
     )
+    card_links.presented(tx, deps, proof)
     return sessions.sign_in(card_sessions.kept(tx), visit, person=proof.person, facts=facts)
 
 

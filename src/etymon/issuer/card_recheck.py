@@ -7,18 +7,22 @@ nobody any more, what it made in the seven days before ends at once.
 """
 
 from datetime import datetime, timedelta
+from functools import partial
 from typing import Final, NamedTuple
 from uuid import UUID
 
 from etymon.directory import bindings, trust
-from etymon.issuer import invalidation
+from etymon.directory.model import HARMLESS_ENDS
+from etymon.issuer import invalidation, notices
 from etymon.issuer.dependencies import Dependencies, record
 from etymon.issuer.errors import card_not_good
-from etymon.issuer.model import OPEN, SESSION_ABSOLUTE, CardProof, Derivation, EndReason
-from etymon.issuer.store import card_sessions, derivations
-from etymon.kernel.errors import Unavailable
+from etymon.issuer.model import OPEN, SESSION_ABSOLUTE, CardProof, CardRevocation, Derivation, EndReason
+from etymon.issuer.store import card_links, card_sessions, derivations
+from etymon.issuer.store.card_sessions import ProvedCard
+from etymon.kernel.errors import NotFound, Unavailable
 from etymon.pki import certificate as reading
 from etymon.pki.errors import NotTrusted
+from etymon.pki.revocation_data import UNSPECIFIED
 from etymon.pki.trust_entry import TrustEntry
 from etymon.storage import jobs
 from etymon.storage.database import Transaction
@@ -26,16 +30,34 @@ from etymon.storage.database import Transaction
 RECHECK: Final = "issuer.recheck_card"
 """Kind of the job; its payload has `derivation`."""
 
+FOUND_REVOKED: Final = "card:found_revoked"
+
 RECHECK_AFTER: Final = timedelta(days=7)
 REVOKED: Final = frozenset({"revoked_by_crl", "revoked_by_ocsp", "revoked_by_database"})
 
 
+HARMFUL: Final = frozenset({"keyCompromise", "cACompromise", "aACompromise", "privilegeWithdrawn"})
+"""Reasons of a revocation that count though the card is said to have been replaced: it is not for being replaced."""
+
+
 class Finding(NamedTuple):
-    """What is wrong with a card: as an event and a code, and in words for its person."""
+    """What is wrong with a card: as an event and a code, and in words for its person.
+
+    Of a revoked one, why and since when, None where its issuer does not say. `card` is None for the one that the
+    derivation is linked to now.
+    """
 
     event: str
     code: str
     because: str
+    reason: str = ""
+    revoked_at: datetime | None = None
+    card: ProvedCard | None = None
+
+    @property
+    def is_revoked(self) -> bool:
+        """Whether the card's issuer revoked it."""
+        return self.event == FOUND_REVOKED
 
 
 UNBOUND: Final = Finding(
@@ -62,13 +84,21 @@ def judge(deps: Dependencies, derivation_id: UUID) -> Finding | None:
         proof = card_sessions.find_proof(tx, derivation.proof) if derivation else None
         if derivation is None or derivation.state not in OPEN or proof is None:
             return None
-        person = bindings.person_for(tx, proof.trust_entry, proof.identifier)
-        if person is None or person.id != derivation.person:
+        card = ProvedCard(proof.trust_entry, proof.identifier)
+        person = bindings.person_for(tx, *card)
+        if (person is None or person.id != derivation.person) and not _ended_harmlessly(tx, card, derivation.person):
             return UNBOUND
-        entry = trust.entry(tx, proof.trust_entry)
-    revoked = _revocation(deps, proof, entry)
-    if revoked is not None:
-        return Finding("card:found_revoked", revoked, "")
+        try:
+            entry = trust.entry(tx, proof.trust_entry)
+        except NotFound:
+            return UNBOUND
+        try:
+            entry = trust.entry(tx, proof.trust_entry)
+        except NotFound:
+            return UNBOUND
+    refusal = _revocation(deps, proof, entry)
+    if refusal is not None:
+        return revoked(refusal)._replace(card=card)
     _record(deps, derivation, proof)
     return None
 
@@ -96,32 +126,43 @@ def require_good(deps: Dependencies, person_id: UUID) -> str:
     return "good"
 
 
-def _revocation(deps: Dependencies, proof: CardProof, entry: TrustEntry) -> str | None:
+def _revocation(deps: Dependencies, proof: CardProof, entry: TrustEntry) -> NotTrusted | None:
     """Return how a proved card is known to be revoked now, or None; `Unavailable` while nobody tells."""
     leaf, issuer = (reading.load(octets) for octets in proof.certificates[:2])
     try:
         deps.status_of(entry).status(leaf, issuer, at=deps.clock.now())
     except NotTrusted as refusal:
         if refusal.code in REVOKED:
-            return refusal.code
+            return refusal
         raise Unavailable(refusal.code, refusal.detail) from refusal
     return None
 
 
-def end(tx: Transaction, deps: Dependencies, derivation_id: UUID, finding: Finding) -> None:
-    """End a derivation whose card was found wanting within seven days of its use; once, however often it is found."""
+def revoked(refusal: NotTrusted) -> Finding:
+    """Return what a status source said of a revoked card as a finding."""
+    since = refusal.facts.get("revoked_at")
+    reason = str(refusal.facts.get("reason") or UNSPECIFIED)
+    return Finding(FOUND_REVOKED, refusal.code, "", reason, datetime.fromisoformat(str(since)) if since else None)
+
+
+def settle(tx: Transaction, deps: Dependencies, derivation_id: UUID, finding: Finding) -> None:
+    """Do what follows from a finding about the card of a derivation, once, however often it is found.
+
+    What a card made shortly before it was taken or revoked ends; what is older stays, and the card opens nothing.
+    """
     derivation = derivations.lock(tx, derivation_id)
     if derivation is None or derivation.state not in OPEN:
         return
-    record(
-        tx,
-        deps,
-        finding.event,
-        actor="worker",
-        subject=derivation.id,
-        card_proof=str(derivation.proof),
-        code=finding.code,
-    )
+    link = card_links.find(tx, derivation.id)
+    card = finding.card or (link.card if link else None)
+    if finding.is_revoked and link and link.card == card and not card_links.settle(tx, derivation.id):
+        return
+    ends = not finding.is_revoked or _ends(tx, deps, derivation, finding, card)
+    _record_finding(tx, deps, derivation, finding, "ended" if ends else "kept")
+    if finding.is_revoked:
+        _end_sessions(tx, deps, derivation)
+    if not ends:
+        return
     invalidation.end_derivation(
         tx,
         deps,
@@ -131,6 +172,44 @@ def end(tx: Transaction, deps: Dependencies, derivation_id: UUID, finding: Findi
         source="worker",
         because=finding.because,
     )
+    if finding.is_revoked:
+        _open_incident(tx, deps, derivation, finding)
+
+
+def _ends(
+    tx: Transaction, deps: Dependencies, derivation: Derivation, finding: Finding, card: ProvedCard | None
+) -> bool:
+    """Say whether credentials end with the revocation of a card that they were linked to."""
+    if card and finding.reason not in HARMFUL and _ended_harmlessly(tx, card, derivation.person):
+        return False
+    action = deps.card_revocation.get(finding.reason, CardRevocation.LOOKBACK)
+    if action is not CardRevocation.LOOKBACK:
+        return action is CardRevocation.END
+    made = derivation.confirmed_at
+    return made is None or finding.revoked_at is None or finding.revoked_at <= made + RECHECK_AFTER
+
+
+def _ended_harmlessly(tx: Transaction, card: ProvedCard, person: UUID) -> bool:
+    last = bindings.last_of(tx, card.trust_entry, card.identifier, person)
+    return last is not None and last.ended_at is not None and last.end_reason in HARMLESS_ENDS
+
+
+def _end_sessions(tx: Transaction, deps: Dependencies, derivation: Derivation) -> None:
+    proved, now = card_sessions.proved_card(tx, derivation.proof), deps.clock.now()
+    card = bindings.last_of(tx, *proved, derivation.person) if proved else None
+    if card is not None:
+        card_sessions.end_with(tx, card.trust_entry, card, since=now - SESSION_ABSOLUTE, until=now)
+
+
+def _open_incident(tx: Transaction, deps: Dependencies, derivation: Derivation, finding: Finding) -> None:
+    """Have Officers look at it: somebody may have used a card that was not theirs (SP 800-157 §2.2)."""
+    record(tx, deps, "incident:opened", actor="card_recheck", subject=derivation.id, reason=finding.reason)
+    text = (
+        f"The certificate of a smart card was found revoked ({finding.reason}) within seven days of its use. What was "
+        f"derived with it has been revoked.\n\n  Derivation {derivation.id}\n  Person {derivation.person}\n\n"
+        "Find out who used the card, and what else was done with it.\n"
+    )
+    notices.officers(tx, deps, "A smart card was revoked shortly after it was used", text)
 
 
 def cards_ended(deps: Dependencies, trust_entry: str, binding_id: UUID | None, ended_at: datetime) -> None:
@@ -145,9 +224,18 @@ def cards_ended(deps: Dependencies, trust_entry: str, binding_id: UUID | None, e
         found = derivations.made_with(tx, trust_entry, card, since=ended_at - RECHECK_AFTER, until=ended_at)
     for derivation_id in found:
         with deps.database.transaction() as tx:
-            end(tx, deps, derivation_id, UNBOUND)
+            settle(tx, deps, derivation_id, UNBOUND)
 
 
 def _record(deps: Dependencies, derivation: Derivation, proof: CardProof) -> None:
     with deps.database.transaction() as tx:
         record(tx, deps, "card:checked_again", actor="worker", subject=derivation.id, card_proof=str(proof.id))
+
+
+def _record_finding(tx: Transaction, deps: Dependencies, derivation: Derivation, finding: Finding, became: str) -> None:
+    proof = str(derivation.proof)
+    tell = partial(record, tx, deps, finding.event, actor="worker", subject=derivation.id, card_proof=proof)
+    if finding.is_revoked:
+        tell(code=finding.code, reason=finding.reason, credentials=became)
+    else:
+        tell(code=finding.code)

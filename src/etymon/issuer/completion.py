@@ -37,7 +37,8 @@ def finish(deps: Dependencies, credential_id: UUID) -> IssuedCertificate:
     """
     with deps.database.snapshot() as tx:
         credential = credentials.find(tx, credential_id)
-    if credential is None or credential.state is CredentialState.ENDED:
+        person = people.find(tx, credential.person) if credential else None
+    if credential is None or credential.state is CredentialState.ENDED or person is None or not person.active:
         raise credential_ended()
     try:
         issued = issuance.complete(deps.ca, credential.certificate)
@@ -64,13 +65,16 @@ def _activate(deps: Dependencies, planned: Credential, issued: IssuedCertificate
         derivation, credential = _locked(tx, planned)
         if credential.state is CredentialState.ENDED:
             raise credential_ended()
+        person = people.keep_active(tx, derivation.person)
+        if person is None:  # the account ended meanwhile: whoever ends its credentials revokes this one
+            raise credential_ended()
         values = {
             "serial_number": serial,
             "thumbprint": thumbprint(certificate),
             "not_before": certificate.not_valid_before_utc,
             "not_after": certificate.not_valid_after_utc,
             "issued_at": deps.clock.now(),
-            "rekey_from": _rekey_from(deps, credential.purpose, certificate, people.find(tx, credential.person)),
+            "rekey_from": _rekey_from(deps, credential.purpose, certificate, person),
         }
         if not credentials.move(tx, credential, CredentialState.ACTIVE, values):
             return  # somebody was faster, with the same certificate
@@ -87,23 +91,22 @@ def _activate(deps: Dependencies, planned: Credential, issued: IssuedCertificate
             serial=serial,
             replaces=str(credential.replaces or ""),
         )
-        _tell(tx, deps, derivation, credential, serial)
+        _tell(tx, deps, person, derivation, credential, serial)
         if credential.replaces is not None:
             enqueue_supersede(tx, deps, credential)
         _complete(tx, deps, derivation)
 
 
-def _rekey_from(deps: Dependencies, purpose: Purpose, certificate: x509.Certificate, person: Person | None) -> datetime:
+def _rekey_from(deps: Dependencies, purpose: Purpose, certificate: x509.Certificate, person: Person) -> datetime:
     """Return when the rekey is due: at once, if the names changed between plan and signature."""
-    if person is not None and person.mail_addresses and not certified_names.is_true_of(certificate, person, purpose):
+    if person.mail_addresses and not certified_names.is_true_of(certificate, person, purpose):
         return deps.clock.now()
     return rekey_window.opens_at(certificate, deps.rekey_window)
 
 
-def _tell(tx: Transaction, deps: Dependencies, derivation: Derivation, credential: Credential, serial: str) -> None:
-    person = people.find(tx, derivation.person)
-    if person is None:
-        return
+def _tell(
+    tx: Transaction, deps: Dependencies, person: Person, derivation: Derivation, credential: Credential, serial: str
+) -> None:
     before = credentials.find(tx, credential.replaces) if credential.replaces else None
     if before is None:
         notices.certificate_issued(tx, deps, person, derivation, purpose=credential.purpose, serial=serial)

@@ -12,12 +12,14 @@ from etymon.audit.model import AuditEvent, Fact, Outcome
 from etymon.audit.refusals import Refusals
 from etymon.ca.dependencies import Dependencies as AuthorityDependencies
 from etymon.ca.model import IssuedCertificate
+from etymon.directory import people
 from etymon.escrow.dependencies import Dependencies as EscrowDependencies
+from etymon.issuer.model import CardRevocation
 from etymon.kernel.clock import Clock
 from etymon.kernel.entropy import Entropy
 from etymon.kernel.secret import DigestKey
 from etymon.pki.envelope import RegistrationKey
-from etymon.pki.status import StatusSource
+from etymon.pki.status import NoRevocationLists, RevocationLists, StatusSource
 from etymon.pki.trust_entry import TrustEntry
 from etymon.storage.database import Database, Transaction
 from etymon.web.branding import Branding
@@ -56,6 +58,11 @@ class RequestValidation(Protocol):
         ...
 
 
+def no_lists(_: TrustEntry) -> RevocationLists:
+    """Return the lists of a deployment that asks for each card."""
+    return NoRevocationLists()
+
+
 @dataclass(frozen=True, slots=True)
 class Dependencies:
     """URLs are origins without a path. `tls_pin` is the base64url SHA-256 of the TLS CA's public key.
@@ -66,6 +73,10 @@ class Dependencies:
     `oidc_issuer` is under which name other services know the people of this deployment. `poll_interval` is how often
     a phone's waiting request looks whether the PC has confirmed. `rekey_window` is how long before its end a credential
     may be rekeyed at most, `rekey_grace` how long a replaced one stays good while nobody confirms the new one.
+    `lists_of` gives the whole revocation lists of a trust entry's cards, which are swept every `card_status_every`;
+    `card_revocation` maps reasons of RFC 5280 §5.3.1 to what follows, `CardRevocation.LOOKBACK` where it says nothing.
+    `terminated_within` is by when all credentials of an account that ended have to be revoked and published;
+    after `termination_alarm` somebody is told that they are not.
     """
 
     database: Database
@@ -91,6 +102,11 @@ class Dependencies:
     poll_interval: timedelta = timedelta(seconds=1)
     rekey_window: timedelta = timedelta(days=30)
     rekey_grace: timedelta = timedelta(days=7)
+    lists_of: Callable[[TrustEntry], RevocationLists] = field(default=no_lists)
+    terminated_within: timedelta = people.TERMINATED_WITHIN
+    termination_alarm: timedelta = timedelta(hours=12)
+    card_status_every: timedelta = timedelta(days=1)
+    card_revocation: Mapping[str, CardRevocation] = field(default_factory=dict)
     translations: Mapping[str, gettext.NullTranslations] = field(default_factory=dict)
 
     @property

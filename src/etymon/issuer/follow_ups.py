@@ -7,9 +7,17 @@ from datetime import datetime, timedelta
 from typing import Final
 from uuid import UUID
 
-from etymon.directory.bindings import CARDS_ENDED_JOB
+from etymon.directory.bindings import CARD_REPLACED_JOB, CARDS_ENDED_JOB
 from etymon.directory.people import PERSON_CHANGED_JOB
-from etymon.issuer import card_recheck, changed_data, completion, superseding
+from etymon.issuer import (
+    card_links,
+    card_recheck,
+    card_status_monitor,
+    changed_data,
+    completion,
+    superseding,
+    terminations,
+)
 from etymon.issuer.dependencies import Dependencies, record
 from etymon.issuer.model import DerivationState
 from etymon.issuer.scep import completion as scep_completion
@@ -45,8 +53,47 @@ def recheck_card(deps: Dependencies, job: Job) -> None:
     finding = card_recheck.judge(deps, derivation)
     with deps.database.transaction() as tx:
         if finding is not None:
-            card_recheck.end(tx, deps, derivation, finding)
+            card_recheck.settle(tx, deps, derivation, finding)
         jobs.complete(tx, job)
+
+
+def sweep_cards(deps: Dependencies, job: Job) -> None:
+    """Look at cards of a source; what is left is looked at by the next job of its name."""
+    source = UUID(str(job.payload["source"]))
+    is_over = card_status_monitor.sweep(deps, source)
+    with deps.database.transaction() as tx:
+        jobs.complete(tx, job)
+        if not is_over:
+            card_status_monitor.go_on(tx, deps, source)
+
+
+def link_cards(deps: Dependencies, job: Job) -> None:
+    """Link what was derived before cards were watched to its cards."""
+    after = job.payload.get("after")
+    last = card_status_monitor.link_older(deps, UUID(str(after)) if after else None)
+    with deps.database.transaction() as tx:
+        jobs.complete(tx, job)
+        if last is not None:
+            payload: dict[str, jobs.JSONValue] = {"after": str(last)}
+            jobs.enqueue(tx, deps.clock, deps.entropy, card_status_monitor.LINK, payload)
+
+
+def card_replaced(deps: Dependencies, job: Job) -> None:
+    """Link what was derived from a card to the one that took its place."""
+    person, old, new = (UUID(str(job.payload[name])) for name in ("person", "old", "new"))
+    with deps.database.transaction() as tx:
+        card_links.replaced(tx, deps, person, old, new)
+        jobs.complete(tx, job)
+
+
+def close_termination(deps: Dependencies, job: Job) -> None:
+    """Look whether everything of an account that ended is over, for everybody to see."""
+    person = UUID(str(job.payload["person"]))
+    is_over = terminations.close(deps, person)
+    with deps.database.transaction() as tx:
+        jobs.complete(tx, job)
+        if not is_over:
+            terminations.watch(tx, deps, person, again=True)
 
 
 def cards_ended(deps: Dependencies, job: Job) -> None:
@@ -88,6 +135,10 @@ HANDLERS: Final[Mapping[str, Callable[[Dependencies, Job], None]]] = {
     scep_connectors.PREPARE: make_registration_authority,
     scep_completion.FINISH: scep_completion.finish_left_behind,
     scep_completion.TELL_FAILURE: scep_completion.tell_failure,
+    CARD_REPLACED_JOB: card_replaced,
+    terminations.CLOSE: close_termination,
+    card_status_monitor.SWEEP: sweep_cards,
+    card_status_monitor.LINK: link_cards,
 }
 """Job kind to handler; the server's worker collects them."""
 

@@ -11,7 +11,8 @@ from uuid import UUID
 from etymon.ca import revocation
 from etymon.ca.model import RevocationReason
 from etymon.directory import people
-from etymon.issuer import notices
+from etymon.directory.model import TerminationReason
+from etymon.issuer import notices, terminations
 from etymon.issuer.dependencies import Dependencies, record
 from etymon.issuer.derived_identifier import end_binding, identifier_of
 from etymon.issuer.errors import derivation_unknown
@@ -56,12 +57,20 @@ def undo(deps: Dependencies, undo_id: UUID, *, source: str) -> None:
         end_derivation(tx, deps, derivation, EndReason.KEY_COMPROMISE, actor="notice", source=source)
 
 
-def account_ended(deps: Dependencies, person_id: UUID) -> None:
+TERMINATION: Final = {TerminationReason.FRAUD: EndReason.PRIVILEGE_WITHDRAWN}
+"""Why credentials end with an account; `affiliationChanged` where nothing else is said."""
+
+
+def account_ended(
+    deps: Dependencies, person_id: UUID, reason: TerminationReason = TerminationReason.UNSPECIFIED
+) -> None:
     """End every credential, link and session of a person whose account has ended (FIPS 201-3 §2.9.4)."""
+    because = TERMINATION.get(reason, EndReason.AFFILIATION_CHANGED)
     with deps.database.transaction() as tx:
         card_sessions.kept(tx).end_of_person(person_id)
         for derivation in derivations.lock_all_of(tx, person_id):
-            end_derivation(tx, deps, derivation, EndReason.AFFILIATION_CHANGED, actor="directory", source="worker")
+            end_derivation(tx, deps, derivation, because, actor="directory", source="worker")
+        terminations.watch(tx, deps, person_id)
 
 
 def end_derivation(

@@ -9,7 +9,7 @@ from datetime import datetime
 from uuid import UUID
 
 from etymon.audit.refusals import ANONYMOUS
-from etymon.issuer import card_recheck, device_identity, eligibility, errors, link_key, notices
+from etymon.issuer import card_links, card_recheck, device_identity, eligibility, errors, link_key, notices
 from etymon.issuer.dependencies import Dependencies, record
 from etymon.issuer.model import (
     AUTHORIZATION_LIFETIME,
@@ -74,6 +74,7 @@ def confirm(deps: Dependencies, session: CardSession, link: UUID, key_thumbprint
         record_link(tx, deps, "link:confirmed", derivation, actor=f"person:{session.person}", source=source)
         notices.link_confirmed(tx, deps, applicant.person, derivation)
         card_recheck.enqueue(tx, deps, derivation)
+        card_links.keep(tx, deps, derivation)
 
 
 def deny(deps: Dependencies, session: CardSession, link: UUID, *, source: str) -> None:

@@ -114,6 +114,23 @@ class EndReason(enum.StrEnum):
     UNSPECIFIED = "unspecified"
 
 
+class CardLinkState(enum.StrEnum):
+    """Whether the card that a derivation is linked to is as good as its issuer says."""
+
+    WATCHED = "watched"
+    REVOKED = "revoked"
+    """Found revoked, and what follows from it is done."""
+
+
+class CardRevocation(enum.StrEnum):
+    """What follows for credentials when their card's certificate is found revoked."""
+
+    LOOKBACK = "lookback"
+    """They end if the card made them in the seven days before, or later than it was revoked."""
+    END = "end"
+    KEEP = "keep"
+
+
 @dataclass(frozen=True, slots=True)
 class Evidence:
     """One status answer as it was received. `kind` is `ocsp`, `crl` or `database`."""

@@ -4,8 +4,8 @@
 from typing import Final
 from uuid import UUID
 
-from etymon.directory import notices
-from etymon.directory.model import Person
+from etymon.directory import notices, roles
+from etymon.directory.model import Person, Role
 from etymon.issuer.dependencies import Dependencies
 from etymon.issuer.model import Derivation, EndReason, Purpose
 from etymon.storage.database import Transaction
@@ -96,6 +96,25 @@ def credentials_ended(
         f"If you need new ones, set the phone up again with your card:\n\n  {deps.issuer_url}/\n",
         undo=None,
     )
+
+
+def card_replaced(tx: Transaction, deps: Dependencies, person: Person) -> None:
+    """Tell that what is on the phone goes on with the new card (SP 800-157 §2.4)."""
+    _tell(
+        tx,
+        deps,
+        person,
+        "Your phone's credentials go with your new card",
+        "Your smart card was replaced. The credentials on your phone stay as they are and belong to the new card now.\n"
+        "If you know of no new card, tell your administrator at once.\n",
+        undo=None,
+    )
+
+
+def officers(tx: Transaction, deps: Dependencies, subject: str, text: str) -> None:
+    """Tell every Officer of what needs a person's eye; nothing of a cardholder but ids is in it."""
+    for officer in roles.holders(tx, Role.OFFICER, limit=roles.PAGE_LIMIT):
+        _tell(tx, deps, officer, subject, text, undo=None)
 
 
 def device(derivation: Derivation) -> str:

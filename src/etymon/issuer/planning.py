@@ -9,7 +9,7 @@ from uuid import UUID
 from etymon.audit import sealer
 from etymon.ca import issuance
 from etymon.ca.model import IssuanceRequest, PlannedCertificate, SubjectNames, Validity
-from etymon.directory import bindings
+from etymon.directory import bindings, people
 from etymon.escrow import deposit
 from etymon.escrow.model import GeneratedKey
 from etymon.issuer import certified_names, completion, eligibility, errors
@@ -64,6 +64,7 @@ def use_authorization(
     if not derivations.use_authorization(tx, derivation.id, request.purpose, request.digest, deps.clock.now()):
         return _planned_before(tx, derivation, request)
     sealer.require_live(tx, deps.clock)
+    people.keep_active(tx, derivation.person)  # nothing is planned once the account has ended
     applicant = eligibility.still_applicant(tx, derivation)
     if derivation.state is DerivationState.CONFIRMED:
         derivations.move(tx, derivation, DerivationState.ISSUING)

@@ -6,7 +6,7 @@ from typing import Final
 
 import sqlalchemy as sa
 
-from etymon.issuer.model import CredentialState, DerivationState, EndReason, Purpose
+from etymon.issuer.model import CardLinkState, CredentialState, DerivationState, EndReason, Purpose
 from etymon.storage.schema import UTCDateTime, metadata
 
 
@@ -215,6 +215,42 @@ sa.Index(
     credentials.c.id,
     sqlite_where=ACTIVE,
     postgresql_where=ACTIVE,
+)
+
+card_sources: Final = sa.Table(
+    "issuer_card_sources",
+    metadata,
+    sa.Column("id", sa.Uuid, primary_key=True),
+    sa.Column("trust_entry", sa.String(60), nullable=False),
+    sa.Column("issuer_sha256", sa.LargeBinary(32), nullable=False),
+    sa.Column("issuer", sa.LargeBinary, nullable=False),
+    sa.Column("list_url", sa.String(500), nullable=False),
+    sa.Column("host", sa.String(300), nullable=False),
+    sa.Column("began_at", UTCDateTime, nullable=True),
+    sa.Column("cursor", sa.Uuid, nullable=True),
+    sa.Column("checked", sa.Integer, nullable=False),
+    sa.Column("swept_at", UTCDateTime, nullable=True),
+    sa.Column("failures", sa.Integer, nullable=False),
+    sa.Column("silent_since", UTCDateTime, nullable=True),
+    sa.Column("next_try_at", UTCDateTime, nullable=True),
+    sa.UniqueConstraint("trust_entry", "issuer_sha256", "list_url"),
+)
+
+card_links: Final = sa.Table(
+    "issuer_card_links",
+    metadata,
+    sa.Column("derivation_id", sa.Uuid, sa.ForeignKey("issuer_derivations.id"), primary_key=True),
+    sa.Column("person_id", sa.Uuid, nullable=False, index=True),
+    sa.Column("trust_entry", sa.String(60), nullable=False),
+    sa.Column("identifier", sa.String(320), nullable=False),
+    sa.Column("state", sa.String(20), nullable=False),
+    sa.Column("linked_at", UTCDateTime, nullable=False),
+    sa.Column("source_id", sa.Uuid, sa.ForeignKey("issuer_card_sources.id"), nullable=True),
+    sa.Column("serial", sa.String(40), nullable=True),
+    sa.Column("certificate", sa.LargeBinary, nullable=True),
+    one_of("state", CardLinkState, name="state"),
+    sa.CheckConstraint("source_id IS NULL OR serial IS NOT NULL", name="source_has_serial"),
+    sa.Index("ix_issuer_card_links_source_id", "source_id", "derivation_id"),
 )
 
 clients: Final = sa.Table(

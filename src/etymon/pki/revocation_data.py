@@ -5,6 +5,7 @@ Functions return None for data that says nothing (malformed, outdated, signed by
 `NotTrusted` for data that says no.
 """
 
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 from typing import Final
@@ -27,6 +28,9 @@ CLOCK_TOLERANCE: Final = timedelta(minutes=5)
 
 OCSP_AGE_WITHOUT_END: Final = timedelta(hours=24)
 """Oldest OCSP answer that is taken where it does not say when the next one comes."""
+
+UNSPECIFIED: Final = "unspecified"
+"""The reason of a revocation that gives none."""
 
 ANSWER_BOUNDS: Final = Bounds(128 * 1024)
 LIST_BOUNDS: Final = Bounds(16 * 1024 * 1024, depth=2, outline=True)
@@ -56,6 +60,14 @@ class VerifiedCRL:
     next_update: datetime
 
 
+@dataclass(frozen=True, slots=True)
+class Revoked:
+    """What a CRL says of one certificate; `reason` is a name of RFC 5280 §5.3.1."""
+
+    reason: str
+    at: datetime
+
+
 def ocsp_request(certificate: x509.Certificate, issuer: x509.Certificate, nonce: bytes) -> bytes:
     """Return a DER request; SHA-1 in the CertID is what every responder knows, and nothing depends on its strength."""
     builder = ocsp.OCSPRequestBuilder().add_certificate(certificate, issuer, hashes.SHA1())  # noqa: S303 - RFC 5019 §2.1.1 requires SHA-1 in the CertID
@@ -83,7 +95,13 @@ def judge_ocsp(
     except (*UNREADABLE, Malformed):
         return None
     if single.certificate_status is ocsp.OCSPCertStatus.REVOKED:
-        raise NotTrusted("revoked_by_ocsp", "This certificate was revoked. Ask for a new one where you got it.")
+        reason, at_time = single.revocation_reason, single.revocation_time_utc
+        raise NotTrusted(
+            "revoked_by_ocsp",
+            "This certificate was revoked. Ask for a new one where you got it.",
+            reason=reason.value if reason else UNSPECIFIED,
+            revoked_at=at_time.isoformat() if at_time else None,
+        )
     if single.certificate_status is not ocsp.OCSPCertStatus.GOOD:
         raise NotTrusted(
             "status_unavailable", "The issuer does not know this certificate. Ask for help where you got it."
@@ -113,6 +131,15 @@ def verify_crl(data: bytes, issuer: x509.Certificate, *, at: datetime) -> Verifi
 
 def covers(found: VerifiedCRL, certificate: x509.Certificate, url: str) -> bool:
     """Say whether a CRL's scope has the certificate in it (RFC 5280 §6.3.3 (b))."""
+    return _is_in_scope(found, url, authority=_is_authority(certificate))
+
+
+def covers_cards(found: VerifiedCRL, url: str) -> bool:
+    """Say whether a CRL's scope has the certificates of people in it, all of those that name its address."""
+    return _is_in_scope(found, url, authority=False)
+
+
+def _is_in_scope(found: VerifiedCRL, url: str, *, authority: bool) -> bool:
     try:
         point = found.revocation_list.extensions.get_extension_for_class(x509.IssuingDistributionPoint).value
     except x509.ExtensionNotFound:
@@ -123,14 +150,33 @@ def covers(found: VerifiedCRL, certificate: x509.Certificate, url: str) -> bool:
         return False
     if point.full_name is not None and x509.UniformResourceIdentifier(url) not in point.full_name:
         return False
-    authority = _is_authority(certificate)
     return not (point.only_contains_ca_certs and not authority) and not (point.only_contains_user_certs and authority)
 
 
 def require_not_listed(found: VerifiedCRL, certificate: x509.Certificate) -> None:
     """Raise `NotTrusted` `revoked_by_crl` for a certificate on the list, on hold included."""
-    if entry_of(found.revocation_list, certificate.serial_number) is not None:
-        raise NotTrusted("revoked_by_crl", "This certificate was revoked. Ask for a new one where you got it.")
+    entry = entry_of(found.revocation_list, certificate.serial_number)
+    if entry is not None:
+        revoked = _revoked(entry)
+        raise NotTrusted(
+            "revoked_by_crl",
+            "This certificate was revoked. Ask for a new one where you got it.",
+            reason=revoked.reason,
+            revoked_at=revoked.at.isoformat(),
+        )
+
+
+def revoked_serials(found: VerifiedCRL) -> Mapping[int, Revoked]:
+    """Return all that a CRL lists, to be looked up many times."""
+    return {entry.serial_number: _revoked(entry) for entry in found.revocation_list}
+
+
+def _revoked(entry: x509.RevokedCertificate) -> Revoked:
+    try:
+        reason = entry.extensions.get_extension_for_class(x509.CRLReason).value.reason.value
+    except (*UNREADABLE, x509.ExtensionNotFound):
+        reason = UNSPECIFIED
+    return Revoked(reason, entry.revocation_date_utc)
 
 
 def entry_of(revocation_list: x509.CertificateRevocationList, serial_number: int) -> x509.RevokedCertificate | None:

@@ -54,6 +54,30 @@ class StatusSource(Protocol):
         ...
 
 
+class RevocationLists(Protocol):
+    """Fetches whole lists, for whoever looks at many certificates of one issuer."""
+
+    def list_address(self, certificate: x509.Certificate) -> str:
+        """Return where the list that has `certificate` in its scope may be fetched; empty where there is none."""
+        ...
+
+    def revocation_list(self, url: str, issuer: x509.Certificate, *, at: datetime) -> VerifiedCRL | None:
+        """Return the list at an address, fetched now; None where nothing usable comes."""
+        ...
+
+
+class NoRevocationLists:
+    """For deployments that ask for each certificate."""
+
+    def list_address(self, certificate: x509.Certificate) -> str:  # noqa: ARG002 - the seam's signature
+        """Return none."""
+        return ""
+
+    def revocation_list(self, url: str, issuer: x509.Certificate, *, at: datetime) -> VerifiedCRL | None:  # noqa: ARG002 - the seam's signature
+        """Return none."""
+        return None
+
+
 class CRLCache:
     """Verified CRLs by address, until their nextUpdate; shared between validations and threads."""
 
@@ -133,6 +157,19 @@ class HTTPStatusSource:
             return None
         revocation_data.require_not_listed(found, certificate)
         return StatusEvidence(StatusKind.CRL, url, found.der, found.this_update, found.next_update)
+
+    def list_address(self, certificate: x509.Certificate) -> str:
+        """Return the first address of a CRL in the certificate whose host is named here; empty where there is none."""
+        return next(iter(self._permitted(_crl_addresses(certificate))), "")
+
+    def revocation_list(self, url: str, issuer: x509.Certificate, *, at: datetime) -> VerifiedCRL | None:
+        """Fetch a list, whether or not an older one is known; it has to be for the certificates of people."""
+        body = self._asked.fetch(url, CRL_LIMIT_BYTES, until=self._until) if self._is_permitted(url) else None
+        found = revocation_data.verify_crl(body, issuer, at=at) if body else None
+        if found is None or not revocation_data.covers_cards(found, url):
+            return None
+        self._cache.keep(url, found)
+        return found
 
     def _permitted(self, urls: Iterator[str]) -> list[str]:
         return [url for url in urls if self._is_permitted(url)][:MOST_ADDRESSES]

@@ -13,18 +13,21 @@ import structlog
 from etymon.audit import sealer
 from etymon.ca import crl, holds, issuance, ocsp, publication, responder
 from etymon.ca.revocation import PUBLISH_CRL
+from etymon.directory import feeds
+from etymon.directory.identity_accounts import ACCOUNT_CHANGED_JOB
+from etymon.directory.model import TerminationReason
 from etymon.directory.notices import MAIL_JOB
 from etymon.directory.people import ACCOUNT_ENDED_JOB
 from etymon.idp import accounts as idp_accounts
 from etymon.idp import duties as idp_duties
 from etymon.idp.undo import APPROVAL_UNDONE
+from etymon.issuer import card_status_monitor, invalidation, terminations
 from etymon.issuer import follow_ups as issuer_follow_ups
-from etymon.issuer import invalidation
 from etymon.issuer.intune import revocation
 from etymon.issuer.scep import endings, registration_authority
 from etymon.kernel.errors import NotFound, Unavailable
+from etymon.mdm import desired_state, lifecycle, rekeys
 from etymon.mdm import follow_ups as mdm_follow_ups
-from etymon.mdm import lifecycle, rekeys
 from etymon.server import mail, process_events
 from etymon.server.deployment import Deployment
 from etymon.server.mail import MailServer
@@ -48,6 +51,7 @@ def handlers(wiring: Wiring) -> Mapping[str, JobHandler]:
         MAIL_JOB: partial(_deliver, wiring.deployment),
         PUBLISH_CRL: partial(crl.publish_asked, wiring.deployment.ca),
         ACCOUNT_ENDED_JOB: partial(_account_ended, wiring),
+        ACCOUNT_CHANGED_JOB: partial(_person_changed, wiring),
         APPROVAL_UNDONE: partial(_approval_undone, wiring),
         **{kind: partial(handler, wiring.issuer) for kind, handler in issuer_follow_ups.HANDLERS.items()},
         **{kind: partial(handler, wiring.mdm) for kind, handler in mdm_follow_ups.HANDLERS.items()},
@@ -63,6 +67,9 @@ def duties(wiring: Wiring) -> Sequence[Duty]:
         Duty("issuance", SWEEP_EVERY, partial(issuance.sweep, deployment.ca)),
         Duty("issuer", issuer_follow_ups.SWEEP_EVERY, partial(issuer_follow_ups.sweep, wiring.issuer)),
         Duty("rekeys", rekeys.ASK_EVERY, partial(rekeys.ask, wiring.mdm)),
+        Duty("card_status", card_status_monitor.SCHEDULE_EVERY, partial(card_status_monitor.schedule, wiring.issuer)),
+        Duty("terminations", terminations.LOOK_EVERY, partial(terminations.alarm, wiring.issuer)),
+        Duty("feeds", feeds.TOKEN_LIFETIME, partial(feeds.remove_what_is_over, wiring.feeds)),
         Duty("identity_provider", idp_duties.REMOVE_EVERY, partial(idp_duties.remove_over, wiring.idp)),
         Duty("responders", RENEW_EVERY, partial(_renew_responders, deployment)),
         Duty("lists", TIDY_EVERY, partial(_make_lists, deployment)),
@@ -119,10 +126,21 @@ def _deliver(deployment: Deployment, job: Job) -> None:
 def _account_ended(wiring: Wiring, job: Job) -> None:
     person = UUID(str(job.payload["person_id"]))
     idp_accounts.account_ended(wiring.idp, person)
-    invalidation.account_ended(wiring.issuer, person)
+    reason = str(job.payload.get("reason"))
+    known = reason in set(TerminationReason)  # a version before wrote any text
+    invalidation.account_ended(
+        wiring.issuer, person, TerminationReason(reason) if known else TerminationReason.UNSPECIFIED
+    )
     endings.account_ended(wiring.issuer, person)
     lifecycle.account_ended(wiring.mdm, person)
     _done(wiring.deployment, job)
+
+
+def _person_changed(wiring: Wiring, job: Job) -> None:
+    with wiring.deployment.database.transaction() as tx:
+        desired_state.membership_changed(tx, UUID(str(job.payload["person"])))
+        jobs.complete(tx, job)
+    wiring.mdm.wake_ups.wake()
 
 
 def _approval_undone(wiring: Wiring, job: Job) -> None:

@@ -12,14 +12,17 @@ from pathlib import Path
 from typing import Annotated, Any, Final, Literal, Self
 from urllib.parse import urlsplit
 
+from cryptography.x509 import ReasonFlags
 from pydantic import AfterValidator, BeforeValidator, Field, ValidationError, model_validator
 from pydantic_core import ErrorDetails
 from pydantic_settings import BaseSettings, NoDecode, PydanticBaseSettingsSource, SettingsConfigDict
 
 from etymon.ca import policies
 from etymon.ca.policies import PolicyFamily
+from etymon.issuer.model import CardRevocation
 from etymon.kernel.errors import Malformed
 from etymon.kernel.secret import Secret
+from etymon.pki.revocation_data import UNSPECIFIED
 
 HTTPS_PORT: Final = 443
 
@@ -190,6 +193,22 @@ class Settings(BaseSettings):
     rekey_grace_days: int = Field(
         default=7, ge=0, le=90, description="Days after which a replaced credential ends, used or not."
     )
+    termination_hours: float = Field(
+        default=18,
+        gt=0,
+        le=18,
+        description="By when everything of an account that ended is revoked and published (FIPS 201-3: 18 hours).",
+    )
+    termination_alarm_hours: float = Field(
+        default=12, gt=0, le=18, description="When Officers are told that the end of an account takes so long."
+    )
+    card_status_hours: float = Field(
+        default=24, ge=0.25, le=168, description="How often the status of the cards behind credentials is asked."
+    )
+    card_revocation: dict[str, CardRevocation] = Field(
+        default={},
+        description="What follows from a card's revocation, by its reason: lookback (otherwise), end or keep.",
+    )
     smtp_host: str = Field(default="", description="Mail server for notices; empty means no mail can be sent.")
     smtp_port: int = Field(default=25, ge=1, le=65535, description="Port of the mail server.")
     smtp_tls: Literal["none", "starttls", "tls"] = Field(default="starttls", description="Protection towards it.")
@@ -336,6 +355,14 @@ def _unsafe(settings: Settings) -> Iterator[str]:
         (
             not _may_be_same_site(settings.site_url, settings.certauth_url),
             "certauth_url: must be under the domain of site_url, or browsers keep back the cookie that a proof needs",
+        ),
+        (
+            settings.termination_alarm_hours >= settings.termination_hours,
+            "termination_alarm_hours: must come before termination_hours, or nobody can do anything any more",
+        ),
+        (
+            not settings.card_revocation.keys() <= {flag.value for flag in ReasonFlags} | {UNSPECIFIED},
+            "card_revocation: name reasons as RFC 5280 does, such as keyCompromise or superseded",
         ),
         (
             bool(settings.smtp_host) and not settings.mail_from,

@@ -18,9 +18,11 @@ from starlette.types import ASGIApp, Receive, Scope, Send
 from etymon.audit import sealer
 from etymon.ca import crl
 from etymon.ca.http import status
+from etymon.directory import http as directory_http
 from etymon.directory import trust
 from etymon.graph import http as graph_http
 from etymon.idp import http as idp_http
+from etymon.issuer import card_status_monitor, terminations
 from etymon.issuer import http as issuer_http
 from etymon.kernel.errors import EtymonError, NotPermitted, Unavailable
 from etymon.mdm import branding as mdm_branding
@@ -124,6 +126,7 @@ class Site:
                 Route("/devicelogin", _to("/idp/device")),
                 endpoint("/healthz", partial(health, wiring), methods=("GET",)),
                 endpoint("/metrics", partial(_metrics, wiring, self.metrics), methods=("GET",)),
+                *directory_http.site_routes(wiring.feeds),
                 *idp_http.site_routes(idp),
                 *mdm_http.site_routes(wiring.mdm),
                 *issuer_http.site_routes(issuer),
@@ -238,16 +241,23 @@ def _known_cas(wiring: Wiring) -> str:
 def health(wiring: Wiring, _request: Request) -> Response:
     """Answer 200 while the database answers, the audit trail is being sealed and lists are made; a problem otherwise.
 
-    A root's list, which only somebody with its key can make, is named where it is about to lapse.
+    What a person has to see to, and another replica would do no better, is an alarm and no problem: so is a root's
+    list that is about to lapse, which only somebody with its key can make.
     """
     clock = wiring.deployment.clock
     with wiring.deployment.database.snapshot() as tx:
         sealer.require_live(tx, clock)
         lapsing = [head for head in crl.heads(tx) if head.is_about_to_lapse(clock.now())]
+        _, late = terminations.count(tx, wiring.issuer)
+        silent = any(source.silent_since for source in card_status_monitor.all_sources(tx))
     ours = ", ".join(head.ca for head in lapsing if not head.offline)
     if ours:
         raise Unavailable("crl_about_to_lapse", f"No new revocation list of {ours} was made in time. Run the worker.")
-    return json_response({"status": "ok", "crl_about_to_lapse": [head.ca for head in lapsing]})
+    rings = (("termination_late", late), ("card_status_unavailable", silent))
+    told: dict[str, object] = {"status": "ok", "crl_about_to_lapse": [head.ca for head in lapsing]}
+    if alarms := [name for name, ringing in rings if ringing]:
+        told |= {"status": "alarm", "alarms": alarms}
+    return json_response(told)
 
 
 def _metrics(wiring: Wiring, metrics: Metrics, request: Request) -> Response:
@@ -256,6 +266,13 @@ def _metrics(wiring: Wiring, metrics: Metrics, request: Request) -> Response:
         raise NotPermitted("metrics_reader_unknown", "This address may not read metrics (setting metrics_readers).")
     with wiring.deployment.database.snapshot() as tx:
         metrics.tell_lists(crl.heads(tx))
+        pending, late = terminations.count(tx, wiring.issuer)
+        sources = card_status_monitor.all_sources(tx)
+    silent = sum(source.silent_since is not None for source in sources)
+    metrics.terminations.labels("pending").set(pending)
+    metrics.terminations.labels("late").set(late)
+    metrics.card_sources.labels("silent").set(silent)
+    metrics.card_sources.labels("answering").set(len(sources) - silent)
     return metrics.exposition()
 
 

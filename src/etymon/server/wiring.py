@@ -17,6 +17,7 @@ from etymon.ca import issuance
 from etymon.ca.model import IssuanceRequest, SubjectNames
 from etymon.ca.status import DatabaseStatusSource
 from etymon.directory.dependencies import Dependencies as DirectoryDependencies
+from etymon.directory.dependencies import FeedDependencies
 from etymon.escrow.dependencies import Dependencies as EscrowDependencies
 from etymon.escrow.key_encryption import SoftwareKeyEncryptionKey, TokenKeyEncryptionKey
 from etymon.graph.dependencies import Dependencies as AdministrationDependencies
@@ -26,6 +27,7 @@ from etymon.idp.model import Client, DeviceAuthorizationKind
 from etymon.idp.signing_keys import SigningKey
 from etymon.issuer import clients as issuer_clients
 from etymon.issuer.dependencies import Dependencies as IssuerDependencies
+from etymon.issuer.dependencies import no_lists
 from etymon.issuer.intune.connection import Connection, Tenant
 from etymon.issuer.intune.validation import IntuneValidation
 from etymon.kernel.secret import Secret
@@ -36,7 +38,7 @@ from etymon.mdm.dependencies import Dependencies as EndpointManagerDependencies
 from etymon.mdm.device_door import DeviceDoor
 from etymon.mdm.identity_provider import IdentityProvider, PublishedKeys
 from etymon.pki.csr import hold
-from etymon.pki.status import CRLCache, HTTPStatusSource, StatusSource
+from etymon.pki.status import CRLCache, HTTPStatusSource, NoRevocationLists, RevocationLists, StatusSource
 from etymon.pki.status_hosts import USUAL, Patience, StatusHosts
 from etymon.pki.trust_entry import TrustEntry
 from etymon.server import tls_identity
@@ -64,6 +66,21 @@ class Wiring:
     def directory(self) -> DirectoryDependencies:
         """For the directory."""
         return directory(self.deployment)
+
+    @cached_property
+    def feeds(self) -> FeedDependencies:
+        """For the directory's face to identity feeds."""
+        deployment, read = self.deployment, self.deployment.settings
+        return FeedDependencies(
+            database=deployment.database,
+            clock=deployment.clock,
+            entropy=deployment.entropy,
+            digest_key=deployment.digest_key,
+            refusals=deployment.refusals,
+            site_url=read.site_url,
+            proxies=read.proxies,
+            terminated_within=timedelta(hours=read.termination_hours),
+        )
 
     @cached_property
     def idp(self) -> IdentityProviderDependencies:
@@ -105,7 +122,7 @@ class Wiring:
     @cached_property
     def issuer(self) -> IssuerDependencies:
         """For the issuer of derived credentials."""
-        made = issuer(self.deployment, self.status_of)
+        made = issuer(self.deployment, self.status_of, self.lists_of)
         return made if self.intune is None else replace(made, validation=IntuneValidation(self.intune))
 
     @cached_property
@@ -163,6 +180,13 @@ class Wiring:
         """Return who says, in one validation, whether an entry's certificates are revoked: the database for our own."""
         if entry.name in OWN_ENTRIES:
             return DatabaseStatusSource(self.deployment.database)
+        return self._asked(entry)
+
+    def lists_of(self, entry: TrustEntry) -> RevocationLists:
+        """Return who has the whole revocation lists of an entry's cards; our own are read from the database."""
+        return NoRevocationLists() if entry.name in OWN_ENTRIES else self._asked(entry)
+
+    def _asked(self, entry: TrustEntry) -> HTTPStatusSource:
         return HTTPStatusSource(entry.status_hosts, self._status_hosts, self.deployment.entropy, self._crls)
 
     @property
@@ -202,7 +226,10 @@ def identity_provider(deployment: Deployment, status_of: StatusOf) -> IdentityPr
     )
 
 
-def issuer(deployment: Deployment, status_of: StatusOf) -> IssuerDependencies:
+ListsOf = Callable[[TrustEntry], RevocationLists]
+
+
+def issuer(deployment: Deployment, status_of: StatusOf, lists_of: ListsOf = no_lists) -> IssuerDependencies:
     """Return what the issuer is handed."""
     read = deployment.settings
     return IssuerDependencies(
@@ -220,12 +247,17 @@ def issuer(deployment: Deployment, status_of: StatusOf) -> IssuerDependencies:
         authority=deployment.newest_authority("derived"),
         escrow=escrow(deployment),
         status_of=status_of,
+        lists_of=lists_of,
         oidc_issuer=f"{read.site_url}/idp",
         registration_keys=KeptRegistrationKeys(deployment.keyring),
         proxies=read.proxies,
         organization=read.organization,
         rekey_window=timedelta(days=read.rekey_days),
         rekey_grace=timedelta(days=read.rekey_grace_days),
+        terminated_within=timedelta(hours=read.termination_hours),
+        termination_alarm=timedelta(hours=read.termination_alarm_hours),
+        card_status_every=timedelta(hours=read.card_status_hours),
+        card_revocation=read.card_revocation,
     )
 
 

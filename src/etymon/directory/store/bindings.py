@@ -8,7 +8,7 @@ from uuid import UUID
 
 import sqlalchemy as sa
 
-from etymon.directory.model import Binding, EntryVersion, PresentedCode, Role
+from etymon.directory.model import Binding, BindingEnd, EntryVersion, PresentedCode, Role
 from etymon.directory.tables import binding_codes, bindings, people, roles, trust_entries
 from etymon.pki.trust_entry import TrustEntry, TrustKind
 from etymon.storage.database import Transaction
@@ -21,6 +21,7 @@ BINDING_COLUMNS = (
     bindings.c.person_id,
     bindings.c.bound_at,
     bindings.c.ended_at,
+    bindings.c.end_reason,
 )
 LIVE: Final = bindings.c.ended_at.is_(None)
 KEPT: Final = trust_entries.c.removed_at.is_(None)
@@ -102,14 +103,12 @@ def has_bindings_of(tx: Transaction, trust_entry: str, held: Collection[Role]) -
 
 def end_bindings_under(tx: Transaction, trust_entry: str, now: datetime) -> int:
     """End all bindings under an entry; return how many."""
-    live = bindings.update().where(bindings.c.trust_entry == trust_entry, LIVE)
-    return tx.execute(live.values(ended_at=now)).rowcount
+    return _end_all(tx, bindings.c.trust_entry == trust_entry, now, BindingEnd.UNSPECIFIED)
 
 
 def end_bindings_of(tx: Transaction, person_id: UUID, now: datetime) -> int:
-    """End all bindings of a person; return how many."""
-    live = bindings.update().where(bindings.c.person_id == person_id, LIVE)
-    return tx.execute(live.values(ended_at=now)).rowcount
+    """End all bindings of a person whose account ends; return how many."""
+    return _end_all(tx, bindings.c.person_id == person_id, now, BindingEnd.TERMINATED)
 
 
 def add(tx: Transaction, binding: Binding) -> bool:
@@ -126,11 +125,10 @@ def add(tx: Transaction, binding: Binding) -> bool:
     )
 
 
-def end(tx: Transaction, binding_id: UUID, now: datetime) -> Binding | None:
+def end(tx: Transaction, binding_id: UUID, now: datetime, reason: str) -> Binding | None:
     """End a live binding and return it; None when there is none."""
-    row = tx.execute(
-        bindings.update().where(bindings.c.id == binding_id, LIVE).values(ended_at=now).returning(*BINDING_COLUMNS)
-    ).one_or_none()
+    live = bindings.update().where(bindings.c.id == binding_id, LIVE)
+    row = tx.execute(live.values(ended_at=now, end_reason=reason).returning(*BINDING_COLUMNS)).one_or_none()
     return None if row is None else Binding(*row)
 
 
@@ -157,9 +155,27 @@ def live(tx: Transaction, trust_entry: str, identifier: str) -> Binding | None:
     return None if row is None else Binding(*row)
 
 
+def last(tx: Transaction, trust_entry: str, identifier: str, person_id: UUID) -> Binding | None:
+    """Return the newest binding of an identifier to a person, ended or not."""
+    wanted = sa.select(*BINDING_COLUMNS).where(
+        bindings.c.person_id == person_id,
+        bindings.c.trust_entry == trust_entry,
+        bindings.c.identifier == identifier,
+    )
+    row = tx.execute(wanted.order_by(bindings.c.bound_at.desc(), bindings.c.ended_at.is_(None).desc()).limit(1)).first()
+    return None if row is None else Binding(*row)
+
+
 def of_person(tx: Transaction, person_id: UUID) -> list[Binding]:
     """Return all bindings a person has or had, oldest first."""
     wanted = sa.select(*BINDING_COLUMNS).where(bindings.c.person_id == person_id)
+    return [Binding(*row) for row in tx.execute(wanted.order_by(bindings.c.bound_at, bindings.c.id))]
+
+
+def cards_of(tx: Transaction, person_id: UUID) -> list[Binding]:
+    """Return the bindings of cards that a person has or had, oldest first."""
+    wanted = sa.select(*BINDING_COLUMNS).join(trust_entries, trust_entries.c.name == bindings.c.trust_entry)
+    wanted = wanted.where(bindings.c.person_id == person_id, trust_entries.c.kind == TrustKind.CARD.value)
     return [Binding(*row) for row in tx.execute(wanted.order_by(bindings.c.bound_at, bindings.c.id))]
 
 
@@ -216,3 +232,8 @@ def use_code(tx: Transaction, code_id: UUID, now: datetime) -> bool:
         binding_codes.c.id == code_id, binding_codes.c.state == "ready", binding_codes.c.expires_at > now
     )
     return tx.execute(ready.values(state="used")).rowcount == 1
+
+
+def _end_all(tx: Transaction, which: sa.ColumnElement[bool], now: datetime, reason: BindingEnd) -> int:
+    live = bindings.update().where(which, LIVE)
+    return tx.execute(live.values(ended_at=now, end_reason=reason.value)).rowcount

@@ -13,6 +13,7 @@ from etymon.graph.http import (
     enrollment_profiles,
     errors,
     groups,
+    identity,
     managed_devices,
     scep,
     trust,
@@ -47,6 +48,7 @@ def create_app(deps: Dependencies) -> FastAPI:
         managed_devices,
         trust,
         scep,
+        identity,
     ):
         resources.include_router(module.router)
     for version in VERSIONS:

@@ -8,14 +8,14 @@ from starlette.responses import Response
 
 from etymon.directory import bindings, groups, people, roles, separation
 from etymon.directory.bindings import CODE_LIFETIME
-from etymon.directory.model import Person
+from etymon.directory.model import BindingEnd, Person, TerminationReason
 from etymon.graph.caller import Caller
 from etymon.graph.http import answers
 from etymon.graph.http.answers import ItemOptions, ListOptions
 from etymon.graph.http.gate import Administrator, AdministratorOrOfficer, Reader, Services
 from etymon.graph.representations import devices as shown_devices
 from etymon.graph.representations import users as shown
-from etymon.graph.representations.body import required
+from etymon.graph.representations.body import identifier, required
 from etymon.graph.representations.users import CardBody, UserBody
 from etymon.kernel.errors import NotFound, NotPermitted
 from etymon.mdm import desired_state, devices
@@ -85,13 +85,15 @@ def update_user(
 
 
 @router.delete("/users/{user}", status_code=204)
-def end_user(deps: Services, caller: Administrator, user: str) -> Response:
+def end_user(
+    deps: Services, caller: Administrator, user: str, reason: TerminationReason = TerminationReason.UNSPECIFIED
+) -> Response:
     """End an account with everything that hangs on it, for good."""
     with deps.database.transaction() as tx:
         person = find(tx, user)
         if person.id == caller.person:
             raise NotPermitted("own_account", "Nobody ends their own account. Ask another administrator.")
-        people.end_account(tx, deps, person.id, reason="deleted by an administrator", actor=caller.actor)
+        people.end_account(tx, deps, person.id, reason=reason, within=deps.issuer.terminated_within, actor=caller.actor)
     return answers.nothing()
 
 
@@ -126,25 +128,28 @@ def list_cards(request: Request, deps: Services, _: Reader, user: str, options: 
 def bind_card(request: Request, deps: Services, caller: AdministratorOrOfficer, user: str, body: CardBody) -> Response:
     """Let a card stand for a person."""
     with deps.database.transaction() as tx:
-        binding = bindings.bind(
-            tx,
-            deps,
-            trust_entry=body.trust_entry,
-            identifier=body.identifier,
-            person_id=_openable(tx, caller, user).id,
-            actor=caller.actor,
-        )
+        person = _openable(tx, caller, user)
+        card = {"trust_entry": body.trust_entry, "identifier": body.identifier, "actor": caller.actor}
+        if body.replaces is None:
+            binding = bindings.bind(tx, deps, person_id=person.id, **card)
+        else:
+            replaced = _card(tx, person, identifier(body.replaces, "replaces"))
+            binding = bindings.replace(tx, deps, replaced, **card)
     return answers.entity(request, deps, "etymon/cards", shown.card(binding), status=201)
 
 
 @router.delete("/users/{user}/cards/{card}", status_code=204)
-def end_card(deps: Services, caller: AdministratorOrOfficer, user: str, card: UUID) -> Response:
+def end_card(
+    deps: Services,
+    caller: AdministratorOrOfficer,
+    user: str,
+    card: UUID,
+    reason: BindingEnd = BindingEnd.UNSPECIFIED,
+) -> Response:
     """End a binding."""
     with deps.database.transaction() as tx:
         person = _openable(tx, caller, user)
-        if card not in {binding.id for binding in bindings.bindings_of(tx, person.id)}:
-            raise NotFound("card_not_found", "This person has no such card.")
-        bindings.end(tx, deps, card, reason="removed by an administrator", actor=caller.actor)
+        bindings.end(tx, deps, _card(tx, person, card), reason=reason, actor=caller.actor)
     return answers.nothing()
 
 
@@ -155,6 +160,13 @@ def issue_binding_code(deps: Services, caller: AdministratorOrOfficer, user: str
         code = bindings.issue_code(tx, deps, person_id=_openable(tx, caller, user).id, actor=caller.actor)
         expires_at = deps.clock.now() + CODE_LIFETIME
     return answers.answer({"code": code.reveal(), "expiresDateTime": expires_at})
+
+
+def _card(tx: Transaction, person: Person, card: UUID) -> UUID:
+    """Return the id of a card that is or was a person's."""
+    if card not in {binding.id for binding in bindings.bindings_of(tx, person.id)}:
+        raise NotFound("card_not_found", "This person has no such card.")
+    return card
 
 
 def _openable(tx: Transaction, caller: Caller, user: str) -> Person:

@@ -38,6 +38,8 @@ class CardBody(Body):
 
     trust_entry: Text
     identifier: Text
+    replaces: Text | None = None
+    """Id of the card whose place it takes."""
 
 
 class GroupBody(Body):
@@ -75,6 +77,7 @@ def card(binding: Binding) -> dict[str, Any]:
         "identifier": binding.identifier,
         "boundDateTime": binding.bound_at,
         "endedDateTime": binding.ended_at,
+        "endReason": binding.end_reason,
     }
 
 

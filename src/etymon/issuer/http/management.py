@@ -10,39 +10,20 @@ from starlette.responses import Response
 from starlette.routing import BaseRoute
 
 from etymon.issuer import clients, management
-from etymon.issuer.clients import ASSERTION_TYPE, SCOPE, TOKEN_LIFETIME, TOKEN_PATH
+from etymon.issuer.clients import SCOPE, TOKEN_LIFETIME, TOKEN_PATH
 from etymon.issuer.dependencies import Dependencies
 from etymon.issuer.management import LONGEST_COMMENT, Order
 from etymon.issuer.model import Credential, CredentialState, EndReason, Purpose
 from etymon.issuer.store.clients import Client
-from etymon.kernel.errors import EtymonError, Malformed, NotAuthenticated, NotFound, Throttled
+from etymon.kernel.errors import Malformed, NotFound
 from etymon.kernel.secret import Secret
 from etymon.web import documents
 from etymon.web.documents import Problems, shown_time
 from etymon.web.exchange import Request, endpoint, json_response
-from etymon.web.problem import status_of
+from etymon.web.token_endpoint import bearer_token, token_endpoint
 
 PATH: Final = "/issuer/management/v1"
-LONGEST_TOKEN: Final = 200
 LONGEST_SUBJECT: Final = 300
-
-
-class OAuthErrors:
-    """Errors of the token endpoint (RFC 6749 §5.2)."""
-
-    def expected(self, error: EtymonError) -> Response:
-        """Answer with the code where OAuth has it, with `invalid_request` for what cannot be read."""
-        code = error.code
-        if isinstance(error, Malformed) and code not in {"unsupported_grant_type", "invalid_scope"}:
-            code = "invalid_request"
-        headers = {"Pragma": "no-cache"}
-        if isinstance(error, Throttled):
-            headers["Retry-After"] = str(error.retry_after_seconds)
-        return json_response({"error": code, "error_description": error.detail}, status_of(error), headers)
-
-    def unexpected(self, reference: str) -> Response:
-        """Answer 500 with a reference number."""
-        return json_response({"error": "server_error", "error_description": f"Reference: {reference}"}, 500)
 
 
 def site_routes(deps: Dependencies) -> list[BaseRoute]:
@@ -51,26 +32,10 @@ def site_routes(deps: Dependencies) -> list[BaseRoute]:
 
 
 def _oauth_routes(deps: Dependencies) -> list[BaseRoute]:
-    def token(request: Request) -> Response:
-        form = request.form()
-        if form.get("grant_type") != "client_credentials":
-            raise Malformed("unsupported_grant_type", "Use client_credentials.")
-        if form.get("scope", SCOPE) != SCOPE:
-            raise Malformed("invalid_scope", f"The scope is {SCOPE}.")
-        if form.get("client_assertion_type") != ASSERTION_TYPE:
-            raise NotAuthenticated("invalid_client", "Authenticate with private_key_jwt (RFC 7523).")
-        given = clients.give_token(deps, form.get("client_assertion", ""), source=request.client_address)
-        return json_response(
-            {
-                "access_token": given.reveal(),
-                "token_type": "Bearer",
-                "expires_in": int(TOKEN_LIFETIME.total_seconds()),
-                "scope": SCOPE,
-            },
-            headers={"Pragma": "no-cache"},
-        )
+    def give(assertion: str, source: str) -> Secret[str]:
+        return clients.give_token(deps, assertion, source=source)
 
-    return [endpoint(TOKEN_PATH, token, methods=["POST"], errors=OAuthErrors(), proxies=deps.proxies)]
+    return [token_endpoint(TOKEN_PATH, give, scope=SCOPE, lifetime=TOKEN_LIFETIME, proxies=deps.proxies)]
 
 
 def _api_routes(deps: Dependencies) -> list[BaseRoute]:
@@ -150,9 +115,7 @@ def _api_routes(deps: Dependencies) -> list[BaseRoute]:
 
 def caller(deps: Dependencies, request: Request) -> Client:
     """Return the client whose access token a request carries; `NotAuthenticated` otherwise."""
-    scheme, _, value = request.headers.get("authorization", "").partition(" ")
-    usable = scheme.lower() == "bearer" and len(value) <= LONGEST_TOKEN
-    return clients.by_token(deps, Secret(value if usable else ""), source=request.client_address)
+    return clients.by_token(deps, bearer_token(request), source=request.client_address)
 
 
 def _order(deps: Dependencies, document: documents.Document) -> Order:

@@ -109,6 +109,12 @@ def live_of_person(tx: Transaction, person: UUID, now: datetime) -> tuple[Creden
     return _all(tx, sa.and_(table.c.person_id == person, table.c.state != CredentialState.ENDED.value, alive))
 
 
+def of_person_valid_at(tx: Transaction, person: UUID, now: datetime) -> tuple[Credential, ...]:
+    """Return a person's credentials whose certificates are not over, ended ones too."""
+    valid = sa.or_(table.c.not_after.is_(None), table.c.not_after > now)
+    return _all(tx, sa.and_(table.c.person_id == person, valid))
+
+
 def page(
     tx: Transaction,
     *,

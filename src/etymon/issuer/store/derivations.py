@@ -11,6 +11,7 @@ import sqlalchemy as sa
 from etymon.directory.model import Binding
 from etymon.issuer.errors import derivation_over
 from etymon.issuer.model import (
+    COUNTED,
     DERIVATION_MOVES,
     OPEN,
     Derivation,
@@ -109,6 +110,14 @@ def lock_on(
 def of_person(tx: Transaction, person: UUID, states: Collection[DerivationState]) -> tuple[Derivation, ...]:
     """Return a person's derivations in one of `states`, the newest first."""
     return _all(tx, sa.and_(table.c.person_id == person, table.c.state.in_([state.value for state in states])))
+
+
+def carrying(tx: Transaction, *, after: UUID | None, limit: int) -> tuple[Derivation, ...]:
+    """Return derivations whose phones have credentials, or may ask for them, by id, those after a known one."""
+    wanted = sa.select(*table.c).where(table.c.state.in_([state.value for state in COUNTED]))
+    if after is not None:
+        wanted = wanted.where(table.c.id > after)
+    return tuple(_derivation(row) for row in tx.execute(wanted.order_by(table.c.id).limit(limit)))
 
 
 def made_with(

@@ -14,7 +14,19 @@ from rich.console import Console
 from rich.markup import escape
 
 from etymon.kernel.errors import EtymonError
-from etymon.server.command_line import audit, card, card_issuer, ceremony, lint, phone, settings, site, verify
+from etymon.server.command_line import (
+    audit,
+    card,
+    card_issuer,
+    card_status,
+    ceremony,
+    identity_feed,
+    lint,
+    phone,
+    settings,
+    site,
+    verify,
+)
 from etymon.server.command_line.apply import apply
 from etymon.server.command_line.backup import backup, backup_key, restore
 from etymon.server.command_line.demo import demo
@@ -41,6 +53,8 @@ app.command("settings")(settings.show)
 app.add_typer(audit.app, name="audit")
 app.add_typer(ceremony.app, name="ceremony")
 app.add_typer(card.app, name="card")
+app.add_typer(identity_feed.app, name="identity-feed")
+app.add_typer(card_status.app, name="card-status")
 app.add_typer(card_issuer.app, name="card-issuer")
 app.add_typer(phone.app, name="phone")
 app.add_typer(verify.app, name="verify")

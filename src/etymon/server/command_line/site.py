@@ -105,7 +105,7 @@ def serve(
     from etymon.server import entrances, open_files, service_manager
     from etymon.server.site import Site
 
-    wiring = _open(data, passphrase_file)
+    wiring = opened(data, passphrase_file)
     read = wiring.deployment.settings
     open_files.provide(read.most_connections)
     with entrances.opened(read) as doors:
@@ -120,7 +120,7 @@ def work(data: Data, passphrase_file: Passphrase = None) -> None:
     from etymon.server.metrics import Metrics
     from etymon.server.site import worker
 
-    wiring = _open(data, passphrase_file)
+    wiring = opened(data, passphrase_file)
     process_events.started(wiring.deployment, "worker")
     running = worker(wiring, Metrics())
     on_stop(running.stop)
@@ -156,7 +156,8 @@ def write_proxy_files(
         typer.echo(file)
 
 
-def _open(data: Path, passphrase_file: Path | None) -> "Wiring":
+def opened(data: Path, passphrase_file: Path | None) -> "Wiring":
+    """Return what is needed to work on an organisation of this machine."""
     from etymon.server import keyring, logs
     from etymon.server.deployment import Deployment, require_database
     from etymon.server.wiring import Wiring

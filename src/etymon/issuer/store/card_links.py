@@ -1,0 +1,138 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Which card each derivation is linked to, and of which of them the status is watched."""
+
+from collections.abc import Collection
+from dataclasses import dataclass, field
+from datetime import datetime
+from typing import NamedTuple
+from uuid import UUID
+
+import sqlalchemy as sa
+
+from etymon.issuer.model import OPEN, CardLinkState
+from etymon.issuer.store.card_sessions import ProvedCard
+from etymon.issuer.tables import card_links as table
+from etymon.issuer.tables import derivations
+from etymon.storage.database import Transaction
+from etymon.storage.rows import insert_unless_taken
+
+
+@dataclass(frozen=True, slots=True)
+class CardLink:
+    """A derivation's card. Of one that was never presented here only the name is known, and nothing is watched."""
+
+    derivation: UUID
+    person: UUID
+    card: ProvedCard
+    state: CardLinkState
+    source: UUID | None
+    certificate: bytes | None = field(repr=False)
+
+
+class Watched(NamedTuple):
+    """What a sweep looks at. `is_open`: the derivation can still be ended."""
+
+    derivation: UUID
+    serial: int
+    is_open: bool
+
+
+def add(tx: Transaction, link: CardLink, serial: int, now: datetime) -> None:
+    """Keep the link of a derivation that has none."""
+    insert_unless_taken(
+        tx,
+        table,
+        derivation_id=link.derivation,
+        person_id=link.person,
+        trust_entry=link.card.trust_entry,
+        identifier=link.card.identifier,
+        state=link.state.value,
+        linked_at=now,
+        source_id=link.source,
+        serial=f"{serial:x}",
+        certificate=link.certificate,
+    )
+
+
+def find(tx: Transaction, derivation: UUID) -> CardLink | None:
+    """Return the link of a derivation."""
+    return next(iter(_found(tx, table.c.derivation_id == derivation)), None)
+
+
+def of_person(tx: Transaction, person: UUID) -> list[CardLink]:
+    """Return the links of a person."""
+    return _found(tx, table.c.person_id == person)
+
+
+def relink(
+    tx: Transaction,
+    derivation: UUID,
+    card: ProvedCard,
+    now: datetime,
+    *,
+    source: UUID | None = None,
+    serial: int | None = None,
+    certificate: bytes | None = None,
+) -> None:
+    """Link a derivation to another card, or to a card whose certificate is known now."""
+    tx.execute(
+        table.update()
+        .where(table.c.derivation_id == derivation)
+        .values(
+            trust_entry=card.trust_entry,
+            identifier=card.identifier,
+            state=CardLinkState.WATCHED.value,
+            linked_at=now,
+            source_id=source,
+            serial=None if serial is None else f"{serial:x}",
+            certificate=certificate,
+        )
+    )
+
+
+def settle(tx: Transaction, derivation: UUID) -> bool:
+    """Note that what follows from a revoked card is done; False when it was."""
+    watched = table.update().where(table.c.derivation_id == derivation, table.c.state == CardLinkState.WATCHED.value)
+    return tx.execute(watched.values(state=CardLinkState.REVOKED.value)).rowcount == 1
+
+
+def page(tx: Transaction, source: UUID, *, after: UUID | None, limit: int) -> list[Watched]:
+    """Return what is watched at a source by derivation, those after a known one."""
+    wanted = sa.select(table.c.derivation_id, table.c.serial, derivations.c.state).join(
+        derivations, derivations.c.id == table.c.derivation_id
+    )
+    wanted = wanted.where(table.c.source_id == source, table.c.state == CardLinkState.WATCHED.value)
+    if after is not None:
+        wanted = wanted.where(table.c.derivation_id > after)
+    living = {state.value for state in OPEN}
+    rows = tx.execute(wanted.order_by(table.c.derivation_id).limit(limit))
+    return [Watched(derivation, int(serial, 16), state in living) for derivation, serial, state in rows]
+
+
+def count(tx: Transaction, source: UUID, *, after: UUID | None) -> int:
+    """Return how many links are watched at a source, or how many of them after a known one."""
+    wanted = sa.select(sa.func.count()).select_from(table).where(table.c.source_id == source)
+    if after is not None:
+        wanted = wanted.where(table.c.derivation_id > after)
+    return tx.scalar(wanted.where(table.c.state == CardLinkState.WATCHED.value)) or 0
+
+
+def remove(tx: Transaction, gone: Collection[UUID]) -> None:
+    """Forget the links of derivations that are over."""
+    if gone:
+        tx.execute(table.delete().where(table.c.derivation_id.in_(list(gone))))
+
+
+def _found(tx: Transaction, which: sa.ColumnElement[bool]) -> list[CardLink]:
+    rows = tx.execute(sa.select(*table.c).where(which).order_by(table.c.derivation_id))
+    return [
+        CardLink(
+            row.derivation_id,
+            row.person_id,
+            ProvedCard(row.trust_entry, row.identifier),
+            CardLinkState(row.state),
+            row.source_id,
+            row.certificate,
+        )
+        for row in rows
+    ]
