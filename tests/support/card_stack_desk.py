@@ -25,8 +25,8 @@ from etymon.card.personalization import Cardholder
 from etymon.directory import bindings
 from etymon.kernel.entropy import random_text
 from etymon.kernel.secret import Secret
+from etymon.server.addresses import HTTPS_PORT
 from etymon.server.card_issuer import MadeCard
-from etymon.server.settings import HTTPS_PORT
 from etymon.wire.piv import Algorithm
 from support import card_browser, card_reader
 from support.card_office import DIGITS, ENTRY, PASSPHRASE

@@ -102,12 +102,7 @@ class IssuerSite:
     AUTHORITIES: tuple[str, ...] = ("derived", "device")
 
     def __init__(
-        self,
-        database: Database,
-        clock: TurnedClock,
-        entropy: Entropy,
-        directory: Path,
-        kind: KeyType = KeyType.P256,
+        self, database: Database, clock: TurnedClock, entropy: Entropy, directory: Path, kind: KeyType = KeyType.P256
     ) -> None:
         self.database, self.clock, self.entropy = database, clock, entropy
         organization = SubjectNames(organization="Example Agency")

@@ -4,10 +4,8 @@
 Values that would make the site unsafe are refused here, with the setting's name and what to write instead.
 """
 
-import re
 import tomllib
 from collections.abc import Callable, Iterator, Mapping
-from ipaddress import ip_address
 from pathlib import Path
 from typing import Annotated, Any, Final, Literal, Self
 from urllib.parse import urlsplit
@@ -23,53 +21,15 @@ from etymon.issuer.model import CardRevocation
 from etymon.kernel.errors import Malformed
 from etymon.kernel.secret import Secret
 from etymon.pki.revocation_data import UNSPECIFIED
-
-HTTPS_PORT: Final = 443
+from etymon.server import addresses
 
 DATABASES: Final = ("sqlite:", "postgresql:", "postgresql+psycopg:")
 """How addresses of databases begin."""
 
-_HOST: Final = re.compile(r"[a-z0-9._-]+|[0-9a-f:.]+")
-
-
-def _http_origin(value: str) -> str:
-    parts = urlsplit(value)
-    if parts.scheme != "http" or not parts.hostname or parts.path.strip("/") or parts.query or parts.fragment:
-        message = "an address such as http://status.agency.example; certificates carry it, so it is plain http"
-        raise ValueError(message)
-    return value.rstrip("/")
-
-
-def _https_origin(value: str) -> str:
-    """Return the address as browsers write an origin: lower-case, without the usual port."""
-    parts = urlsplit(value)
-    host, further = parts.hostname or "", (parts.path.strip("/"), parts.query, parts.fragment, parts.username)
-    if parts.scheme != "https" or not _HOST.fullmatch(host) or any(further):
-        message = "an https address without a path, such as https://etymon.agency.example"
-        raise ValueError(message)
-    return _address_of(host, HTTPS_PORT if parts.port is None else parts.port)
-
-
-def _address_of(host: str, port: int) -> str:
-    written = f"[{host}]" if ":" in host else host
-    return f"https://{written}" + ("" if port == HTTPS_PORT else f":{port}")
-
 
 def _made_of(port: str) -> Callable[[dict[str, Any]], str]:
     """Return what makes a listener's address of the host and of the setting `port`."""
-    return lambda read: _address_of(read["host"], read[port])
-
-
-def _neighbour(value: str) -> str:
-    """Return an address of one machine as a listener sees it."""
-    try:
-        address = ip_address(value)
-    except ValueError:
-        address = None
-    if address is None or address.is_unspecified or address.is_multicast:
-        message = "name each proxy by its own IP address"
-        raise ValueError(message)
-    return str(address)
+    return lambda read: addresses.https_address(read["host"], read[port])
 
 
 PolicyOID = Annotated[str, Field(pattern=r"^[0-2](\.(0|[1-9]\d*))+$", max_length=100)]
@@ -96,15 +56,15 @@ class Settings(BaseSettings):
     certauth_port: int = Field(default=8444, ge=0, le=65535, description="Port where cards are proved.")
     device_port: int = Field(default=8445, ge=0, le=65535, description="Port for managed phones: check-in, EST.")
     status_port: int = Field(default=8080, ge=0, le=65535, description="Plain HTTP port for CRL and OCSP.")
-    site_url: Annotated[str, AfterValidator(_https_origin)] = Field(
+    site_url: Annotated[str, AfterValidator(addresses.https_origin)] = Field(
         default_factory=_made_of("site_port"),
         description="Where people and phones reach the site, if not at host and site_port: behind a proxy.",
     )
-    certauth_url: Annotated[str, AfterValidator(_https_origin)] = Field(
+    certauth_url: Annotated[str, AfterValidator(addresses.https_origin)] = Field(
         default_factory=_made_of("certauth_port"),
         description="Where browsers reach certauth, if not at host and certauth_port.",
     )
-    device_url: Annotated[str, AfterValidator(_https_origin)] = Field(
+    device_url: Annotated[str, AfterValidator(addresses.https_origin)] = Field(
         default_factory=_made_of("device_port"),
         description="Where phones check in, if not at host and device_port; on the host of `site_url`.",
     )
@@ -114,7 +74,7 @@ class Settings(BaseSettings):
         le=100_000,
         description="Connections each listener keeps at a time; one for each phone that waits for news, and some more.",
     )
-    status_url: Annotated[str, AfterValidator(_http_origin)] = Field(
+    status_url: Annotated[str, AfterValidator(addresses.http_origin)] = Field(
         description="Where relying parties find CRL and OCSP. Fixed at `init`: certificates carry it."
     )
     public_directory: str = Field(
@@ -140,7 +100,7 @@ class Settings(BaseSettings):
     tls_key_file: str = Field(
         default="", description="PEM key that goes with `tls_chain_file`; empty where only the proxies hold it."
     )
-    proxies: tuple[Annotated[str, AfterValidator(_neighbour)], ...] = Field(
+    proxies: tuple[Annotated[str, AfterValidator(addresses.neighbour)], ...] = Field(
         default=(), description="Addresses of reverse proxies, which set Client-Cert and X-Forwarded-For anew."
     )
     metrics_readers: tuple[str, ...] = Field(
@@ -225,10 +185,10 @@ class Settings(BaseSettings):
     )
     intune_client_id: str = Field(default="", description="Application id that signs in at the tenant.")
     intune_client_secret_file: str = Field(default="", description="File that holds the application's secret.")
-    intune_login_url: Annotated[str, AfterValidator(_https_origin)] = Field(
+    intune_login_url: Annotated[str, AfterValidator(addresses.https_origin)] = Field(
         default="https://login.microsoftonline.com", description="Where the tenant's tokens come from."
     )
-    intune_graph_url: Annotated[str, AfterValidator(_https_origin)] = Field(
+    intune_graph_url: Annotated[str, AfterValidator(addresses.https_origin)] = Field(
         default="https://graph.microsoft.com", description="Where Intune's services are looked up."
     )
     intune_scope: str = Field(
@@ -328,11 +288,11 @@ def _unsafe(settings: Settings) -> Iterator[str]:
     fixed = [port for port in ports if port]
     checks = (
         (
-            _is_loopback(urlsplit(settings.status_url).hostname or "") and not settings.loopback_demo,
+            addresses.is_loopback(urlsplit(settings.status_url).hostname or "") and not settings.loopback_demo,
             "status_url: names this machine only, so nobody else learns of a revocation; to try it, loopback_demo=true",
         ),
         (
-            settings.loopback_demo and not _is_loopback(settings.bind),
+            settings.loopback_demo and not addresses.is_loopback(settings.bind),
             "bind: a loopback demo must not listen on other addresses",
         ),
         (
@@ -353,7 +313,7 @@ def _unsafe(settings: Settings) -> Iterator[str]:
             "device_url: must be on the host of site_url, whose CA phones pin; take another port",
         ),
         (
-            not _may_be_same_site(settings.site_url, settings.certauth_url),
+            not addresses.may_be_same_site(settings.site_url, settings.certauth_url),
             "certauth_url: must be under the domain of site_url, or browsers keep back the cookie that a proof needs",
         ),
         (
@@ -369,7 +329,7 @@ def _unsafe(settings: Settings) -> Iterator[str]:
             "mail_from: set the sender address that goes with smtp_host",
         ),
         (
-            settings.smtp_tls == "none" and bool(settings.smtp_host) and not _is_loopback(settings.smtp_host),
+            settings.smtp_tls == "none" and bool(settings.smtp_host) and not addresses.is_loopback(settings.smtp_host),
             "smtp_tls: notices must not cross a network in the clear; use starttls or tls",
         ),
         (
@@ -408,31 +368,3 @@ def _unsafe(settings: Settings) -> Iterator[str]:
 
 def _names_a_token(settings: Settings) -> bool:
     return bool(settings.pkcs11_token_label or settings.pkcs11_token_serial) or settings.pkcs11_slot is not None
-
-
-def _may_be_same_site(one: str, other: str) -> bool:
-    """Whether browsers may send `SameSite` cookies from one origin to the other (RFC 6265bis §5.2).
-
-    That depends on the list of public suffixes, which is not here: only what cannot be is told.
-    """
-    hosts = (urlsplit(one).hostname or "", urlsplit(other).hostname or "")
-    if hosts[0] == hosts[1]:
-        return True
-    if any(map(_is_address, hosts)):
-        return False
-    labels = [host.split(".")[::-1] for host in hosts]
-    return labels[0][:2] == labels[1][:2] and all(len(found) > 1 for found in labels)
-
-
-def _is_loopback(host: str) -> bool:
-    if host == "localhost":
-        return True
-    return _is_address(host) and ip_address(host).is_loopback
-
-
-def _is_address(text: str) -> bool:
-    try:
-        ip_address(text)
-    except ValueError:
-        return False
-    return True
