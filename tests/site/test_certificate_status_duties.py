@@ -162,13 +162,16 @@ def test_the_worker_ends_holds_after_the_days_that_are_set(running: Running) -> 
     assert listed.get_revoked_certificate_by_serial_number(record.serial) is not None
 
 
-def test_the_public_directory_is_a_setting(running: Running, tmp_path: Path) -> None:
+def test_the_public_directory_is_full_from_the_beginning_and_a_setting(running: Running, tmp_path: Path) -> None:
+    beginning = {str(found.relative_to(running.public)) for found in running.public.rglob("*.c*")}
+    assert {f"crl/{name}.crl" for name in (*ONLINE, *ROOTS)} < beginning
+    assert {f"certificates/{name}.cer" for name in (*ONLINE, *ROOTS)} < beginning
     elsewhere = replace(
         running.deployment, settings=running.deployment.settings.model_copy(update={"public_directory": str(tmp_path)})
     )
     assert elsewhere.ca.public_directory == tmp_path
     running.duty("public_directory")
-    assert (running.public / "certificates" / "tls.p7c").exists()
+    assert {str(found.relative_to(running.public)) for found in running.public.rglob("*.c*")} == beginning
 
 
 def _issue(running: Running) -> UUID:

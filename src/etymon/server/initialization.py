@@ -13,7 +13,7 @@ from pathlib import Path
 from uuid import UUID
 
 from etymon.audit import sealer
-from etymon.ca import authorities, ceremony
+from etymon.ca import authorities, ceremony, publication
 from etymon.ca.authorities import NewAuthority
 from etymon.ca.model import Authority, SubjectNames
 from etymon.directory import bindings, people, roles, trust
@@ -147,6 +147,7 @@ def make_authorities(
     made = ceremony.create(deployment.ca_with(placed), placed, hierarchy, actor=actor)
     if isinstance(root_keys, RootKeys):
         take_out(deployment.key_files, made, root_keys)
+    publication.write_all(deployment.ca)
     return made
 
 
