@@ -9,7 +9,7 @@ from uuid import UUID
 
 from etymon.directory.bindings import CARDS_ENDED_JOB
 from etymon.directory.people import PERSON_CHANGED_JOB
-from etymon.issuer import card_recheck, changed_data, completion, superseding
+from etymon.issuer import approval, card_recheck, changed_data, completion, superseding
 from etymon.issuer.dependencies import Dependencies, record
 from etymon.issuer.model import DerivationState
 from etymon.issuer.store import card_sessions, clients, credentials, derivations
@@ -88,6 +88,7 @@ def sweep(deps: Dependencies) -> int:
     for derivation_id in late:
         with deps.database.transaction() as tx:
             done += _end_late(tx, deps, derivation_id)
+    done += approval.end_late(deps, SWEEP_LIMIT)
     with deps.database.transaction() as tx:
         done += card_sessions.remove_what_is_over(tx, now, proofs_before=now - UNUSED_PROOFS_KEPT)
         return done + clients.remove_what_is_over(tx, now)

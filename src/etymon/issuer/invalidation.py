@@ -11,7 +11,7 @@ from uuid import UUID
 from etymon.ca import revocation
 from etymon.ca.model import RevocationReason
 from etymon.directory import people
-from etymon.issuer import notices
+from etymon.issuer import approval, notices
 from etymon.issuer.dependencies import Dependencies, record
 from etymon.issuer.derived_identifier import end_binding, identifier_of
 from etymon.issuer.errors import derivation_unknown
@@ -24,7 +24,7 @@ from etymon.issuer.model import (
     EndReason,
     Purpose,
 )
-from etymon.issuer.store import card_sessions, credentials, derivations
+from etymon.issuer.store import card_sessions, credentials, derivations, requests
 from etymon.storage.database import Transaction
 
 REVOCATION: Final = {
@@ -60,6 +60,8 @@ def account_ended(deps: Dependencies, person_id: UUID) -> None:
     """End every credential, link and session of a person whose account has ended (FIPS 201-3 §2.9.4)."""
     with deps.database.transaction() as tx:
         card_sessions.kept(tx).end_of_person(person_id)
+        for request in requests.waiting_of(tx, person_id):
+            approval.end(tx, deps, request, actor="directory")
         for derivation in derivations.lock_all_of(tx, person_id):
             end_derivation(tx, deps, derivation, EndReason.AFFILIATION_CHANGED, actor="directory", source="worker")
 

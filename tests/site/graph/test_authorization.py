@@ -27,6 +27,7 @@ READABLE = (
     "etymon/trustEntries",
     "etymon/issuanceRules",
     "etymon/roles",
+    "etymon/derivationRequests",
 )
 
 

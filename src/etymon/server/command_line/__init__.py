@@ -14,7 +14,7 @@ from rich.console import Console
 from rich.markup import escape
 
 from etymon.kernel.errors import EtymonError
-from etymon.server.command_line import audit, card, card_issuer, ceremony, phone, settings, site, verify
+from etymon.server.command_line import audit, card, card_issuer, ceremony, derivations, phone, settings, site, verify
 from etymon.server.command_line.apply import apply
 from etymon.server.command_line.backup import backup, backup_key, restore
 from etymon.server.command_line.demo import demo
@@ -42,6 +42,7 @@ app.add_typer(audit.app, name="audit")
 app.add_typer(ceremony.app, name="ceremony")
 app.add_typer(card.app, name="card")
 app.add_typer(card_issuer.app, name="card-issuer")
+app.add_typer(derivations.app, name="derivations")
 app.add_typer(phone.app, name="phone")
 app.add_typer(verify.app, name="verify")
 
