@@ -274,6 +274,14 @@ def test_the_store_moves_a_request_as_the_model_allows_and_not_otherwise(
             assert requests.move(tx, found, target) is (target in REQUEST_MOVES[state])
 
 
+def test_a_request_that_moved_meanwhile_is_not_moved(site: IssuerSite, applicant: Applicant) -> None:
+    stale = applicant.ask()
+    refuse(site, stale)
+    with site.database.transaction() as tx:
+        assert not requests.move(tx, stale, RequestState.ENDED)
+    assert applicant.state() is RequestState.REFUSED
+
+
 def _undecided(site: IssuerSite) -> tuple[DerivationRequest, ...]:
     with site.database.snapshot() as tx:
         return approval.undecided(tx, site.deps)
