@@ -189,6 +189,13 @@ def test_a_rule_that_leaves_the_purpose_out_rekeys_it_no_more(site: IssuerSite) 
     phone.take(Purpose.SIGNATURE)
 
 
+def test_a_rule_that_covers_phones_of_another_model_rekeys_this_one_no_more(site: IssuerSite) -> None:
+    phone = holder(site)
+    for _ in with_rule(device_models=("Samsung/*",))(site):
+        assert refusal(phone) == "purpose_not_allowed"
+    phone.take()
+
+
 def test_a_rule_for_managed_phones_rekeys_no_other(site: IssuerSite) -> None:
     site.save_rule(lifetime=LIFETIME, most_derivations=100, managed_devices_only=False)
     phone = holder(site, phone=Phone(None))

@@ -6,8 +6,9 @@ from pathlib import Path
 
 import pytest
 
+from etymon.issuer import approval
 from etymon.issuer.initial_issuance import Begun
-from etymon.issuer.model import DerivationState, Purpose
+from etymon.issuer.model import Approval, DerivationState, Purpose
 from etymon.issuer.store import derivations
 from etymon.kernel.entropy import Entropy
 from etymon.storage.database import Database
@@ -83,10 +84,36 @@ def test_a_cardholder_sets_up_a_phone(issuer: RunningIssuer) -> None:
         link.enroll(purpose)
     page = browser.get(page.url)
     assert page.code == "completed"
+    assert "sign in once with the phone" in page.words  # SP 800-63B-4 4.1: confirm that it works
+    assert f"{page.url}/end" in browser.follow("End these credentials").url
+    page = browser.get(page.url)
 
     page = browser.follow("Done")
     assert "valid until" in page.words
     assert "You have credentials on 1 device already." in page.words
+
+
+def test_a_cardholder_asks_is_refused_asks_again_and_is_approved(issuer: RunningIssuer) -> None:
+    site = issuer.site
+    site.save_rule(approval=Approval.SECOND_PERSON)
+    browser = issuer.browser(site.card)
+    page = sign_in(browser, issuer)
+    refused = browser.get(f"{site.deps.issuer_url}/derivations/new")
+    assert (refused.status, refused.code) == (403, "approval_required")
+    for is_approved in (False, True):
+        page = browser.submit(page.form(action="/issuer/requests"))
+        assert "You asked for approval on" in page.words
+        with site.database.snapshot() as tx:
+            (asked,) = approval.undecided(tx, site.deps)
+        if is_approved:
+            approval.approve(site.deps, asked.id, officer=site.officer.id)
+        else:
+            approval.refuse(site.deps, asked.id, "Not this <month>.", officer=site.officer.id)
+        page = browser.get(page.url)
+        assert ("An officer approved your request." if is_approved else "Not this <month>.") in page.words
+    show_code(browser)
+    site.save_rule()
+    assert browser.get(f"{site.deps.issuer_url}/").code == "home"
 
 
 def test_the_cardholder_ends_what_a_lost_phone_has(issuer: RunningIssuer) -> None:

@@ -297,10 +297,10 @@ class IssuerSite:
         device = device_identity.judge(self.deps, phone.peer)
         return linking.authorization(self.deps, link, phone.sign(link_qr.authorization_message(link)), device)
 
-    def linked(self, phone: Phone | None = None) -> "Link":
+    def linked(self, phone: Phone | None = None, card: Certified | None = None) -> "Link":
         """Go as far as a phone that holds its authorization."""
         phone = phone or self.phone()
-        session = self.present_card()
+        session = self.present_card(card)
         begun = self.begin(session)
         self.redeem(phone, begun)
         self.confirm(session, begun, phone)

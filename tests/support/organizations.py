@@ -153,6 +153,8 @@ def _issuance_rules() -> st.SearchStrategy[list[dict[str, Any]]]:
             "keyTypes": _some(("p256", "rsa2048"), least=1),
             "managedDevicesOnly": st.booleans(),
             "linkPassword": st.booleans(),
+            "approval": st.sampled_from(("blanket", "secondPerson")),
+            "deviceModels": _some(("Google/Pixel 9*", "Samsung/*")),
         },
     )
     return st.lists(rule, min_size=1, max_size=1)

@@ -16,7 +16,15 @@ from etymon.issuer.errors import (
     purpose_not_allowed,
     rule_withdrawn,
 )
-from etymon.issuer.model import COUNTED, PROOFING_LIFETIME, Derivation, DerivationState, IssuanceRule, Purpose
+from etymon.issuer.model import (
+    COUNTED,
+    PROOFING_LIFETIME,
+    Derivation,
+    DerivationState,
+    DeviceDescription,
+    IssuanceRule,
+    Purpose,
+)
 from etymon.issuer.store import card_sessions, credentials, derivations, rules
 from etymon.kernel.clock import Clock
 from etymon.pki.trust_entry import TrustKind
@@ -43,15 +51,20 @@ def applicant(tx: Transaction, person_id: UUID) -> Applicant:
 
 def still_applicant(tx: Transaction, derivation: Derivation) -> Applicant:
     """Return person and rule of a derivation under way; `NotPermitted` when either, or the card, holds no more."""
-    person = _eligible(tx, derivation.person)
-    require_bound(tx, derivation.proof, person.id)
+    _eligible(tx, derivation.person)
+    require_bound(tx, derivation.proof, derivation.person)
     found = rules.find(tx, derivation.rule)
     if found is None or found[1] is not None:
         raise rule_withdrawn()
-    rule = found[0]
-    if not rule.groups & groups.groups_of(tx, derivation.person):
+    return Applicant(covered(tx, derivation.person, found[0]), found[0])
+
+
+def covered(tx: Transaction, person_id: UUID, rule: IssuanceRule) -> Person:
+    """Return an eligible person whom a rule covers; `NotPermitted` otherwise."""
+    person = _eligible(tx, person_id)
+    if not rule.groups & groups.groups_of(tx, person_id):
         raise no_rule()
-    return Applicant(person, rule)
+    return person
 
 
 def of_rekey(tx: Transaction, clock: Clock, derivation: Derivation, purpose: Purpose) -> Applicant:
@@ -67,7 +80,9 @@ def of_rekey(tx: Transaction, clock: Clock, derivation: Derivation, purpose: Pur
     if proved_at is None or clock.now() >= proved_at + PROOFING_LIFETIME:
         raise identity_proofing_old()
     managed = derivation.link is not None and derivation.link.device is not None
-    if purpose not in found.rule.purposes or (found.rule.managed_devices_only and not managed):
+    said = derivation.link.description if derivation.link else DeviceDescription()
+    is_covered = found.rule.device_class(said.manufacturer, said.model) is not None
+    if purpose not in found.rule.purposes or (found.rule.managed_devices_only and not managed) or not is_covered:
         raise purpose_not_allowed()
     return found
 

@@ -94,6 +94,48 @@ def rule_not_by_officer() -> NotPermitted:
     return NotPermitted("officer_required", "Only an officer makes, changes or withdraws issuance rules.")
 
 
+def officer_required() -> NotPermitted:
+    """Whoever decides about another's credentials is no officer."""
+    return NotPermitted("officer_required", "Only an officer decides about requests and credentials of others.")
+
+
+def approval_required() -> NotPermitted:
+    """The rule wants each derivation approved, and this one is not, or not any more."""
+    return NotPermitted("approval_required", "An officer approves this first. Ask for approval with your card.")
+
+
+def approval_not_needed() -> Conflict:
+    """The rule is a blanket rule."""
+    return Conflict("approval_not_needed", "You need no approval. Set up your phone.")
+
+
+def request_unknown() -> NotFound:
+    """No request has this id."""
+    return NotFound("request_unknown", "There is no such request.")
+
+
+def own_request() -> NotPermitted:
+    """An officer would approve what they asked for themselves."""
+    return NotPermitted("own_request", "Nobody decides about their own request. Another officer does.")
+
+
+def request_decided(state: str) -> Conflict:
+    """The request was decided, used or ended before."""
+    return Conflict("request_decided", f"This request is {state} already.")
+
+
+def request_expired() -> Expired:
+    """Ninety days have passed since the applicant proved the card (Common Policy 4.2.3)."""
+    return Expired("request_expired", "This request is older than 90 days. The applicant asks anew, with the card.")
+
+
+def device_class_not_covered() -> NotPermitted:
+    """No class of devices of the rule covers the phone."""
+    return NotPermitted(
+        "device_class_not_covered", "Phones of this model are not approved here. Ask your help desk which are."
+    )
+
+
 def too_many_derivations(most: int) -> Conflict:
     """The person has as many devices with credentials as the rule allows."""
     return Conflict(

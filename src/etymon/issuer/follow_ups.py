@@ -10,6 +10,7 @@ from uuid import UUID
 from etymon.directory.bindings import CARD_REPLACED_JOB, CARDS_ENDED_JOB
 from etymon.directory.people import PERSON_CHANGED_JOB
 from etymon.issuer import (
+    approval,
     card_links,
     card_recheck,
     card_status_monitor,
@@ -155,6 +156,7 @@ def sweep(deps: Dependencies) -> int:
     for derivation_id in late:
         with deps.database.transaction() as tx:
             done += _end_late(tx, deps, derivation_id)
+    done += approval.end_late(deps, SWEEP_LIMIT)
     with deps.database.transaction() as tx:
         done += card_sessions.remove_what_is_over(tx, now, proofs_before=now - UNUSED_PROOFS_KEPT)
         done += scep_store.remove_unused_challenges(tx, now - UNUSED_CHALLENGES_KEPT)

@@ -13,6 +13,7 @@ from cryptography import x509
 from etymon.audit.refusals import is_refusal
 from etymon.escrow.model import GeneratedKey
 from etymon.issuer import (
+    approval,
     completion,
     device_identity,
     duties,
@@ -72,7 +73,8 @@ class Enrolled:
 def begin(deps: Dependencies, session: CardSession, *, duties_version: str, source: str) -> Begun:
     """Begin a derivation for the person at a card session who has accepted these duties; older codes end.
 
-    Raises `duties_not_accepted`, `card_proof_old`, `too_many_derivations` and what eligibility refuses.
+    Raises `duties_not_accepted`, `card_proof_old`, `too_many_derivations`, `approval_required` and what eligibility
+    refuses.
     """
     if duties_version != duties.VERSION:
         raise errors.duties_not_accepted()
@@ -87,6 +89,7 @@ def begin(deps: Dependencies, session: CardSession, *, duties_version: str, sour
         eligibility.require_bound(tx, session.proof, session.person)
         if in_use >= applicant.rule.most_derivations:
             raise errors.too_many_derivations(applicant.rule.most_derivations)
+        request = approval.required(tx, deps, session.person, applicant.rule)
         password = link_secret.new_password(deps.entropy) if applicant.rule.link_password else None
         derivation = Derivation(
             id=random_id(deps.entropy),
@@ -102,6 +105,7 @@ def begin(deps: Dependencies, session: CardSession, *, duties_version: str, sour
             expires_at=min(now + LINK_LIFETIME, session.proved_at + PROOF_LIFETIME),
             undo=random_id(deps.entropy),
             asks_password=password is not None,
+            request=request,
         )
         _supersede(tx, deps, session.person)
         derivations.add(tx, derivation, link_secret.digest(deps, secret, password))
@@ -116,6 +120,7 @@ def begin(deps: Dependencies, session: CardSession, *, duties_version: str, sour
             officer=str(applicant.rule.created_by),
             card_proof=str(session.proof),
             duties=duties_version,
+            request=str(request or ""),
         )
     digits = len(password.reveal()) if password else 0
     qr = LinkQR(deps.issuer_url, derivation.id, secret, link_qr.pin_octets(deps.tls_pin), digits)

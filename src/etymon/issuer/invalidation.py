@@ -12,7 +12,7 @@ from etymon.ca import revocation
 from etymon.ca.model import RevocationReason
 from etymon.directory import people
 from etymon.directory.model import TerminationReason
-from etymon.issuer import notices, terminations
+from etymon.issuer import approval, notices, terminations
 from etymon.issuer.dependencies import Dependencies, record
 from etymon.issuer.derived_identifier import end_binding, identifier_of
 from etymon.issuer.errors import derivation_unknown
@@ -25,7 +25,7 @@ from etymon.issuer.model import (
     EndReason,
     Purpose,
 )
-from etymon.issuer.store import card_sessions, credentials, derivations
+from etymon.issuer.store import card_sessions, credentials, derivations, requests
 from etymon.storage.database import Transaction
 
 REVOCATION: Final = {
@@ -68,6 +68,8 @@ def account_ended(
     because = TERMINATION.get(reason, EndReason.AFFILIATION_CHANGED)
     with deps.database.transaction() as tx:
         card_sessions.kept(tx).end_of_person(person_id)
+        for request in requests.waiting_of(tx, person_id):
+            approval.end(tx, deps, request, actor="directory")
         for derivation in derivations.lock_all_of(tx, person_id):
             end_derivation(tx, deps, derivation, because, actor="directory", source="worker")
         terminations.watch(tx, deps, person_id)

@@ -44,6 +44,8 @@ def save(tx: Transaction, deps: Dependencies, rule: IssuanceRule, *, officer: UU
         managed_devices_only=kept.managed_devices_only,
         link_style="code and password" if kept.link_password else "code",
         most_derivations=kept.most_derivations,
+        approval=kept.approval.value,
+        device_models=_listed(kept.device_models) or "any",
     )
     return kept
 

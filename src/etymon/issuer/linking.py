@@ -9,7 +9,7 @@ from datetime import datetime
 from uuid import UUID
 
 from etymon.audit.refusals import ANONYMOUS
-from etymon.issuer import card_links, card_recheck, device_identity, eligibility, errors, link_key, notices
+from etymon.issuer import approval, card_links, card_recheck, device_identity, eligibility, errors, link_key, notices
 from etymon.issuer.dependencies import Dependencies, record
 from etymon.issuer.model import (
     AUTHORIZATION_LIFETIME,
@@ -45,7 +45,7 @@ def authorization_digest(deps: Dependencies, authorization: Secret[str]) -> byte
 def confirm(deps: Dependencies, session: CardSession, link: UUID, key_thumbprint: bytes, *, source: str) -> None:
     """Confirm the phone and key that the page showed; only the card session that made the link may.
 
-    Confirming twice does no harm. The person is told with an undo link.
+    Confirming twice does no harm. The person is told with an undo link. An approval it began under is used up.
     """
     now = deps.clock.now()
     with deps.database.transaction() as tx:
@@ -64,6 +64,7 @@ def confirm(deps: Dependencies, session: CardSession, link: UUID, key_thumbprint
         applicant = eligibility.still_applicant(tx, derivation)
         if in_use >= applicant.rule.most_derivations:
             raise errors.too_many_derivations(applicant.rule.most_derivations)
+        approval.use(tx, deps, derivation)
         digest = authorization_digest(deps, _authorization(deps, derivation))
         derivations.move(
             tx,

@@ -2,7 +2,8 @@
 """What the issuer deals in: card proofs, rules, derivations and credentials, and the moves they may make."""
 
 import enum
-from collections.abc import Mapping
+import fnmatch
+from collections.abc import Collection, Mapping
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 from typing import Final
@@ -33,11 +34,23 @@ LONGEST_LIFETIME: Final = timedelta(days=3 * 365)
 """Subscriber certificates live at most three years (Common Policy 6.3.2)."""
 
 
+LONGEST_DEVICE_MODEL: Final = 200
+MOST_DEVICE_MODELS: Final = 100
+
 PROOFING_LIFETIME: Final = timedelta(days=12 * 365)
 """An identity is established anew after twelve years at most (Common Policy 3.3.1), counted from the card's proof.
 
 What asserts `id-fpki-common-derived-pivAuth-hardware` would have three years; no profile here does.
 """
+
+
+class Approval(enum.StrEnum):
+    """How a derivation under a rule is approved (Common Policy 4.1, SP 800-157 §2)."""
+
+    BLANKET = "blanket"
+    """The officer who made the rule has approved whom and what it covers."""
+    SECOND_PERSON = "second_person"
+    """An officer other than the applicant approves each derivation by itself."""
 
 
 class Purpose(enum.StrEnum):
@@ -172,7 +185,8 @@ class IssuanceRule:
 
     `key_types` are those of keys made on the phone; `encryption_key_type` is what escrow makes.
     `most_derivations` is how many devices of one person may carry credentials at a time. `link_password` shows a
-    number beside the QR code that the person types on the phone.
+    number beside the QR code that the person types on the phone. `device_models` are the classes of devices that are
+    approved (SP 800-157r1 §2.2), as `MANUFACTURER/MODEL` with `*` for any text; none means all.
     """
 
     id: UUID
@@ -188,6 +202,16 @@ class IssuanceRule:
     encryption_key_type: KeyType = KeyType.RSA2048
     most_derivations: int = 1
     instructions_url: str = ""
+    approval: Approval = Approval.BLANKET
+    device_models: tuple[str, ...] = ()
+
+    def device_class(self, manufacturer: str, model: str) -> str | None:
+        """Return the class that covers a device, `*` where all are covered; None where none does."""
+        if not self.device_models:
+            return "*"
+        said = f"{manufacturer.strip()}/{model.strip()}".casefold()
+        classes = (each for each in self.device_models if fnmatch.fnmatchcase(said, _pattern(each)))
+        return next(classes, None)
 
     def __post_init__(self) -> None:
         if not 1 <= len(self.name) <= 100 or not self.name.isprintable():
@@ -208,6 +232,7 @@ class IssuanceRule:
             raise _malformed_rule("Encryption keys are RSA-2048 or RSA-3072.")
         if not 1 <= self.most_derivations <= 100:
             raise _malformed_rule("A person may have credentials on 1 to 100 devices.")
+        _require_device_models(self.device_models)
         if self.instructions_url and not self.instructions_url.startswith("https://"):
             raise _malformed_rule("The address of the instructions is an https address.")
 
@@ -249,6 +274,7 @@ class Derivation:
 
     `undo` is the id in notices, with which it can be ended; `expires_at` is the end of the present state.
     `asks_password` says that its secret opens it only together with the password that was shown beside the code.
+    `request` is the approved request it began under, where its rule wants each derivation approved.
     """
 
     id: UUID
@@ -269,6 +295,7 @@ class Derivation:
     confirmed_at: datetime | None = None
     ended_at: datetime | None = None
     end_reason: EndReason | None = None
+    request: UUID | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -276,7 +303,8 @@ class Credential:
     """One certificate of a derivation. `certificate` is the CA's id; what comes after `planned_at` is there later.
 
     `replaces` and `request_digest` are of a rekey: which credential made room, and the request that asked for it.
-    `rekey_from` is when its own rekey is due.
+    `rekey_from` is when its own rekey is due. `rule` authorised it; what is older than this knowledge has None, and
+    then it is the derivation's.
     """
 
     id: UUID
@@ -299,6 +327,21 @@ class Credential:
     rekey_from: datetime | None = None
     ended_at: datetime | None = None
     end_reason: EndReason | None = None
+    rule: UUID | None = None
+
+
+def _pattern(device_model: str) -> str:
+    return device_model.casefold().replace("[", "[[]").replace("?", "[?]")  # only the star is special
+
+
+def _require_device_models(classes: Collection[str]) -> None:
+    if len(classes) > MOST_DEVICE_MODELS or not all(map(_is_device_model, classes)):
+        raise _malformed_rule("A device class is written MANUFACTURER/MODEL, at most 200 characters, 100 of them.")
+
+
+def _is_device_model(text: str) -> bool:
+    manufacturer, _, model = text.partition("/")
+    return bool(manufacturer.strip() and model.strip()) and text.isprintable() and len(text) <= LONGEST_DEVICE_MODEL
 
 
 def _malformed_rule(detail: str) -> Malformed:

@@ -1,6 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0
 """What cardholders are told by mail, whoever asked for it, so that a stranger's act does not stay unseen (CP 4.3.2)."""
 
+from datetime import datetime
 from typing import Final
 from uuid import UUID
 
@@ -111,10 +112,35 @@ def card_replaced(tx: Transaction, deps: Dependencies, person: Person) -> None:
     )
 
 
+def request_approved(tx: Transaction, deps: Dependencies, person: Person, until: datetime) -> None:
+    """Tell an applicant that an officer approved, and until when it is good."""
+    _tell(
+        tx,
+        deps,
+        person,
+        "Your request for credentials on a phone was approved",
+        f"An officer approved your request. Come back with your smart card before {until:%Y-%m-%d} and set up your "
+        f"phone:\n\n  {deps.issuer_url}/\n\nIf you did not ask for this, tell the help desk at once.\n",
+        undo=None,
+    )
+
+
 def officers(tx: Transaction, deps: Dependencies, subject: str, text: str) -> None:
     """Tell every Officer of what needs a person's eye; nothing of a cardholder but ids is in it."""
     for officer in roles.holders(tx, Role.OFFICER, limit=roles.PAGE_LIMIT):
         _tell(tx, deps, officer, subject, text, undo=None)
+
+
+def request_refused(tx: Transaction, deps: Dependencies, person: Person, reason: str) -> None:
+    """Tell an applicant that an officer refused, and why."""
+    _tell(
+        tx,
+        deps,
+        person,
+        "Your request for credentials on a phone was refused",
+        f"An officer refused your request, for this reason:\n\n  {reason}\n\nNothing was issued.\n",
+        undo=None,
+    )
 
 
 def device(derivation: Derivation) -> str:

@@ -120,6 +120,7 @@ def plan(
         planned_at=deps.clock.now(),
         replaces=replaces,
         request_digest=request_digest,
+        rule=applicant.rule.id,
     )
     credentials.add(tx, credential)
     completion.enqueue_finish(tx, deps, credential)

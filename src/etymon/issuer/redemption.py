@@ -55,8 +55,8 @@ def redeem(deps: Dependencies, request: Redemption, device: DeviceIdentity | Non
     """Take the link, once, for this device and key; the same again gets the same answer until the PC confirms.
 
     Raises `link_unknown`, `link_expired`, `link_secret_wrong`, `link_password_required`, `link_password_wrong` (five
-    wrong ones of either kind end the link), `link_denied`, `link_already_redeemed`, `device_identity_required`, and
-    what eligibility refuses.
+    wrong ones of either kind end the link), `link_denied`, `link_already_redeemed`, `device_identity_required`,
+    `device_class_not_covered`, and what eligibility refuses.
     """
     public_key = link_key.load(request.key)
     with (
@@ -89,6 +89,10 @@ def _redeem(
     applicant = eligibility.still_applicant(tx, derivation)
     if key_type(link_key.load(request.key)) not in applicant.rule.key_types:
         raise errors.key_type_not_allowed()
+    said = request.description
+    device_class = applicant.rule.device_class(said.manufacturer, said.model)
+    if device_class is None:
+        raise errors.device_class_not_covered()
     if derivation.link is None:
         return _linked(applicant.person, _take(tx, deps, derivation, request, device, source))
     taken_by = derivation.link.device.thumbprint if derivation.link.device else None

@@ -6,7 +6,8 @@ from typing import Final
 
 import sqlalchemy as sa
 
-from etymon.issuer.model import CardLinkState, CredentialState, DerivationState, EndReason, Purpose
+from etymon.issuer.model import Approval, CardLinkState, CredentialState, DerivationState, EndReason, Purpose
+from etymon.issuer.request import RequestState
 from etymon.storage.schema import UTCDateTime, metadata
 
 
@@ -33,6 +34,8 @@ issuance_rules: Final = sa.Table(
     sa.Column("created_at", UTCDateTime, nullable=False),
     sa.Column("withdrawn_at", UTCDateTime, nullable=True),
     sa.Column("link_password", sa.Boolean, nullable=False, server_default=sa.false()),
+    sa.Column("approval", sa.String(20), nullable=False, server_default=Approval.BLANKET.value),
+    sa.Column("device_models", sa.JSON, nullable=False, server_default="[]"),
 )
 sa.Index(
     "uq_issuer_issuance_rules_name_in_force",
@@ -94,6 +97,42 @@ sessions: Final = sa.Table(
     sa.Column("facts", sa.JSON, nullable=False),
 )
 
+UNDECIDED_OR_UNUSED: Final = sa.text("state IN ('requested', 'approved')")
+
+requests: Final = sa.Table(
+    "issuer_requests",
+    metadata,
+    sa.Column("id", sa.Uuid, primary_key=True),
+    sa.Column("state", sa.String(20), nullable=False),
+    sa.Column("person_id", sa.Uuid, nullable=False),
+    sa.Column("rule_id", sa.Uuid, sa.ForeignKey("issuer_issuance_rules.id"), nullable=False),
+    sa.Column("proof_id", sa.Uuid, sa.ForeignKey("issuer_card_proofs.id"), nullable=False),
+    sa.Column("requested_at", UTCDateTime, nullable=False),
+    sa.Column("requested_from", sa.String(100), nullable=False),
+    sa.Column("expires_at", UTCDateTime, nullable=False),
+    sa.Column("decided_by", sa.Uuid, nullable=True),
+    sa.Column("decided_at", UTCDateTime, nullable=True),
+    sa.Column("decision_reason", sa.String(500), nullable=False),
+    one_of("state", RequestState, name="state"),
+    sa.CheckConstraint(
+        "state NOT IN ('approved', 'used', 'refused') OR "
+        "(decided_by IS NOT NULL AND decided_at IS NOT NULL AND decided_by <> person_id)",
+        name="decided_by_another",
+    ),
+    sa.Index("ix_issuer_requests_state_expires_at", "state", "expires_at"),
+    sa.Index("ix_issuer_requests_person_id", "person_id"),
+    sa.Index("ix_issuer_requests_proof_id", "proof_id"),
+    sa.Index("ix_issuer_requests_decided_by", "decided_by"),
+)
+sa.Index(
+    "uq_issuer_requests_person_id_rule_id_waiting",
+    requests.c.person_id,
+    requests.c.rule_id,
+    unique=True,
+    sqlite_where=UNDECIDED_OR_UNUSED,
+    postgresql_where=UNDECIDED_OR_UNUSED,
+)
+
 derivations: Final = sa.Table(
     "issuer_derivations",
     metadata,
@@ -125,6 +164,7 @@ derivations: Final = sa.Table(
     sa.Column("ended_at", UTCDateTime, nullable=True),
     sa.Column("end_reason", sa.String(40), nullable=True),
     sa.Column("asks_password", sa.Boolean, nullable=False, server_default=sa.false()),
+    sa.Column("request_id", sa.Uuid, nullable=True),
     one_of("state", DerivationState, name="state"),
     one_of("end_reason", EndReason, name="end_reason"),
     sa.CheckConstraint(
@@ -182,6 +222,7 @@ credentials: Final = sa.Table(
     sa.Column("replaces_id", sa.Uuid, sa.ForeignKey("issuer_credentials.id"), nullable=True),
     sa.Column("request_digest", sa.LargeBinary, nullable=True),
     sa.Column("rekey_from", UTCDateTime, nullable=True),
+    sa.Column("rule_id", sa.Uuid, nullable=True),
     sa.CheckConstraint("replaces_id IS NULL OR request_digest IS NOT NULL", name="rekey_has_request"),
     one_of("purpose", Purpose, name="purpose"),
     one_of("state", CredentialState, name="state"),

@@ -28,6 +28,7 @@ READABLE = (
     "etymon/issuanceRules",
     "etymon/roles",
     "etymon/scepConnectors",
+    "etymon/derivationRequests",
 )
 
 

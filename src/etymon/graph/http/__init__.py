@@ -8,6 +8,7 @@ from fastapi import APIRouter, FastAPI
 from etymon.graph.dependencies import Dependencies
 from etymon.graph.http import (
     branding,
+    derivations,
     derived_credentials,
     device_configurations,
     enrollment_profiles,
@@ -43,6 +44,7 @@ def create_app(deps: Dependencies) -> FastAPI:
         groups,
         enrollment_profiles,
         device_configurations,
+        derivations,
         derived_credentials,
         branding,
         managed_devices,

@@ -3,6 +3,7 @@
 
 import base64
 import binascii
+from datetime import UTC, datetime
 from typing import Annotated, Any, Final, TypeVar
 from uuid import UUID
 
@@ -49,6 +50,17 @@ def octets(value: str, name: str) -> bytes:
         return base64.b64decode(value, validate=True)
     except (binascii.Error, ValueError) as exc:
         raise Malformed("malformed", f"{name} is base64.") from exc
+
+
+def instant(value: str, name: str) -> datetime:
+    """Return a time with its offset; raises Malformed."""
+    try:
+        moment = datetime.fromisoformat(value)
+    except ValueError:
+        moment = None
+    if moment is None or moment.tzinfo is None:
+        raise Malformed("malformed", f"{name} is a time with its offset, such as 2026-01-31T08:00:00Z.")
+    return moment.astimezone(UTC)
 
 
 def identifier(value: str, name: str) -> UUID:

@@ -2,19 +2,20 @@
 """Trust entries, issuance rules and roles: resources of our own."""
 
 from datetime import datetime, timedelta
-from typing import Annotated, Any, Literal
+from typing import Annotated, Any, Final, Literal
 from uuid import UUID
 
 from pydantic import Field
 
 from etymon.directory.model import Person, Role
 from etymon.graph.representations.body import Base64, Body, Text, identifier
-from etymon.issuer.model import IssuanceRule, Purpose
+from etymon.issuer.model import Approval, IssuanceRule, Purpose
 from etymon.pki.algorithms import KeyType
 from etymon.pki.trust_entry import TrustEntry
 
 Certificates = Annotated[list[Base64], Field(max_length=100)]
 Texts = Annotated[list[Text], Field(max_length=100)]
+APPROVALS: Final = {"blanket": Approval.BLANKET, "secondPerson": Approval.SECOND_PERSON}
 KeyName = Literal["p256", "p384", "rsa2048", "rsa3072"]
 
 
@@ -62,6 +63,8 @@ class IssuanceRuleBody(Body):
     link_password: bool = False
     devices_per_person: Annotated[int, Field(ge=0, le=1000)] = 1
     instructions_url: Text = ""
+    approval: Literal["blanket", "secondPerson"] = "blanket"
+    device_models: Texts = Field(default_factory=list)
 
     def rule(self, id_: UUID, name: str, officer: UUID, now: datetime) -> IssuanceRule:
         """Return the rule; raises Malformed."""
@@ -79,6 +82,8 @@ class IssuanceRuleBody(Body):
             encryption_key_type=KeyType(self.encryption_key_type),
             most_derivations=self.devices_per_person,
             instructions_url=self.instructions_url,
+            approval=APPROVALS[self.approval],
+            device_models=tuple(sorted(set(self.device_models))),
         )
 
 
@@ -120,6 +125,8 @@ def issuance_rule(shown: IssuanceRule) -> dict[str, Any]:
         "linkPassword": shown.link_password,
         "devicesPerPerson": shown.most_derivations,
         "instructionsUrl": shown.instructions_url,
+        "approval": next(name for name, approval in APPROVALS.items() if approval is shown.approval),
+        "deviceModels": list(shown.device_models),
         "createdBy": shown.created_by,
         "createdDateTime": shown.created_at,
     }

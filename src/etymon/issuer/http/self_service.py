@@ -12,7 +12,7 @@ from starlette.routing import BaseRoute
 
 from etymon.audit.refusals import ANONYMOUS
 from etymon.directory import people
-from etymon.issuer import card_authentication, duties, eligibility, initial_issuance, invalidation, linking
+from etymon.issuer import approval, card_authentication, duties, eligibility, initial_issuance, invalidation, linking
 from etymon.issuer.dependencies import Dependencies
 from etymon.issuer.errors import card_required, derivation_unknown, duties_not_accepted, too_many_derivations
 from etymon.issuer.http.views import derivation_view, qr_image
@@ -65,6 +65,7 @@ class SelfService:
             ("/issuer/sign-out", self.sign_out, "POST"),
             ("/issuer/link", self.landing, "GET"),
             (NEW, self.show_duties, "GET"),
+            ("/issuer/requests", self.ask_approval, "POST"),
             ("/issuer/derivations", self.begin, "POST"),
             ("/issuer/derivations/{derivation}", self.show_link, "GET"),
             ("/issuer/derivations/{derivation}/confirm", self.confirm, "POST"),
@@ -102,6 +103,7 @@ class SelfService:
             person=person,
             devices=[view for view in views if view.is_live],
             refusal=refusal.detail if refusal else "",
+            approval=None if refusal else approval.standing(self.deps, session.person),
             card_again=now >= session.proved_at + PROOF_LIFETIME_AT_START,
             ended="ended" in request.query,
         )
@@ -153,9 +155,19 @@ class SelfService:
             return _see_other(HOME)
         with self.deps.database.snapshot() as tx:
             rule = eligibility.applicant(tx, session.person).rule
+            approval.required(tx, self.deps, session.person, rule)
         return self.pages.page(
             "duties.html", visit=visit, request=request, sentences=duties.SENTENCES, version=duties.VERSION, rule=rule
         )
+
+    def ask_approval(self, request: Request) -> Response:
+        """Ask an officer to approve, and tell how the request stands."""
+        visit = self._visit(request)
+        csrf.require_own_form(request, self.sessions, visit, self.deps.site_url)
+        session = card_authentication.card_session(visit.session)
+        with self._noted("issuer:approval:refused", request, session):
+            approval.ask(self.deps, session, source=request.client_address)
+        return _see_other(HOME)
 
     def begin(self, request: Request) -> Response:
         """Take the acceptance and show the QR code, once."""

@@ -12,7 +12,7 @@ import sqlalchemy as sa
 from etymon.ca import refused_keys
 from etymon.directory.model import Binding
 from etymon.issuer.model import CardProof, Evidence
-from etymon.issuer.tables import card_proofs, derivations, proof_requests, sessions, status_evidence
+from etymon.issuer.tables import card_proofs, derivations, proof_requests, requests, sessions, status_evidence
 from etymon.pki.certificate import load_der, spki_sha256
 from etymon.storage.database import Transaction
 from etymon.storage.sessions import SessionTable
@@ -177,7 +177,9 @@ def remove_what_is_over(tx: Transaction, now: datetime, *, proofs_before: dateti
     removed += tx.execute(proof_requests.delete().where(proof_requests.c.expires_at <= now - REQUEST_KEPT)).rowcount
     used = sa.exists().where(derivations.c.proof_id == card_proofs.c.id)
     asked = sa.exists().where(proof_requests.c.proof_id == card_proofs.c.id)
-    removed += tx.execute(card_proofs.delete().where(card_proofs.c.proved_at <= proofs_before, ~used, ~asked)).rowcount
+    requested = sa.exists().where(requests.c.proof_id == card_proofs.c.id)
+    unused = (card_proofs.c.proved_at <= proofs_before, ~used, ~asked, ~requested)
+    removed += tx.execute(card_proofs.delete().where(*unused)).rowcount
     return removed
 
 

@@ -34,6 +34,7 @@ def add(tx: Transaction, credential: Credential) -> None:
             planned_at=credential.planned_at,
             replaces_id=credential.replaces,
             request_digest=credential.request_digest,
+            rule_id=credential.rule,
         )
     )
 
@@ -186,4 +187,5 @@ def _credential(row: sa.Row[Any]) -> Credential:
         rekey_from=row.rekey_from,
         ended_at=row.ended_at,
         end_reason=None if row.end_reason is None else EndReason(row.end_reason),
+        rule=row.rule_id,
     )

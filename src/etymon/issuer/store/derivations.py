@@ -2,6 +2,7 @@
 """Derivations and their authorizations. Every move is one UPDATE that names the state it expects."""
 
 from collections.abc import Collection, Mapping, Sequence
+from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
 from uuid import UUID
@@ -14,6 +15,7 @@ from etymon.issuer.model import (
     COUNTED,
     DERIVATION_MOVES,
     OPEN,
+    CredentialState,
     Derivation,
     DerivationState,
     DeviceDescription,
@@ -22,7 +24,7 @@ from etymon.issuer.model import (
     Purpose,
     RedeemedLink,
 )
-from etymon.issuer.tables import authorizations, card_proofs
+from etymon.issuer.tables import authorizations, card_proofs, credentials, requests
 from etymon.issuer.tables import derivations as table
 from etymon.storage.database import Transaction
 
@@ -48,6 +50,7 @@ def add(tx: Transaction, derivation: Derivation, secret_digest: bytes) -> None:
             secret_digest=secret_digest,
             asks_password=derivation.asks_password,
             wrong_secrets=derivation.wrong_secrets,
+            request_id=derivation.request,
         )
     )
     tx.execute(
@@ -138,6 +141,40 @@ def made_with(
         conditions += [card_proofs.c.identifier == card.identifier, table.c.person_id == card.person_id]
     found = sa.select(table.c.id).join(card_proofs, card_proofs.c.id == table.c.proof_id).where(*conditions)
     return tuple(tx.scalars(found.order_by(table.c.id)))
+
+
+@dataclass(frozen=True, slots=True)
+class Authorized:
+    """What rules, or approvals of an officer, have authorised since a time."""
+
+    rules: frozenset[UUID]
+    officer: UUID | None
+    since: datetime
+
+
+def authorized(tx: Transaction, scope: Authorized, limit: int) -> tuple[UUID, ...]:
+    """Return what can be ended of what was authorised, also where only a rekey was, in one order."""
+    return tuple(tx.scalars(sa.select(table.c.id).where(_authorized(scope)).order_by(table.c.id).limit(limit)))
+
+
+def count_authorized(tx: Transaction, scope: Authorized) -> int:
+    """Return how much there is of it."""
+    return tx.scalar(sa.select(sa.func.count()).select_from(table).where(_authorized(scope))) or 0
+
+
+def _authorized(scope: Authorized) -> Filter:
+    certified = sa.exists().where(
+        credentials.c.derivation_id == table.c.id,
+        credentials.c.state != CredentialState.ENDED.value,
+        credentials.c.planned_at >= scope.since,
+        sa.func.coalesce(credentials.c.rule_id, table.c.rule_id).in_(scope.rules),
+    )
+    begun = sa.and_(table.c.rule_id.in_(scope.rules), table.c.begun_at >= scope.since)
+    approved = table.c.request_id.in_(
+        sa.select(requests.c.id).where(requests.c.decided_by == scope.officer, requests.c.decided_at >= scope.since)
+    )
+    by_any = sa.or_(begun, certified) if scope.officer is None else sa.or_(begun, certified, approved)
+    return sa.and_(table.c.state.in_([state.value for state in OPEN]), by_any)
 
 
 def over_at(tx: Transaction, now: datetime, states: Collection[DerivationState], limit: int) -> tuple[UUID, ...]:
@@ -259,6 +296,7 @@ def _derivation(row: sa.Row[Any]) -> Derivation:
         confirmed_at=row.confirmed_at,
         ended_at=row.ended_at,
         end_reason=None if row.end_reason is None else EndReason(row.end_reason),
+        request=row.request_id,
     )
 
 

@@ -7,7 +7,7 @@ from uuid import UUID
 
 import sqlalchemy as sa
 
-from etymon.issuer.model import IssuanceRule, Purpose
+from etymon.issuer.model import Approval, IssuanceRule, Purpose
 from etymon.issuer.tables import issuance_rules as table
 from etymon.pki.algorithms import KeyType
 from etymon.storage.database import Transaction
@@ -28,6 +28,8 @@ def add(tx: Transaction, rule: IssuanceRule) -> None:
             encryption_key_type=rule.encryption_key_type.value,
             most_derivations=rule.most_derivations,
             instructions_url=rule.instructions_url,
+            approval=rule.approval.value,
+            device_models=list(rule.device_models),
             created_by=rule.created_by,
             created_at=rule.created_at,
             withdrawn_at=None,
@@ -53,6 +55,12 @@ def find(tx: Transaction, rule: UUID) -> tuple[IssuanceRule, datetime | None] | 
     return None if row is None else (_rule(row), row.withdrawn_at)
 
 
+def authorized_by(tx: Transaction, *, name: str = "", officer: UUID | None = None) -> tuple[UUID, ...]:
+    """Return the rules of a name or an officer, in force or not."""
+    condition = table.c.created_by == officer if officer is not None else table.c.name == name
+    return tuple(tx.scalars(sa.select(table.c.id).where(condition).order_by(table.c.id)))
+
+
 def _rule(row: sa.Row[Any]) -> IssuanceRule:
     return IssuanceRule(
         id=row.id,
@@ -68,4 +76,6 @@ def _rule(row: sa.Row[Any]) -> IssuanceRule:
         encryption_key_type=KeyType(row.encryption_key_type),
         most_derivations=row.most_derivations,
         instructions_url=row.instructions_url,
+        approval=Approval(row.approval),
+        device_models=tuple(row.device_models),
     )

@@ -80,6 +80,10 @@ class AdministrationAPI:
         """Do an action."""
         self._send("POST", self._base + path, body)
 
+    def act(self, path: str, body: JSONObject) -> JSONObject:
+        """Do an action and return what it answers."""
+        return _object(self._send("POST", self._base + path, body))
+
     def patch(self, path: str, body: JSONObject) -> None:
         """Change properties of an item."""
         self._send("PATCH", self._base + path, body)

@@ -169,6 +169,8 @@ class IssuanceRuleDocument(Part):
     link_password: bool = False
     devices_per_person: Annotated[int, Field(ge=1, le=100)] = 1
     instructions_url: str = ""
+    approval: Literal["blanket", "secondPerson"] = "blanket"
+    device_models: tuple[Annotated[str, Field(pattern=r"^[^/]*[^/\s][^/]*/.*\S", max_length=200)], ...] = ()
 
 
 class OrganizationDocument(Part):

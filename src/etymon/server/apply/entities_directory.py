@@ -68,6 +68,8 @@ def issuance_rule(item: Mapping[str, Any], names: Names) -> Resource:
         "linkPassword": item["linkPassword"],
         "devicesPerPerson": item["devicesPerPerson"],
         "instructionsUrl": item["instructionsUrl"] or "",
+        "approval": item["approval"],
+        "deviceModels": tuple(item["deviceModels"]),
     }
     return Resource(Kind.ISSUANCE_RULE, item["name"], properties, id=item["name"])
 

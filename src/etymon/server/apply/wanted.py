@@ -168,6 +168,8 @@ def _issuance_rule(part: IssuanceRuleDocument) -> Resource:
         "linkPassword": part.link_password,
         "devicesPerPerson": part.devices_per_person,
         "instructionsUrl": part.instructions_url,
+        "approval": part.approval,
+        "deviceModels": tuple(sorted(set(part.device_models))),
     }
     return Resource(Kind.ISSUANCE_RULE, part.name, properties)
 

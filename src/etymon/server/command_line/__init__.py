@@ -20,6 +20,7 @@ from etymon.server.command_line import (
     card_issuer,
     card_status,
     ceremony,
+    derivations,
     identity_feed,
     lint,
     phone,
@@ -56,6 +57,7 @@ app.add_typer(card.app, name="card")
 app.add_typer(identity_feed.app, name="identity-feed")
 app.add_typer(card_status.app, name="card-status")
 app.add_typer(card_issuer.app, name="card-issuer")
+app.add_typer(derivations.app, name="derivations")
 app.add_typer(phone.app, name="phone")
 app.add_typer(verify.app, name="verify")
 app.add_typer(lint.app, name="lint")

@@ -1,0 +1,150 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Every command of docs/operations/incidents.md as it stands there; a request on its way by commands and pages."""
+
+import re
+import shlex
+from dataclasses import replace
+from datetime import timedelta
+from pathlib import Path
+from uuid import UUID, uuid4
+
+import pytest
+
+from etymon.directory import bindings, groups, people, roles
+from etymon.directory.model import Role
+from etymon.issuer import issuance_rules
+from etymon.issuer.model import Approval, IssuanceRule, Purpose
+from etymon.kernel.entropy import random_id
+from etymon.pki.keys import write_once
+from support import site_pages
+from support.card_office import ENTRY, PASSPHRASE
+from support.page_commands import commands
+from support.typed_command import Typed, typed
+from support.whole_site import DOMAIN, TEST, WholeSite
+
+GROUP = "Careful staff"
+
+
+class Office:
+    """An officer's place: a card, and commands typed beside the site."""
+
+    def __init__(self, site: WholeSite, folder: Path, captured: pytest.CaptureFixture[str], name: str) -> None:
+        self.site, self.folder, self._captured = site, folder, captured
+        card = site.unbound_card(name)
+        card.stored.close()
+        for kind, secret in (("pin", card.pin), ("pass", PASSPHRASE)):
+            write_once(folder / f"{name}.{kind}", secret.reveal().encode())
+        self.options = f"--card {card.made.file} --pin-file {folder / name}.pin --passphrase-file {folder / name}.pass"
+        deps = site.wiring.directory
+        with site.deployment.database.transaction() as tx:
+            self.person = people.create(
+                tx,
+                deps,
+                user_principal_name=f"{name}@{DOMAIN}",
+                display_name=name.title(),
+                mail_addresses=(f"{name}@{DOMAIN}",),
+                actor=TEST,
+            )
+            roles.assign(tx, deps, self.person.id, Role.OFFICER, actor=TEST)
+            bindings.bind(tx, deps, trust_entry=ENTRY, identifier=card.made.uuid, person_id=self.person.id, actor=TEST)
+
+    def type(self, command: str, **replaced: str) -> Typed:
+        for usual, other in {
+            "/var/lib/etymon": str(self.site.directory / "data"),
+            "$OFFICER": self.options,
+            "incident.jsonl": str(self.folder / "incident.jsonl"),
+            **replaced,
+        }.items():
+            command = command.replace(usual, other)
+        return typed(self._captured, *shlex.split(command)[1:])
+
+    def derivations(self, command: str) -> str:
+        done = self.type(f"etymon derivations --data /var/lib/etymon $OFFICER {command}")
+        assert (done.status, done.err) == (0, "")
+        return done.out
+
+    def rule(self, name: str, group: UUID, approval: Approval) -> None:
+        """Put a rule of this officer in force."""
+        site = self.site
+        wanted = IssuanceRule(
+            id=random_id(site.entropy),
+            name=name,
+            groups=frozenset({group}),
+            purposes=(Purpose.AUTHENTICATION,),
+            lifetime=timedelta(days=30),
+            created_by=self.person.id,
+            created_at=site.clock.now(),
+            most_derivations=5,
+        )
+        with site.deployment.database.transaction() as tx:
+            issuance_rules.save(tx, site.wiring.issuer, replace(wanted, approval=approval), officer=self.person.id)
+
+
+@pytest.fixture
+def office(site: WholeSite, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> Office:
+    return Office(site, tmp_path, capsys, f"officer-{uuid4().hex[:8]}")
+
+
+def group_of(site: WholeSite, name: str) -> UUID:
+    with site.deployment.database.transaction() as tx:
+        return groups.create(tx, site.wiring.directory, name=name, actor=TEST).id
+
+
+def certificates(site: WholeSite, name: str) -> list[str]:
+    """Return the states of a person's certificates."""
+    return [row["state"] for row in site.rows("issuer_credentials") if row["person_id"] == site.person(name).id]
+
+
+def test_a_request_goes_from_the_page_to_the_officer_and_back(site: WholeSite, office: Office) -> None:
+    office.rule("careful", group_of(site, GROUP), Approval.SECOND_PERSON)
+    card = site.card_for("careful-cora", group=GROUP)
+    ids = []
+    for _ in range(2):
+        browser = site.browser(card)
+        page = site_pages.expect(site_pages.present_card(browser, site.url), "home")
+        assert "You asked for approval" in browser.submit(page.form(action="/issuer/requests")).words
+        (line,) = [line for line in office.derivations("requests").splitlines() if "careful-cora" in line]
+        ids.append(line.split()[0])
+        if len(ids) == 1:
+            assert "Refused" in office.derivations(f"refuse {ids[0]} --reason 'Not this week.'")
+    assert f"Approved  careful-cora@{DOMAIN}" in office.derivations(f"approve {ids[1]}")
+    refused = office.type(f"etymon derivations --data /var/lib/etymon $OFFICER approve {ids[0]}")
+    assert (refused.status, refused.err) == (2, "etymon: This request is refused already. (request_decided)\n")
+    site.derive(site.enroll(site.new_phone(), card), card)
+    assert certificates(site, "careful-cora") == ["active"]
+    assert "completed" in office.derivations(f"list careful-cora@{DOMAIN}")
+
+
+def test_every_command_of_the_page_does_what_it_says(
+    site: WholeSite, office: Office, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    group, since = "Incident staff", site.clock.now().isoformat()
+    suspect = Office(site, tmp_path, capsys, "suspect")
+    suspect.rule("of a suspect", group_of(site, group), Approval.BLANKET)
+    held = site.phone_of("incident-alice", group=group)
+    passphrase = office.options.split()[-1]
+    key = office.type(f"etymon audit key --data /var/lib/etymon --passphrase-file {passphrase}")
+    (tmp_path / "audit-seal.pem").write_text(key.out)
+    shown = re.search(r"^[0-9a-f-]{36}", office.derivations(f"list incident-alice@{DOMAIN}"), re.MULTILINE)
+    assert shown
+    by_command = {}
+    for command in commands("incidents.md"):
+        done = office.type(
+            command,
+            **{
+                "alice@": "incident-alice@",
+                "otto@": "suspect@",
+                "DERIVATION": shown[0],
+                "2026-01-31T08:00:00Z": since,
+                "audit-seal.pem": str(tmp_path / "audit-seal.pem"),
+                "--rule staff": "'--rule=of a suspect'",
+            },
+        )
+        assert done.status == 0, (command, done)
+        name = command.split("$OFFICER")[-1].split()[0]
+        by_command[name] = certificates(site, "incident-alice")
+        if name in {"end", "end-all"}:  # what follows is to find something
+            site.derive(held, site.card_for("incident-alice"))
+    ended = ("end", "end-all", "end-authorized")
+    assert all(set(by_command[name]) == {"ended"} for name in ended)
+    assert len(certificates(site, "incident-alice")) == 3
