@@ -44,6 +44,7 @@ def save(tx: Transaction, deps: Dependencies, rule: IssuanceRule, *, officer: UU
         managed_devices_only=kept.managed_devices_only,
         link_style="code and password" if kept.link_password else "code",
         most_derivations=kept.most_derivations,
+        key_history=kept.key_history,
     )
     return kept
 

@@ -155,7 +155,8 @@ class IssuanceRule:
 
     `key_types` are those of keys made on the phone; `encryption_key_type` is what escrow makes.
     `most_derivations` is how many devices of one person may carry credentials at a time. `link_password` shows a
-    number beside the QR code that the person types on the phone.
+    number beside the QR code that the person types on the phone. `key_history` gives phones the person's earlier
+    encryption keys.
     """
 
     id: UUID
@@ -171,6 +172,7 @@ class IssuanceRule:
     encryption_key_type: KeyType = KeyType.RSA2048
     most_derivations: int = 1
     instructions_url: str = ""
+    key_history: bool = True
 
     def __post_init__(self) -> None:
         if not 1 <= len(self.name) <= 100 or not self.name.isprintable():

@@ -32,6 +32,7 @@ issuance_rules: Final = sa.Table(
     sa.Column("created_at", UTCDateTime, nullable=False),
     sa.Column("withdrawn_at", UTCDateTime, nullable=True),
     sa.Column("link_password", sa.Boolean, nullable=False, server_default=sa.false()),
+    sa.Column("key_history", sa.Boolean, nullable=False, server_default=sa.true()),
 )
 sa.Index(
     "uq_issuer_issuance_rules_name_in_force",
@@ -215,6 +216,15 @@ sa.Index(
     sqlite_where=ACTIVE,
     postgresql_where=ACTIVE,
 )
+
+key_histories: Final = sa.Table(
+    "issuer_key_histories",
+    metadata,
+    sa.Column("credential_id", sa.Uuid, sa.ForeignKey("issuer_credentials.id"), primary_key=True),
+    sa.Column("request_digest", sa.LargeBinary, nullable=False),
+    sa.Column("asked_at", UTCDateTime, nullable=False),
+)
+"""Which request an authentication credential was given its key history for: one row, so one request."""
 
 clients: Final = sa.Table(
     "issuer_clients",
