@@ -13,6 +13,7 @@ from etymon.ca import crl, issuance, responder
 from etymon.ca.revocation import PUBLISH_CRL
 from etymon.directory.notices import MAIL_JOB
 from etymon.directory.people import ACCOUNT_ENDED_JOB
+from etymon.escrow import retention
 from etymon.idp import accounts as idp_accounts
 from etymon.idp import duties as idp_duties
 from etymon.idp.undo import APPROVAL_UNDONE
@@ -56,6 +57,7 @@ def duties(wiring: Wiring) -> Sequence[Duty]:
         Duty("issuer", issuer_follow_ups.SWEEP_EVERY, partial(issuer_follow_ups.sweep, wiring.issuer)),
         Duty("rekeys", rekeys.ASK_EVERY, partial(rekeys.ask, wiring.mdm)),
         Duty("identity_provider", idp_duties.REMOVE_EVERY, partial(idp_duties.remove_over, wiring.idp)),
+        Duty("escrow", RENEW_EVERY, partial(_destroy_keys, wiring)),
         Duty("status", RENEW_EVERY, partial(_renew_status, deployment)),
     )
 
@@ -79,6 +81,11 @@ def _renew_status(deployment: Deployment) -> None:
     for name in deployment.issuing_authorities():
         responder.renew(deployment.ca, deployment.authority_keys, name, actor="worker")
         crl.refresh(deployment.ca, name)
+
+
+def _destroy_keys(wiring: Wiring) -> None:
+    days = wiring.deployment.settings.escrow_keep_days
+    retention.destroy_over(wiring.issuer.escrow, timedelta(days=days) if days else None)
 
 
 def _deliver(deployment: Deployment, job: Job) -> None:

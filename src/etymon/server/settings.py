@@ -16,6 +16,7 @@ from pydantic import AfterValidator, BeforeValidator, Field, ValidationError, mo
 from pydantic_core import ErrorDetails
 from pydantic_settings import BaseSettings, NoDecode, PydanticBaseSettingsSource, SettingsConfigDict
 
+from etymon.escrow.model import RETENTION
 from etymon.kernel.errors import Malformed
 from etymon.kernel.secret import Secret
 
@@ -160,6 +161,12 @@ class Settings(BaseSettings):
     rekey_grace_days: int = Field(
         default=7, ge=0, le=90, description="Days after which a replaced credential ends, used or not."
     )
+    escrow_keep_days: int = Field(
+        default=0,
+        ge=0,
+        le=36_500,
+        description="Days from its certificate's end to the destruction of an escrowed key, at least 365; 0 keeps all.",
+    )
     smtp_host: str = Field(default="", description="Mail server for notices; empty means no mail can be sent.")
     smtp_port: int = Field(default=25, ge=1, le=65535, description="Port of the mail server.")
     smtp_tls: Literal["none", "starttls", "tls"] = Field(default="starttls", description="Protection towards it.")
@@ -250,6 +257,10 @@ def _unsafe(settings: Settings) -> Iterator[str]:
         (
             _is_loopback(urlsplit(settings.status_url).hostname or "") and not settings.loopback_demo,
             "status_url: names this machine only, so nobody else learns of a revocation; to try it, loopback_demo=true",
+        ),
+        (
+            0 < settings.escrow_keep_days < RETENTION.days,
+            f"escrow_keep_days: keys are kept for at least {RETENTION.days} days; 0 keeps them all",
         ),
         (
             settings.loopback_demo and not _is_loopback(settings.bind),

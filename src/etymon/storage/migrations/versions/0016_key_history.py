@@ -14,7 +14,11 @@ down_revision = "0011_rekey"
 
 
 def upgrade() -> None:
-    """Add the switch and the table."""
+    """Add the switch and the table, and the index by which keys whose time is over are found."""
+    kept = sa.text("state <> 'destroyed'")
+    op.create_index(
+        "ix_escrow_keys_keep_until_kept", "escrow_keys", ["keep_until", "id"], sqlite_where=kept, postgresql_where=kept
+    )
     op.add_column(
         "issuer_issuance_rules", sa.Column("key_history", sa.Boolean, nullable=False, server_default=sa.true())
     )
