@@ -321,7 +321,7 @@ def test_the_history_has_at_most_the_twenty_newest_keys(shared: IssuerSite) -> N
     owner = site.person(f"many{uuid.uuid4().hex[:6]}")
     generated = deposit.generate(site.deps.escrow, person_id=owner.id, key_type=site.rule.encryption_key_type)
     certificate = to_der(phone(site).held[Purpose.ENCRYPTION])
-    made = [replace(generated, id=uuid.uuid4()) for _ in range(22)]
+    made = [replace(generated, id=uuid.uuid4()) for _ in range(23)]
     with site.database.transaction() as tx:
         for number, key in enumerate(made):
             tx.execute(
@@ -341,5 +341,5 @@ def test_the_history_has_at_most_the_twenty_newest_keys(shared: IssuerSite) -> N
             )
     with site.database.snapshot() as tx:
         found = history.listed(tx, owner.id, but=[made[-1].id])
-        assert tx.scalar(sa.select(sa.func.count()).where(escrow_keys.c.person_id == owner.id)) == 22
-    assert [key.id for key in found] == [key.id for key in made[-2:0:-1]]
+        assert tx.scalar(sa.select(sa.func.count()).where(escrow_keys.c.person_id == owner.id)) == 23
+    assert [key.id for key in found] == [key.id for key in made[-2:1:-1]]
