@@ -11,7 +11,7 @@ from cryptography import x509
 from cryptography.hazmat.primitives.asymmetric import ec, rsa
 
 from etymon.directory.notices import MAIL_JOB
-from etymon.escrow import deposit
+from etymon.escrow import deposit, retention
 from etymon.escrow.key_encryption import SoftwareKeyEncryptionKey
 from etymon.escrow.model import (
     ALLOWED,
@@ -274,3 +274,30 @@ def test_a_wrapped_key_unwraps_in_its_context_only() -> None:
     assert refusal_of(lambda: wrapping.unwrap(wrapped, b"bob")).code == "escrowed_key_unusable"
     with pytest.raises(ValueError, match="32 bytes"):
         SoftwareKeyEncryptionKey(Secret(bytes(16)), SystemEntropy())
+
+
+def test_keys_are_destroyed_when_their_time_is_over_and_no_other(
+    vault: Vault, signing_key: ec.EllipticCurvePrivateKey
+) -> None:
+    alice = vault.person("alice")
+    over, bare = [vault.kept(alice) for _ in range(3)], vault.kept(alice)
+    with vault.database.transaction() as tx:
+        for key in over:
+            deposit.certify(tx, vault.escrow, key.id, certificate_of(key.public_key, signing_key))
+    end = certificate_of(signing_key.public_key(), signing_key).not_valid_after_utc
+    two_years = timedelta(days=730)
+    vault.clock.advance(end + two_years - timedelta(seconds=1) - vault.clock.now())
+    assert retention.destroy_over(vault.escrow, two_years) == 0
+    assert retention.destroy_over(vault.escrow, None) == 0
+    vault.clock.advance(timedelta(seconds=1))
+    assert retention.destroy_over(vault.escrow, two_years, batch=2) == 3
+    assert retention.destroy_over(vault.escrow, two_years) == 0
+    assert {vault.find(key).state for key in over} == {EscrowState.DESTROYED}
+    assert vault.find(bare).state is EscrowState.DEPOSITED
+    for key in over:
+        assert vault.events(f"escrowed_key:{key.id}").count("escrow:key:destroyed") == 1
+
+
+def test_no_key_is_kept_for_less_than_a_year(vault: Vault) -> None:
+    with pytest.raises(ValueError, match="at least a year"):
+        retention.destroy_over(vault.escrow, timedelta(days=364))

@@ -60,7 +60,8 @@ def kind_of(to: Endpoint) -> str:
         return "application/pkcs10"
     if to.path.startswith("/ocsp/"):
         return "application/ocsp-request"
-    if to.path.startswith(("/mdm/", "/issuer/link/v1", "/issuer/management", "/graph/", "/scim/v2")):
+    problem_forms = ("/mdm/", "/issuer/link/v1", "/issuer/key-history/v1", "/issuer/management", "/graph/", "/scim/v2")
+    if to.path.startswith(problem_forms):
         return "application/json"
     return "application/x-www-form-urlencoded"
 

@@ -11,18 +11,13 @@ from cryptography.hazmat.primitives.asymmetric import rsa
 from cryptography.hazmat.primitives.serialization import Encoding, NoEncryption, PrivateFormat
 
 from etymon.audit import sealer
-from etymon.audit.model import Outcome
-from etymon.directory import notices, people
-from etymon.directory.errors import person_unknown
-from etymon.directory.model import Person
-from etymon.escrow import delivery, store
+from etymon.escrow import delivery, owner_notice, store
 from etymon.escrow.dependencies import Dependencies, record
 from etymon.escrow.errors import (
     certificate_of_another_key,
     key_destroyed,
     key_type_not_escrowed,
     key_unknown,
-    no_notice_address,
     retention_not_over,
 )
 from etymon.escrow.model import ESCROWED_TYPES, RETENTION, EscrowedKey, EscrowState, GeneratedKey, check_reason
@@ -111,13 +106,13 @@ def release_to_transport_key(
             key = store.known_key(tx, key_id)
             if key.person_id != owner:
                 raise key_unknown()
-            person = _owner_to_tell(tx, owner)
+            person = owner_notice.owner_to_tell(tx, owner)
             wrapped = delivery.release(tx, deps, key, transport_key, reason=reason, actor=actor, source=source)
-            _tell(tx, deps, person, "was delivered to a key store", reason)
+            owner_notice.released(tx, deps, person, [key], reason)
         return delivery.opened(deps, wrapped, transport_key)
     except EtymonError as refusal:
         with deps.database.transaction() as tx:
-            _refused(tx, deps, key_id, refusal, reason=reason, actor=actor, source=source)
+            owner_notice.refused(tx, deps, [key_id], refusal, reason=reason, actor=actor, source=source)
         raise
 
 
@@ -134,49 +129,3 @@ def destroy(tx: Transaction, deps: Dependencies, key_id: UUID, *, reason: str, a
         raise retention_not_over()
     facts = {"reason": reason}
     record(tx, deps, "key:destroyed", actor=actor, subject=f"escrowed_key:{key_id}", facts=facts)
-
-
-def _owner_to_tell(tx: Transaction, owner: UUID) -> Person:
-    person = people.find(tx, owner)
-    if person is None or not person.active:
-        raise person_unknown()
-    if not person.mail_addresses:
-        raise no_notice_address()
-    return person
-
-
-def _refused(
-    tx: Transaction,
-    deps: Dependencies,
-    key_id: UUID,
-    refusal: EtymonError,
-    *,
-    reason: str,
-    actor: str,
-    source: str,
-) -> None:
-    facts = {"reason": reason, "refusal": refusal.code}
-    subject = f"escrowed_key:{key_id}"
-    record(
-        tx,
-        deps,
-        "key:release_refused",
-        actor=actor,
-        subject=subject,
-        facts=facts,
-        outcome=Outcome.FAILURE,
-        source=source,
-    )
-    key = store.find(tx, key_id)
-    person = None if key is None else people.find(tx, key.person_id)
-    if person is not None and person.active:
-        _tell(tx, deps, person, "was asked for and not delivered", reason)
-
-
-def _tell(tx: Transaction, deps: Dependencies, person: Person, what: str, reason: str) -> None:
-    text = (
-        f"Your encryption key, which your organization keeps in escrow, {what} at "
-        f"{deps.clock.now():%Y-%m-%d %H:%M} UTC.\n\nReason: {reason}\n\n"
-        "If you do not expect this, tell your administrator at once."
-    )
-    notices.notify(tx, deps.clock, deps.entropy, person.mail_addresses, "Your encryption key", text)

@@ -21,7 +21,7 @@ from etymon.escrow.model import (
     RecoveryState,
     WrappedKey,
 )
-from etymon.escrow.tables import keys, recoveries, releases
+from etymon.escrow.tables import NOT_DESTROYED, keys, recoveries, releases
 from etymon.pki.algorithms import KeyType
 from etymon.pki.certificate import load, spki, spki_sha256, to_der
 from etymon.storage.database import Transaction
@@ -136,6 +136,12 @@ def destroy(tx: Transaction, key_id: UUID, now: datetime) -> bool:
     )
     gone = due.values(state=EscrowState.DESTROYED.value, wrapped=None, destroyed_at=now)
     return tx.execute(gone).rowcount == 1
+
+
+def kept_until(tx: Transaction, moment: datetime, *, limit: int) -> list[UUID]:
+    """Return keys that had to be kept until a moment and are not destroyed, the oldest first; locked till the end."""
+    over = sa.select(keys.c.id).where(NOT_DESTROYED, keys.c.keep_until <= moment)
+    return list(tx.scalars(over.order_by(keys.c.keep_until, keys.c.id).limit(limit).with_for_update(skip_locked=True)))
 
 
 def add_recovery(tx: Transaction, recovery: Recovery) -> None:

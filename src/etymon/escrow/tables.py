@@ -1,9 +1,13 @@
 # SPDX-License-Identifier: Apache-2.0
 """Tables of escrow."""
 
+from typing import Final
+
 import sqlalchemy as sa
 
 from etymon.storage.schema import UTCDateTime, metadata
+
+NOT_DESTROYED: Final = sa.text("state <> 'destroyed'")
 
 keys = sa.Table(
     "escrow_keys",
@@ -24,6 +28,13 @@ keys = sa.Table(
     sa.CheckConstraint("(state = 'destroyed') = (wrapped IS NULL)", name="destroyed_has_no_key"),
     sa.CheckConstraint("(certificate IS NULL) = (keep_until IS NULL)", name="certificate_has_retention"),
     sa.Index("ix_escrow_keys_person_id", "person_id", "deposited_at", "id"),
+    sa.Index(
+        "ix_escrow_keys_keep_until_kept",
+        "keep_until",
+        "id",
+        sqlite_where=NOT_DESTROYED,
+        postgresql_where=NOT_DESTROYED,
+    ),
 )
 
 releases = sa.Table(

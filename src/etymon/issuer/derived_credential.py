@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Who rekeys: the holder of a derived authentication credential of ours that is in force, and nothing else.
+"""Who rekeys and gets the key history: the holder of a derived authentication credential of ours that is in force.
 
 A device identity, a card, and a derived credential of another issuer are other kinds of certificate; each is refused.
 """
@@ -22,8 +22,10 @@ from etymon.storage.database import Transaction
 from etymon.web.peer_certificate import PeerCertificate
 
 
-def judge(deps: Dependencies, peer: PeerCertificate | None, *, source: str) -> Credential:
-    """Return the credential that the TLS peer showed. Refusals are recorded.
+def judge(
+    deps: Dependencies, peer: PeerCertificate | None, *, source: str, refused_as: str = "issuer:rekey:refused"
+) -> Credential:
+    """Return the credential that the TLS peer showed. Refusals are recorded as `refused_as`.
 
     Raises `derived_credential_required` without a certificate, `NotTrusted` for one that is revoked, over, or of
     another kind, and `credential_unknown` for one that is no authentication credential in force.
@@ -31,7 +33,7 @@ def judge(deps: Dependencies, peer: PeerCertificate | None, *, source: str) -> C
     if peer is None:
         raise derived_credential_required()
     subject = f"certificate:{hashlib.sha256(peer.der).hexdigest()}"
-    with deps.refusals.noted("issuer:rekey:refused", actor=ANONYMOUS, subject=subject, source=source):
+    with deps.refusals.noted(refused_as, actor=ANONYMOUS, subject=subject, source=source):
         leaf = reading.load(peer.der)
         _validate(deps, leaf)
         with deps.database.snapshot() as tx:

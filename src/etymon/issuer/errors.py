@@ -267,6 +267,18 @@ def purpose_not_allowed() -> NotPermitted:
     return NotPermitted("purpose_not_allowed", "The issuance rule does not allow this certificate on this phone.")
 
 
+def key_history_off() -> NotPermitted:
+    """The rule gives no earlier encryption keys to phones."""
+    return NotPermitted("key_history_off", "Your organisation gives no earlier encryption keys to phones.")
+
+
+def key_history_used() -> Conflict:
+    """Each authentication certificate opens the history once; the same request again is answered again."""
+    return Conflict(
+        "key_history_used", "This credential was given its key history already. The next one can ask again."
+    )
+
+
 def issuance_unfinished() -> Unavailable:
     """What was planned could not be finished now; a worker will."""
     return Unavailable("issuance_unfinished", "The certificate is being made. Send the same request again.")

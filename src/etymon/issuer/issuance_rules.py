@@ -46,6 +46,7 @@ def save(tx: Transaction, deps: Dependencies, rule: IssuanceRule, *, officer: UU
         most_derivations=kept.most_derivations,
         approval=kept.approval.value,
         device_models=_listed(kept.device_models) or "any",
+        key_history=kept.key_history,
     )
     return kept
 

@@ -187,6 +187,8 @@ class IssuanceRule:
     `most_derivations` is how many devices of one person may carry credentials at a time. `link_password` shows a
     number beside the QR code that the person types on the phone. `device_models` are the classes of devices that are
     approved (SP 800-157r1 §2.2), as `MANUFACTURER/MODEL` with `*` for any text; none means all.
+    number beside the QR code that the person types on the phone. `key_history` gives phones the person's earlier
+    encryption keys.
     """
 
     id: UUID
@@ -202,6 +204,7 @@ class IssuanceRule:
     encryption_key_type: KeyType = KeyType.RSA2048
     most_derivations: int = 1
     instructions_url: str = ""
+    key_history: bool = True
     approval: Approval = Approval.BLANKET
     device_models: tuple[str, ...] = ()
 

@@ -36,6 +36,7 @@ issuance_rules: Final = sa.Table(
     sa.Column("link_password", sa.Boolean, nullable=False, server_default=sa.false()),
     sa.Column("approval", sa.String(20), nullable=False, server_default=Approval.BLANKET.value),
     sa.Column("device_models", sa.JSON, nullable=False, server_default="[]"),
+    sa.Column("key_history", sa.Boolean, nullable=False, server_default=sa.true()),
 )
 sa.Index(
     "uq_issuer_issuance_rules_name_in_force",
@@ -293,6 +294,15 @@ card_links: Final = sa.Table(
     sa.CheckConstraint("source_id IS NULL OR serial IS NOT NULL", name="source_has_serial"),
     sa.Index("ix_issuer_card_links_source_id", "source_id", "derivation_id"),
 )
+
+key_histories: Final = sa.Table(
+    "issuer_key_histories",
+    metadata,
+    sa.Column("credential_id", sa.Uuid, sa.ForeignKey("issuer_credentials.id"), primary_key=True),
+    sa.Column("request_digest", sa.LargeBinary, nullable=False),
+    sa.Column("asked_at", UTCDateTime, nullable=False),
+)
+"""Which request an authentication credential was given its key history for: one row, so one request."""
 
 clients: Final = sa.Table(
     "issuer_clients",

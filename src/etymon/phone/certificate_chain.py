@@ -23,6 +23,14 @@ def issued_by(certificate: x509.Certificate, issuer: x509.Certificate) -> bool:
 
 def chain(leaf: x509.Certificate, known: Sequence[x509.Certificate]) -> tuple[x509.Certificate, ...]:
     """Return the issuers of `leaf` from its own upward; `NotPermitted` `unknown_authority` if its own is not known."""
+    found = known_issuers(leaf, known)
+    if not found:
+        raise NotPermitted("unknown_authority", "The certificate was not issued by the issuer's authority.")
+    return found
+
+
+def known_issuers(leaf: x509.Certificate, known: Sequence[x509.Certificate]) -> tuple[x509.Certificate, ...]:
+    """Return those issuers of `leaf`, from its own upward, that are known."""
     found: list[x509.Certificate] = []
     current = leaf
     while len(found) < LONGEST_CHAIN and current.issuer != current.subject:
@@ -31,8 +39,6 @@ def chain(leaf: x509.Certificate, known: Sequence[x509.Certificate]) -> tuple[x5
             break
         found.append(issuer)
         current = issuer
-    if not found:
-        raise NotPermitted("unknown_authority", "The certificate was not issued by the issuer's authority.")
     return tuple(found)
 
 

@@ -75,7 +75,7 @@ def _remove_everything_managed(device: Device) -> None:
     device.keys.reset_activation()
     shutil.rmtree(device.applied, ignore_errors=True)
     management = replace(device.state.management, policies=(), results=(), notifications=(), requirement=None)
-    device.change(management=management, credentials=(), derivation=None)
+    device.change(management=management, credentials=(), derivation=None, history=None)
 
 
 def _keep(device: Device, done: Command) -> None:

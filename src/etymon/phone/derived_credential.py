@@ -5,6 +5,7 @@ Each step writes down what it will send before it sends it and what it got befor
 anywhere goes on from there. Activated keys work in a use session only: the flow opens one and ends it.
 """
 
+import contextlib
 from collections.abc import Callable
 from dataclasses import replace
 from typing import Final
@@ -13,7 +14,7 @@ from urllib.parse import urlsplit
 from cryptography import x509
 
 from etymon.kernel.errors import Conflict, EtymonError, Malformed, NotPermitted
-from etymon.phone import certificate_chain, est, generated_key, link, qr_image, redemption, under_way
+from etymon.phone import certificate_chain, est, generated_key, key_history, link, qr_image, redemption, under_way
 from etymon.phone.certification_request import certification_request
 from etymon.phone.connection import Connection
 from etymon.phone.device import Device
@@ -90,6 +91,7 @@ def set_up(device: Device, screen: Screen) -> None:
             if refused.code in ENDED:
                 abandon(device)
             raise
+        _fetch_history(device)
     _finish(device, screen)
 
 
@@ -196,6 +198,15 @@ def _install_server_generated(
         _authorization(device, derivation, purpose, body),
     )
     generated_key.keep(device, alias, derivation.transport_alias, envelope, certificate, known)
+
+
+def _fetch_history(device: Device) -> None:
+    """Fetch the person's other encryption keys; the credential is ready without them, and they are asked for again."""
+    derivation = under_way.derivation(device)
+    if {Purpose.AUTHENTICATION, Purpose.ENCRYPTION} <= set(derivation.installed):
+        alias = derivation.alias(Purpose.AUTHENTICATION)
+        with contextlib.suppress(EtymonError):
+            key_history.fetch(device, derivation.address, under_way.service(derivation), alias)
 
 
 def _finish(device: Device, screen: Screen) -> None:

@@ -146,6 +146,8 @@ class Device:
             named |= {derivation.transport_alias, *(derivation.alias(purpose) for purpose in Purpose)}
         for rekey in self.state.rekeys:
             named |= {rekey.alias, rekey.transport_alias}
+        if (history := self.state.history) and history.keys:
+            named |= {history.transport_alias, *map(history.alias, history.keys)}
         for entry in self.keys.entries():
             if entry.alias != DEVICE_IDENTITY and entry.alias not in named:
                 self.keys.delete(entry.alias)

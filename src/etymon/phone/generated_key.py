@@ -30,7 +30,14 @@ def keep(
 ) -> None:
     """Keep the key and its certificate; a key that is there already stays."""
     chain = certificate_chain.chain(certificate, known)
+    open_into_store(device, alias, transport_alias, envelope, known)
+    device.keys.set_certificate(alias, certificate, chain)
+
+
+def open_into_store(
+    device: Device, alias: str, transport_alias: str, envelope: bytes, known: Sequence[x509.Certificate]
+) -> None:
+    """Keep a key signed by the key-generation signer of a `known` authority; one that is there already stays."""
     if device.keys.entry(alias) is None:
         package = WrappedKey(envelope, tuple(to_der(issuer) for issuer in known), device.surroundings.clock.now())
         device.keys.import_wrapped(alias, package, transport=transport_alias, requires_activation=True)
-    device.keys.set_certificate(alias, certificate, chain)

@@ -50,6 +50,7 @@ def service(device: Device, address: IssuerAddress) -> LinkService:
         authorization=https_address(answer.text("authorization")),
         est=https_address(answer.text("est")),
         rekey_confirmation=https_address(answer.text("rekeyConfirmation", "")) if "rekeyConfirmation" in answer else "",
+        key_history=https_address(answer.text("keyHistory")) if "keyHistory" in answer else "",
     )
 
 

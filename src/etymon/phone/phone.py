@@ -11,7 +11,7 @@ from typing import Self
 from cryptography import x509
 
 from etymon.kernel.secret import Secret
-from etymon.phone import check_in, derived_credential, enrollment, provisioning, rekey
+from etymon.phone import check_in, derived_credential, enrollment, key_history, link, provisioning, rekey
 from etymon.phone.applications import mail, web, wifi
 from etymon.phone.applications.access import Approve
 from etymon.phone.applications.web_view import Page
@@ -60,6 +60,10 @@ class Status:
     activation: Activation
     setting_up: bool
     """Whether a derived credential is being set up."""
+    key_history: tuple[Certificate, ...]
+    """Whose keys only open older mail."""
+    key_history_due: bool
+    """Whether the issuer is still to be asked for the person's other keys."""
 
 
 class Phone:
@@ -137,6 +141,14 @@ class Phone:
         """Replace keys and certificates that are due, and return which; it takes the activation secret and no card."""
         return rekey.rekey(self.device, screen)
 
+    def fetch_key_history(self, screen: Screen) -> None:
+        """Fetch the person's other encryption keys where that is still to be done; it takes the activation secret."""
+        address, present = self.device.state.issuer, self.device.state.credential(Purpose.AUTHENTICATION)
+        if address is None or present is None or not key_history.is_due(self.device):
+            return
+        with derived_credential.use_session(self.device, screen):
+            key_history.fetch(self.device, address, link.service(self.device, address), present.alias)
+
     def give_up_setting_up(self) -> None:
         """Give up the derived credential that is being set up."""
         derived_credential.abandon(self.device)
@@ -187,6 +199,12 @@ class Phone:
             certificates=tuple(self._certificates()),
             activation=self.device.keys.activation(),
             setting_up=state.derivation is not None,
+            key_history=tuple(
+                _shown(Purpose.ENCRYPTION, entry.certificate)
+                for entry in key_history.entries(self.device)
+                if entry.certificate is not None
+            ),
+            key_history_due=key_history.is_due(self.device),
         )
 
     def _certificates(self) -> Iterable[Certificate]:
@@ -194,10 +212,9 @@ class Phone:
         for purpose in Purpose:
             entry = credential_entry(self.device, purpose)
             if entry is not None and entry.certificate is not None:
-                certificate = entry.certificate
-                yield Certificate(
-                    purpose,
-                    certificates.thumbprint(certificate).hex(),
-                    certificate.not_valid_after_utc,
-                    purpose in due,
-                )
+                yield _shown(purpose, entry.certificate, rekey=purpose in due)
+
+
+def _shown(purpose: Purpose, certificate: x509.Certificate, *, rekey: bool = False) -> Certificate:
+    thumbprint = certificates.thumbprint(certificate).hex()
+    return Certificate(purpose, thumbprint, certificate.not_valid_after_utc, rekey)

@@ -5,6 +5,7 @@ The person enters the activation secret, as for any use, and needs no card. Each
 taken, so that a phone that stops anywhere goes on from there. The key before goes when the issuer has seen the new one.
 """
 
+import contextlib
 from collections.abc import Sequence
 from dataclasses import replace
 from datetime import timedelta
@@ -15,7 +16,7 @@ from cryptography import x509
 from etymon.card.tls import TLSIdentity
 from etymon.kernel.entropy import random_id
 from etymon.kernel.errors import Conflict, EtymonError
-from etymon.phone import certificate_chain, derived_credential, est, generated_key, link
+from etymon.phone import certificate_chain, derived_credential, est, generated_key, key_history, link
 from etymon.phone.certificate_chain import without_roots
 from etymon.phone.certification_request import certification_request
 from etymon.phone.connection import Connection
@@ -74,6 +75,10 @@ def rekey(device: Device, screen: Screen) -> tuple[Purpose, ...]:
                 _replace(device, address, service, purpose)
         desired_state.apply(device)
         _confirm(device, address, service)
+        present = device.state.credential(Purpose.AUTHENTICATION)
+        if present is not None and key_history.is_due(device):
+            with contextlib.suppress(EtymonError):  # what was replaced is replaced; the phone asks again
+                key_history.fetch(device, address, service, present.alias)
     desired_state.apply(device)
     screen.show(Rekeyed(purposes))
     return purposes

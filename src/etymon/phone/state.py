@@ -201,6 +201,7 @@ class LinkService:
     authorization: str
     est: str
     rekey_confirmation: str = ""
+    key_history: str = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -280,6 +281,28 @@ class Rekey:
 
 
 @dataclass(frozen=True, slots=True)
+class KeyHistory:
+    """The person's other encryption keys, asked for with the authentication credential called `asked_with`.
+
+    The request is kept as sent, to be sent again; `keys` are its keys as the issuer names them, none once all is done.
+    """
+
+    asked_with: str
+    keys: tuple[UUID, ...] = ()
+    request: bytes | None = None
+
+    @property
+    def transport_alias(self) -> str:
+        """The name of the key that the keys are enveloped to."""
+        return f"transport-history-{self.asked_with}"
+
+    @staticmethod
+    def alias(key: UUID) -> str:
+        """Return the name of a key of the history in the phone's store."""
+        return f"history-{key.hex}"
+
+
+@dataclass(frozen=True, slots=True)
 class Credential:
     """One certificate of the derived credential: its key's alias; `retired` ones only open older mail."""
 
@@ -312,6 +335,7 @@ class PhoneState:
     issuer: IssuerAddress | None = None
     """Where `credentials` came from."""
     rekeys: tuple[Rekey, ...] = ()
+    history: KeyHistory | None = None
 
     def factory_new(self) -> "PhoneState":
         """Return the state after a wipe: the hardware is what is left."""

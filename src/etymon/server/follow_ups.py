@@ -18,6 +18,7 @@ from etymon.directory.identity_accounts import ACCOUNT_CHANGED_JOB
 from etymon.directory.model import TerminationReason
 from etymon.directory.notices import MAIL_JOB
 from etymon.directory.people import ACCOUNT_ENDED_JOB
+from etymon.escrow import retention
 from etymon.idp import accounts as idp_accounts
 from etymon.idp import duties as idp_duties
 from etymon.idp.undo import APPROVAL_UNDONE
@@ -71,6 +72,7 @@ def duties(wiring: Wiring) -> Sequence[Duty]:
         Duty("terminations", terminations.LOOK_EVERY, partial(terminations.alarm, wiring.issuer)),
         Duty("feeds", feeds.TOKEN_LIFETIME, partial(feeds.remove_what_is_over, wiring.feeds)),
         Duty("identity_provider", idp_duties.REMOVE_EVERY, partial(idp_duties.remove_over, wiring.idp)),
+        Duty("escrow", RENEW_EVERY, partial(_destroy_keys, wiring)),
         Duty("responders", RENEW_EVERY, partial(_renew_responders, deployment)),
         Duty("lists", TIDY_EVERY, partial(_make_lists, deployment)),
         Duty("holds", SWEEP_EVERY, partial(holds.end_overdue, deployment.ca)),
@@ -113,6 +115,11 @@ def _pull_revocations(wiring: Wiring) -> None:
         revocation.pull(wiring.issuer, wiring.intune)
     except Unavailable as error:
         log.warning("revocations_not_pulled", error_code=error.code)
+
+
+def _destroy_keys(wiring: Wiring) -> None:
+    days = wiring.deployment.settings.escrow_keep_days
+    retention.destroy_over(wiring.issuer.escrow, timedelta(days=days) if days else None)
 
 
 def _deliver(deployment: Deployment, job: Job) -> None:

@@ -17,6 +17,7 @@ from pydantic_settings import BaseSettings, NoDecode, PydanticBaseSettingsSource
 
 from etymon.ca import policies
 from etymon.ca.policies import PolicyFamily
+from etymon.escrow.model import RETENTION
 from etymon.issuer.model import CardRevocation
 from etymon.kernel.errors import Malformed
 from etymon.kernel.secret import Secret
@@ -169,6 +170,12 @@ class Settings(BaseSettings):
         default={},
         description="What follows from a card's revocation, by its reason: lookback (otherwise), end or keep.",
     )
+    escrow_keep_days: int = Field(
+        default=0,
+        ge=0,
+        le=36_500,
+        description="Days from its certificate's end to the destruction of an escrowed key, at least 365; 0 keeps all.",
+    )
     smtp_host: str = Field(default="", description="Mail server for notices; empty means no mail can be sent.")
     smtp_port: int = Field(default=25, ge=1, le=65535, description="Port of the mail server.")
     smtp_tls: Literal["none", "starttls", "tls"] = Field(default="starttls", description="Protection towards it.")
@@ -290,6 +297,10 @@ def _unsafe(settings: Settings) -> Iterator[str]:
         (
             addresses.is_loopback(urlsplit(settings.status_url).hostname or "") and not settings.loopback_demo,
             "status_url: names this machine only, so nobody else learns of a revocation; to try it, loopback_demo=true",
+        ),
+        (
+            0 < settings.escrow_keep_days < RETENTION.days,
+            f"escrow_keep_days: keys are kept for at least {RETENTION.days} days; 0 keeps them all",
         ),
         (
             settings.loopback_demo and not addresses.is_loopback(settings.bind),

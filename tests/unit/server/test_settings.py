@@ -115,6 +115,7 @@ def test_a_wrong_host_or_port_is_told_once() -> None:
         ({"policy_arc": "federal"}, "policy_arc"),
         ({"organization": ""}, "organization"),
         ({"colour": "blue"}, "colour"),
+        ({"escrow_keep_days": 364}, "escrow_keep_days"),
     ],
 )
 def test_an_unsafe_or_wrong_value_refuses_to_start_and_names_the_setting(change: dict[str, object], named: str) -> None:

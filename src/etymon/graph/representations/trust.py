@@ -61,6 +61,7 @@ class IssuanceRuleBody(Body):
     encryption_key_type: KeyName = "rsa2048"
     managed_devices_only: bool = True
     link_password: bool = False
+    key_history: bool = True
     devices_per_person: Annotated[int, Field(ge=0, le=1000)] = 1
     instructions_url: Text = ""
     approval: Literal["blanket", "secondPerson"] = "blanket"
@@ -78,6 +79,7 @@ class IssuanceRuleBody(Body):
             created_at=now,
             managed_devices_only=self.managed_devices_only,
             link_password=self.link_password,
+            key_history=self.key_history,
             key_types=frozenset(map(KeyType, self.key_types)),
             encryption_key_type=KeyType(self.encryption_key_type),
             most_derivations=self.devices_per_person,
@@ -123,6 +125,7 @@ def issuance_rule(shown: IssuanceRule) -> dict[str, Any]:
         "encryptionKeyType": shown.encryption_key_type.value,
         "managedDevicesOnly": shown.managed_devices_only,
         "linkPassword": shown.link_password,
+        "keyHistory": shown.key_history,
         "devicesPerPerson": shown.most_derivations,
         "instructionsUrl": shown.instructions_url,
         "approval": next(name for name, approval in APPROVALS.items() if approval is shown.approval),

@@ -7,7 +7,17 @@ from starlette.routing import BaseRoute
 
 from etymon.issuer import card_authentication
 from etymon.issuer.dependencies import SERVICE, Dependencies
-from etymon.issuer.http import challenge_page, confirmation, est, link, management, scep, scep_management, undo
+from etymon.issuer.http import (
+    challenge_page,
+    confirmation,
+    est,
+    key_history,
+    link,
+    management,
+    scep,
+    scep_management,
+    undo,
+)
 from etymon.issuer.http.self_service import SelfService
 from etymon.issuer.model import SESSION_ABSOLUTE, SESSION_IDLE
 from etymon.web.pages import Pages
@@ -44,8 +54,13 @@ def certauth_routes(deps: Dependencies) -> list[BaseRoute]:
 
 
 def device_routes(deps: Dependencies) -> list[BaseRoute]:
-    """Return what the device listener serves: linking, EST, and the end of what a rekey replaced."""
-    return [*link.device_routes(deps), *est.device_routes(deps), *confirmation.device_routes(deps)]
+    """Return what the device listener serves: linking, EST, the end of what a rekey replaced, the key history."""
+    return [
+        *link.device_routes(deps),
+        *est.device_routes(deps),
+        *confirmation.device_routes(deps),
+        *key_history.device_routes(deps),
+    ]
 
 
 def status_routes(deps: Dependencies) -> list[BaseRoute]:

@@ -12,6 +12,7 @@ from etymon.issuer import device_identity, redemption
 from etymon.issuer.dependencies import Dependencies
 from etymon.issuer.http import waiting
 from etymon.issuer.http.confirmation import CONFIRMATION
+from etymon.issuer.http.key_history import KEY_HISTORY
 from etymon.issuer.link_key import LARGEST_KEY_BYTES
 from etymon.issuer.link_secret import PASSWORD_DIGITS
 from etymon.issuer.model import DeviceDescription
@@ -44,6 +45,7 @@ def site_routes(deps: Dependencies) -> list[BaseRoute]:
                 "authorization": f"{deps.device_url}{AUTHORIZATION}",
                 "est": f"{deps.device_url}{EST}",
                 "rekeyConfirmation": f"{deps.device_url}{CONFIRMATION}",
+                "keyHistory": f"{deps.device_url}{KEY_HISTORY}",
             }
         )
 

@@ -167,6 +167,7 @@ class IssuanceRuleDocument(Part):
     encryption_key_type: KeyName = "rsa2048"
     managed_devices_only: bool = True
     link_password: bool = False
+    key_history: bool = True
     devices_per_person: Annotated[int, Field(ge=1, le=100)] = 1
     instructions_url: str = ""
     approval: Literal["blanket", "secondPerson"] = "blanket"

@@ -166,6 +166,7 @@ def _issuance_rule(part: IssuanceRuleDocument) -> Resource:
         "encryptionKeyType": part.encryption_key_type,
         "managedDevicesOnly": part.managed_devices_only,
         "linkPassword": part.link_password,
+        "keyHistory": part.key_history,
         "devicesPerPerson": part.devices_per_person,
         "instructionsUrl": part.instructions_url,
         "approval": part.approval,

@@ -76,8 +76,10 @@ def run(
             phone.set_up_derived_credential(link_qr.read_bytes() if link_qr else None, screen)
             console.print("Nobody manages this phone, so there is nobody to stay in touch with.")
             return
-        if phone.status().membership is None and phone.rekeys_due:  # nobody manages it, and it looks after itself
-            _rekey(phone, screen)
+        shown = phone.status()
+        if shown.membership is None and (phone.rekeys_due or shown.key_history_due):
+            _rekey(phone, screen)  # nobody manages it, and it looks after itself
+            _fetch_key_history(phone, screen)
             return
         if phone.status().device is DeviceState.FACTORY_NEW:
             _provision(phone, qr, server, ask_token=token)
@@ -94,6 +96,7 @@ def run(
             phone.guide(screen)
             console.print("It scans a picture of the code: --link-qr PICTURE.")
         _rekey(phone, screen)
+        _fetch_key_history(phone, screen)
         if not once:
             stopping = threading.Event()
             on_stop(stopping.set)
@@ -123,9 +126,14 @@ def status(directory: Directory) -> None:
         until = f"{certificate.not_after:%Y-%m-%d}"
         due = "a new key is due: run the phone" if certificate.rekey else ""
         certificates.add_row(certificate.purpose.value, certificate.thumbprint[:16] + "…", until, due)
+    for certificate in shown.key_history:
+        until = f"{certificate.not_after:%Y-%m-%d}"
+        certificates.add_row(certificate.purpose.value, certificate.thumbprint[:16] + "…", until, "opens older mail")
     for table in (policies, certificates):
         if table.row_count:
             console.print(table)
+    if shown.key_history_due:
+        console.print("The issuer was not asked for earlier encryption keys yet: run the phone.")
 
 
 def _stay_in_touch(phone: "Phone", screen: "Screen", stopping: threading.Event) -> None:
@@ -152,6 +160,14 @@ def _rekey(phone: "Phone", screen: "Screen") -> None:
         phone.rekey(screen)
         if phone.status().membership is not None:
             phone.check_in(screen.show)
+    except EtymonError as refused:
+        Console(highlight=False).print(refused.detail, markup=False, soft_wrap=True)
+
+
+def _fetch_key_history(phone: "Phone", screen: "Screen") -> None:
+    """Fetch what a set-up or a rekey left; a refusal is told, and stops nothing else."""
+    try:
+        phone.fetch_key_history(screen)
     except EtymonError as refused:
         Console(highlight=False).print(refused.detail, markup=False, soft_wrap=True)
 

@@ -1,0 +1,76 @@
+# SPDX-License-Identifier: Apache-2.0
+"""The owner of a key is told of every release and attempt; who cannot be told gets nothing (KRP 4.2)."""
+
+from collections import Counter
+from collections.abc import Sequence
+from uuid import UUID
+
+from etymon.audit.model import Outcome
+from etymon.directory import notices, people
+from etymon.directory.errors import person_unknown
+from etymon.directory.model import Person
+from etymon.escrow import store
+from etymon.escrow.dependencies import Dependencies, record
+from etymon.escrow.errors import no_notice_address
+from etymon.escrow.model import EscrowedKey
+from etymon.kernel.errors import EtymonError
+from etymon.storage.database import Transaction
+
+
+def owner_to_tell(tx: Transaction, owner: UUID) -> Person:
+    """Return the active person who can be told; `NotFound` `person_unknown`, `Conflict` `no_notice_address`."""
+    person = people.find(tx, owner)
+    if person is None or not person.active:
+        raise person_unknown()
+    if not person.mail_addresses:
+        raise no_notice_address()
+    return person
+
+
+def released(tx: Transaction, deps: Dependencies, person: Person, keys: Sequence[EscrowedKey], reason: str) -> None:
+    """Tell a person that keys of theirs left escrow, by the numbers of their certificates."""
+    numbers = [f"{key.certificate.serial_number:x}" for key in keys if key.certificate is not None]
+    listed = "".join(f"\n  certificate {number}" for number in numbers)
+    _tell(tx, deps, person, len(keys), "delivered to a key store", f"{reason}{listed}")
+
+
+def refused(
+    tx: Transaction,
+    deps: Dependencies,
+    key_ids: Sequence[UUID],
+    refusal: EtymonError,
+    *,
+    reason: str,
+    actor: str,
+    source: str,
+) -> None:
+    """Record that keys were asked for and not delivered, and tell their owners, each once."""
+    owners: Counter[UUID] = Counter()
+    for key_id in key_ids:
+        record(
+            tx,
+            deps,
+            "key:release_refused",
+            actor=actor,
+            subject=f"escrowed_key:{key_id}",
+            facts={"reason": reason, "refusal": refusal.code},
+            outcome=Outcome.FAILURE,
+            source=source,
+        )
+        key = store.find(tx, key_id)
+        owners.update([] if key is None else [key.person_id])
+    for owner, number in owners.items():
+        person = people.find(tx, owner)
+        if person is not None and person.active:
+            _tell(tx, deps, person, number, "asked for and not delivered", reason)
+
+
+def _tell(tx: Transaction, deps: Dependencies, person: Person, number: int, what: str, reason: str) -> None:
+    keys = "encryption key, which your organization keeps in escrow, was"
+    if number != 1:
+        keys = f"{number} encryption keys, which your organization keeps in escrow, were"
+    text = (
+        f"Your {keys} {what} at {deps.clock.now():%Y-%m-%d %H:%M} UTC.\n\nReason: {reason}\n\n"
+        "If you do not expect this, tell your administrator at once."
+    )
+    notices.notify(tx, deps.clock, deps.entropy, person.mail_addresses, "Your encryption key", text)

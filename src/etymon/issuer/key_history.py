@@ -1,0 +1,119 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Key history: a phone with a new credential gets its person's other encryption keys (SP 800-157 App. A; KRP 4.2).
+
+The person recovers their own keys, which takes no second one: the derived authentication credential in force stands for
+them, and for the card session that confirmed this phone. It opens the history for one request.
+"""
+
+import hashlib
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from typing import Final
+from uuid import UUID
+
+from etymon.escrow import history
+from etymon.escrow.model import EscrowedKey
+from etymon.issuer import derived_credential, eligibility, errors, escrowed_key
+from etymon.issuer.dependencies import Dependencies, record
+from etymon.issuer.model import Credential, Purpose
+from etymon.issuer.store import credentials, derivations, key_histories
+from etymon.kernel.errors import EtymonError, Malformed
+from etymon.pki import csr
+from etymon.storage.database import Transaction
+from etymon.web.peer_certificate import PeerCertificate
+
+REFUSAL: Final = "issuer:key_history:refused"
+REASON: Final = "key history of a phone"
+
+
+@dataclass(frozen=True, slots=True)
+class HistoryRequest:
+    """What a phone sends: the keys it wants and, as PKCS #10, the transport key that carries them."""
+
+    keys: tuple[UUID, ...]
+    transport_request: bytes
+
+    def __post_init__(self) -> None:
+        if not 0 < len(set(self.keys)) == len(self.keys) <= history.LIMIT:
+            raise Malformed("malformed", f"keys lists 1 to {history.LIMIT} different keys.")
+
+    @property
+    def digest(self) -> bytes:
+        """What tells the same request from another one."""
+        return hashlib.sha256(b"".join(key.bytes for key in self.keys) + self.transport_request).digest()
+
+
+def listed(deps: Dependencies, peer: PeerCertificate | None, *, source: str) -> tuple[EscrowedKey, ...]:
+    """Return the keys the person of a derived credential can have on this phone, newest first, but for its own.
+
+    Nothing leaves escrow. Raises what `derived_credential.judge` and eligibility refuse, and `key_history_off`.
+    """
+    asking = derived_credential.judge(deps, peer, source=source, refused_as=REFUSAL)
+    with _noted(deps, asking, source), deps.database.snapshot() as tx:
+        _require_allowed(tx, asking)
+        return history.listed(tx, asking.person, but=_own(tx, asking))
+
+
+def release(
+    deps: Dependencies, request: HistoryRequest, peer: PeerCertificate | None, *, source: str
+) -> tuple[tuple[EscrowedKey, bytes], ...]:
+    """Return the keys a phone asks for, each in CMS for its transport key; the same again for the same request.
+
+    Raises what `derived_credential.judge` and eligibility refuse, `key_history_off`, `already_rekeyed` for a credential
+    that was replaced, `key_history_used` for another request than the first, what escrow refuses, and `Unavailable`
+    while escrow cannot open keys: then the same request is sent again. The person is told of each attempt.
+    """
+    asking = derived_credential.judge(deps, peer, source=source, refused_as=REFUSAL)
+    actor = f"person:{asking.person}"
+    with _noted(deps, asking, source):
+        transport = escrowed_key.transport_key(csr.verify_proof_of_possession(request.transport_request))
+        try:
+            with deps.database.transaction() as tx:
+                _use(tx, deps, asking, request)
+                released = history.release(
+                    tx,
+                    deps.escrow,
+                    request.keys,
+                    transport,
+                    owner=asking.person,
+                    reason=REASON,
+                    actor=actor,
+                    source=source,
+                )
+                record(
+                    tx, deps, "key_history:released", actor=actor, subject=asking.id, source=source, keys=len(released)
+                )
+            return history.opened(deps.escrow, released, transport, reason=REASON, actor=actor, source=source)
+        except EtymonError as refusal:
+            history.refused(deps.escrow, request.keys, refusal, reason=REASON, actor=actor, source=source)
+            raise
+
+
+def _use(tx: Transaction, deps: Dependencies, asking: Credential, request: HistoryRequest) -> None:
+    """Use the one request of a credential that is still in force, in the transaction of what it opens."""
+    derivations.lock(tx, asking.derivation)
+    present = derived_credential.in_force(tx, asking.thumbprint or b"")
+    if credentials.replacement_of(tx, present.id) is not None:
+        raise errors.already_rekeyed()
+    _require_allowed(tx, present)
+    if not key_histories.take(tx, present.id, request.digest, deps.clock.now()):
+        raise errors.key_history_used()
+
+
+def _require_allowed(tx: Transaction, asking: Credential) -> None:
+    rule = eligibility.applicant(tx, asking.person).rule
+    if not rule.key_history or Purpose.ENCRYPTION not in rule.purposes:
+        raise errors.key_history_off()
+
+
+def _own(tx: Transaction, asking: Credential) -> frozenset[UUID]:
+    """Return the keys that came to this phone with their certificates."""
+    held = credentials.chain(tx, asking.derivation, Purpose.ENCRYPTION)
+    return frozenset(credential.escrowed_key for credential in held if credential.escrowed_key is not None)
+
+
+@contextmanager
+def _noted(deps: Dependencies, asking: Credential, source: str) -> Iterator[None]:
+    with deps.refusals.noted(REFUSAL, actor=f"person:{asking.person}", subject=str(asking.id), source=source):
+        yield
