@@ -1,8 +1,8 @@
 # SPDX-License-Identifier: Apache-2.0
 """Measure a sweep over many cards: `python -m bench.card_sweep [CARDS] [postgresql]`. One JSON object a line.
 
-The command is the operator's, killed once half-way and begun again. Beside the time stands what the same machine needs
-to read the same rows without looking at them.
+The command is the operator's, killed once half-way and begun again; its peak memory is that of all of its runs. Beside the
+time stands what the same machine needs to read the same rows without looking at them.
 """
 
 import json
@@ -41,12 +41,13 @@ def main() -> None:
             process.communicate()
         assert organization.source.checked == cards + 1
         rest = time.perf_counter() - began
-        peak = resource.getrusage(resource.RUSAGE_CHILDREN).ru_maxrss // 1024
         print(json.dumps({"name": f"card_sweep.resumed.{engine}", "at": half, "seconds": round(rest, 1)}))
         began = time.perf_counter()
         with organization.sweep() as process:
             process.communicate()
-        _tell("card_sweep", engine, cards, time.perf_counter() - began, peak_mb=peak)
+        seconds = time.perf_counter() - began
+        peak = resource.getrusage(resource.RUSAGE_CHILDREN).ru_maxrss // 1024
+        _tell("card_sweep", engine, cards, seconds, peak_mb=peak)
 
 
 def _killed(organization: SweptOrganization, cards: int) -> int:

@@ -86,7 +86,7 @@ def test_a_replaced_card_leaves_what_it_made_and_the_link_moves(site: IssuerSite
     assert watched.source is not None
 
 
-@pytest.mark.parametrize("reason", [BindingEnd.REPLACED, BindingEnd.DAMAGED, BindingEnd.LOST, BindingEnd.UNSPECIFIED])
+@pytest.mark.parametrize("reason", [BindingEnd.DAMAGED, BindingEnd.LOST, BindingEnd.UNSPECIFIED])
 def test_only_a_card_that_was_in_other_hands_takes_along_what_it_made_lately(
     site: IssuerSite, reason: BindingEnd
 ) -> None:

@@ -123,7 +123,6 @@ def test_officers_are_told_once_of_an_end_that_takes_twelve_hours(site: IssuerSi
     ("reason", "end"),
     [
         (TerminationReason.SEPARATION, EndReason.AFFILIATION_CHANGED),
-        (TerminationReason.DEATH, EndReason.AFFILIATION_CHANGED),
         (TerminationReason.FRAUD, EndReason.PRIVILEGE_WITHDRAWN),
     ],
 )
