@@ -27,6 +27,9 @@ READABLE = (
     "etymon/trustEntries",
     "etymon/issuanceRules",
     "etymon/roles",
+    "etymon/identityFeeds",
+    "etymon/terminations",
+    "etymon/cardStatusSources",
 )
 
 
@@ -143,8 +146,15 @@ ADMINISTRATORS_WRITE = [
     ("PUT", "etymon/trustEntries/cards"),
     ("DELETE", "etymon/trustEntries/cards"),
 ]
-OFFICERS_WRITE = [("PUT", "etymon/issuanceRules/x"), ("DELETE", "etymon/issuanceRules/x")]
+OFFICERS_WRITE = [
+    ("PUT", "etymon/issuanceRules/x"),
+    ("DELETE", "etymon/issuanceRules/x"),
+    ("PUT", "etymon/identityFeeds/x"),
+    ("DELETE", "etymon/identityFeeds/x"),
+    ("POST", "etymon/cardStatusSources/check"),
+]
 BOTH_WRITE = [
+    ("PUT", f"etymon/identityFeeds/x/accounts/{ID}"),
     ("PATCH", f"users/{ID}"),
     ("POST", f"users/{ID}/cards"),
     ("DELETE", f"users/{ID}/cards/{ID}"),
