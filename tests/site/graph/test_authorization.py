@@ -29,6 +29,9 @@ READABLE = (
     "etymon/roles",
     "etymon/scepConnectors",
     "etymon/derivationRequests",
+    "etymon/identityFeeds",
+    "etymon/terminations",
+    "etymon/cardStatusSources",
 )
 
 
@@ -152,8 +155,12 @@ OFFICERS_WRITE = [
     ("DELETE", "etymon/scepConnectors/x"),
     ("PUT", "etymon/managementClients/x"),
     ("DELETE", "etymon/managementClients/x"),
+    ("PUT", "etymon/identityFeeds/x"),
+    ("DELETE", "etymon/identityFeeds/x"),
+    ("POST", "etymon/cardStatusSources/check"),
 ]
 BOTH_WRITE = [
+    ("PUT", f"etymon/identityFeeds/x/accounts/{ID}"),
     ("PATCH", f"users/{ID}"),
     ("POST", f"users/{ID}/cards"),
     ("DELETE", f"users/{ID}/cards/{ID}"),

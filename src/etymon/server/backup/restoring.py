@@ -15,6 +15,7 @@ from typing import Any, Final
 from pyrage import x25519
 
 from etymon.audit.model import Fact
+from etymon.ca import crl
 from etymon.kernel.clock import Clock
 from etymon.kernel.entropy import Entropy
 from etymon.kernel.errors import Conflict, Malformed, NotFound
@@ -68,7 +69,9 @@ def restore(
         room.rename(data)
     finally:
         shutil.rmtree(room, ignore_errors=True)
-    return Restored(str(manifest["organization"]), str(manifest["taken_at"]), _record(data, manifest, clock, entropy))
+    return Restored(
+        str(manifest["organization"]), str(manifest["taken_at"]), _begin_again(data, manifest, clock, entropy)
+    )
 
 
 def _is_expected(name: str) -> bool:
@@ -120,11 +123,13 @@ def _require_empty(database: Database) -> None:
     raise Conflict("database_not_empty", "The database that config.toml names is not empty. Restore into a new one.")
 
 
-def _record(data: Path, manifest: Mapping[str, Any], clock: Clock, entropy: Entropy) -> bool:
-    """Leave an event in the restored trail; say whether its database needs an upgrade."""
+def _begin_again(data: Path, manifest: Mapping[str, Any], clock: Clock, entropy: Entropy) -> bool:
+    """Have lists follow those published since and leave an event; say whether the database needs an upgrade."""
     read = settings.load(data)
     database = Database(database_url(data, read))
     try:
+        with database.transaction() as tx:
+            crl.follow_what_was_lost(tx)
         facts: dict[str, Fact] = {"taken_at": str(manifest["taken_at"]), "place": _place(manifest)}
         process_events.by_account(database, clock, entropy, "server:backup:restored", "deployment", **facts)
         require_database(database, read)
