@@ -31,7 +31,7 @@ from support.clock import TurnedClock
 
 PASSPHRASE = Secret("a passphrase of some length")
 LOOKED = Request("GET", "/healthz", {}, {}, {}, {}, b"", None, "127.0.0.1")
-ONLINE, ROOTS = ("derived", "device", "tls"), ("derived-root", "device-root", "tls-root")
+ONLINE, ROOTS = ("derived", "device", "managed", "tls"), ("derived-root", "device-root", "managed-root", "tls-root")
 
 
 class Running:
@@ -106,7 +106,7 @@ def test_a_worker_makes_lists_in_time_and_health_says_when_none_did(running: Run
     running.turn(timedelta(hours=18))
     running.duty("lists")
     after = running.lists()
-    assert [after[name].number - before[name].number for name in ONLINE] == [1, 1, 1]
+    assert [after[name].number - before[name].number for name in ONLINE] == [1, 1, 1, 1]
     assert all(after[name] == before[name] for name in ROOTS)
     running.turn(timedelta(hours=24, seconds=1))
     with pytest.raises(Unavailable, match="crl_about_to_lapse") as refused:

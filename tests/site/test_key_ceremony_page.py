@@ -70,7 +70,7 @@ def test_every_command_of_the_page_does_what_it_says(
     for record in Path("site/ceremonies").glob("*.json"):
         typed(f"etymon ceremony verify {record} --data site")
     names = {file.stem for file in Path("roots").iterdir()}
-    assert names == {"derived-root", "device-root", "tls-root"}
+    assert names == {"derived-root", "device-root", "tls-root", "managed-root"}
     judged = ["openssl", "pkey", "-in", "roots/tls-root.pem", "-passin", "file:roots.pass", "-noout"]
     assert subprocess.run(judged, check=False, timeout=60).returncode == 0
 

@@ -143,7 +143,7 @@ def test_only_what_the_settings_say_is_in_the_token(tokens: Tokens, tmp_path: Pa
     assert {file.stem for file in (tmp_path / "roots").iterdir()} == {f"{name}-root" for name in HIERARCHIES}
     deployment = opened(tmp_path / "data")
     assert deployment.escrow_cipher is None
-    assert {name for name in deployment.key_files if not name.startswith("ocsp-")} == {"device", "tls"}
+    assert {name for name in deployment.key_files if not name.startswith("ocsp-")} == {"device", "tls", "managed"}
     deployment.require_keys()
     deployment.database.close()
 

@@ -6,12 +6,12 @@ from pathlib import Path
 
 import httpx
 
-from etymon.ca import ceremony, crl, holds, revocation
+from etymon.ca import crl, holds, revocation
 from etymon.ca.model import IssuedCertificate, RevocationReason
 from etymon.kernel.entropy import SystemEntropy
 from etymon.pki.algorithms import KeyType
 from etymon.storage.database import Database
-from support.ca_site import ORGANIZATION, CASite, pem
+from support.ca_site import CASite, every_kind, pem
 from support.ca_status import StatusListener
 from support.clock import TurnedClock
 
@@ -22,7 +22,7 @@ class Judged:
     def __init__(self, database: Database, directory: Path, listener: StatusListener) -> None:
         self.clock = TurnedClock()
         self.directory = directory
-        hierarchy = (*ceremony.deployment(ORGANIZATION), *ceremony.card_issuer(ORGANIZATION, KeyType.P384))
+        hierarchy = every_kind(KeyType.P384)
         self.site = CASite(
             database, self.clock, SystemEntropy(), directory, status_url=listener.url, hierarchy=hierarchy
         )
