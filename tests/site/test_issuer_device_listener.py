@@ -57,6 +57,7 @@ def test_a_phone_finds_redeems_waits_and_enrolls(issuer: RunningIssuer) -> None:
         "authorization": site.deps.device_url + AUTHORIZATION,
         "est": site.deps.device_url + "/.well-known/est",
         "rekeyConfirmation": site.deps.device_url + "/issuer/rekey/v1/confirmation",
+        "keyHistory": site.deps.device_url + "/issuer/key-history/v1",
     }
     session, phone = site.present_card(), site.phone()
     begun = site.begin(session)

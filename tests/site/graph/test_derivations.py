@@ -11,6 +11,8 @@ from etymon.issuer import issuance_rules
 from etymon.issuer.model import Approval, CardProof, IssuanceRule, Purpose
 from etymon.issuer.request import IDENTITY_LIFETIME, DerivationRequest, RequestState
 from etymon.issuer.store import card_sessions, requests
+from etymon.pki.certificate import to_der
+from support.card_issuer import authority
 from support.graph_answers import code, ok
 from support.mdm_listeners import RunningSite
 
@@ -35,7 +37,8 @@ def asked(running: RunningSite, officer: Person, applicant: Person) -> UUID:
     )
     with running.site.database.transaction() as tx:
         rule = issuance_rules.save(tx, deps, wanted, officer=officer.id)
-        proof = CardProof(uuid4(), applicant.id, "cards", "alice@agency.example", (), frozenset(), (), now)
+        card = to_der(authority("Cards").certificate)
+        proof = CardProof(uuid4(), applicant.id, "cards", "alice@agency.example", (card,), frozenset(), (), now)
         card_sessions.add_proof(tx, proof)
         request = DerivationRequest(
             uuid4(), RequestState.REQUESTED, applicant.id, rule.id, proof.id, now, "192.0.2.1", now + IDENTITY_LIFETIME

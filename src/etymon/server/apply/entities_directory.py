@@ -66,6 +66,7 @@ def issuance_rule(item: Mapping[str, Any], names: Names) -> Resource:
         "encryptionKeyType": item["encryptionKeyType"],
         "managedDevicesOnly": item["managedDevicesOnly"],
         "linkPassword": item["linkPassword"],
+        "keyHistory": item["keyHistory"],
         "devicesPerPerson": item["devicesPerPerson"],
         "instructionsUrl": item["instructionsUrl"] or "",
         "approval": item["approval"],
