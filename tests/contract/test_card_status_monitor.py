@@ -85,6 +85,22 @@ def test_a_card_that_is_revoked_shortly_after_its_use_ends_what_it_made(site: Is
     assert host.asked == 2  # once a day
 
 
+def test_a_card_on_hold_ends_nothing_and_is_watched_on(site: IssuerSite, host: ListHost) -> None:
+    link = site.linked()
+    certificate = link.enroll().certificate
+    site.turn(days=2)
+    revoke(site, host, x509.ReasonFlags.certificate_hold)
+    sweep(site)
+    assert not site.is_revoked(certificate)
+    (found,) = site.events("issuer:card:found_revoked")
+    assert (found.facts["reason"], found.facts["credentials"]) == ("certificateHold", "kept")
+    assert site.events("issuer:incident:opened") == []
+    site.turn(days=1)
+    revoke(site, host)
+    sweep(site)
+    assert site.is_revoked(certificate), "a revocation that follows the hold counts"
+
+
 def test_a_card_that_is_revoked_later_leaves_what_it_made_and_opens_nothing(site: IssuerSite, host: ListHost) -> None:
     link = site.linked()
     certificate = link.enroll().certificate

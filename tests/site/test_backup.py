@@ -20,18 +20,20 @@ from cryptography import x509
 from pyrage import x25519
 
 from etymon.audit import verification
-from etymon.ca import crl
+from etymon.ca import crl, issuance
+from etymon.ca.model import IssuanceRequest, SubjectNames
 from etymon.directory import bindings
 from etymon.directory.model import Role
 from etymon.kernel.clock import SystemClock
 from etymon.kernel.entropy import SystemEntropy
-from etymon.kernel.errors import NotPermitted
+from etymon.kernel.errors import Conflict, NotPermitted
 from etymon.kernel.secret import Secret
 from etymon.server import follow_ups, initialization, process_events
 from etymon.server.deployment import Deployment
 from etymon.server.initialization import Founder, RootKeys
 from etymon.server.wiring import Wiring
 from etymon.storage.database import Database
+from support.ca_site import fresh_key, names_for
 from support.databases import PostgreSQLDatabases
 from support.typed_command import Typed, typed
 
@@ -140,6 +142,36 @@ def test_lists_are_made_anew_under_numbers_that_nobody_has_seen(office: Office) 
     made = x509.load_der_x509_crl(crl.refresh(restored.ca, "derived").der)
     numbers = [found.extensions.get_extension_for_class(x509.CRLNumber).value.crl_number for found in (seen, made)]
     assert numbers == [2, 1_000_002]
+
+
+def test_what_was_planned_before_is_not_signed_a_second_time(office: Office) -> None:
+    site = office.opened(office.data)
+    request = IssuanceRequest(
+        ca="device",
+        profile="device-identity",
+        request_key="planned",
+        key=fresh_key(),
+        subject=SubjectNames(common_name="phone"),
+        authorized_by="test",
+        alternative=names_for("device-identity"),
+    )
+    with site.database.transaction() as tx:
+        planned = issuance.plan(tx, site.ca, request)
+    office.restore(office.backup())
+    restored = office.opened(office.directory / "restored")
+    follow_ups.seal(restored)
+    with pytest.raises(Conflict):
+        issuance.complete(restored.ca, planned.id)
+    follow_ups.seal(site)
+    assert issuance.complete(site.ca, planned.id).id == planned.id, "where nothing was lost it is issued"
+
+
+def test_the_records_of_ceremonies_come_back(office: Office) -> None:
+    record = office.data / "ceremonies" / "record.json"
+    record.parent.mkdir(exist_ok=True)
+    record.write_text("{}")
+    office.restore(office.backup())
+    assert (office.directory / "restored" / "ceremonies" / "record.json").read_text() == "{}"
 
 
 def test_both_sides_leave_an_event(office: Office) -> None:

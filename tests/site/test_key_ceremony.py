@@ -94,7 +94,7 @@ def test_the_printed_record_has_everything_that_people_sign_for(founded: Founded
         assert made["list_sha256"] in text
     assert [left["what"] for left in document["left_the_machine"]] == [f"the key of {h}-root" for h in HIERARCHIES]
     steps = [step["step"] for step in document["steps"]]
-    assert sum(step.startswith("made the key") for step in steps) == 9, "six authorities and three responders"
+    assert sum(step.startswith("made the key") for step in steps) == 12, "eight authorities and four responders"
     assert document["program"]["sha256"] in text
 
 
@@ -201,7 +201,7 @@ def test_a_ceremony_that_is_interrupted_anywhere_goes_on_and_makes_nothing_twice
     with deployment.database.snapshot() as tx:
         names = [found.event.name for found in trail.page(tx, limit=200)]
     deployment.database.close()
-    assert (names.count("ca:authority:created"), names.count("ca:ceremony:performed")) == (6, 1)
+    assert (names.count("ca:authority:created"), names.count("ca:ceremony:performed")) == (8, 1)
 
 
 @pytest.mark.needs("softhsm2-util")

@@ -81,6 +81,11 @@ def load(tx: Transaction, name: str) -> Authority:
     return issuance.find_authority(tx, name)
 
 
+def names(tx: Transaction) -> tuple[str, ...]:
+    """Return the names of all authorities, roots and others."""
+    return store.authority_names(tx)
+
+
 def issuing(tx: Transaction, hierarchy: str) -> tuple[Authority, ...]:
     """Return the authorities that a hierarchy's root certified, the newest last."""
     found = store.children(tx, f"{hierarchy}-root")

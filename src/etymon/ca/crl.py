@@ -48,9 +48,6 @@ BYTES_A_SECOND: Final = 100_000
 However many certificates are revoked in a row, the lists between them take a few hundredths of a processor.
 """
 
-LEAP: Final = 1_000_000
-"""How many numbers a restored authority leaves out: more lists than it makes in a year."""
-
 LAPSES_WITHIN: Final = timedelta(hours=24)
 """A list that ends so soon should have been replaced long ago: online ones are, when they have 30 hours to go."""
 
@@ -136,15 +133,6 @@ def publish_asked(deps: Dependencies, job: Job) -> None:
             jobs.complete(tx, job)
         else:
             jobs.defer(tx, job, until)
-
-
-def follow_what_was_lost(tx: Transaction) -> None:
-    """Have every list made anew, under numbers that no list published after a backup was taken can have.
-
-    For a database that was restored. Relying parties take no list whose number is below one that they have seen, and
-    the answers of the responder that were kept may be of certificates whose status was another one since.
-    """
-    status_store.leap(tx, LEAP)
 
 
 def refresh_in_turn(deps: Dependencies, ca: str) -> datetime | None:

@@ -226,6 +226,15 @@ def move(
     return tx.execute(statement).rowcount == 1
 
 
+def abandon_plans(tx: Transaction) -> None:
+    """Give up every certificate that was planned and not issued."""
+    tx.execute(
+        certificates.update()
+        .where(certificates.c.state == CertificateState.PLANNED)
+        .values(state=CertificateState.ABANDONED)
+    )
+
+
 @functools.lru_cache(maxsize=64)
 def _certificate(der: bytes) -> x509.Certificate:
     """Read an authority's certificate, which every issuance needs and which never changes, once."""

@@ -40,6 +40,10 @@ HARMFUL: Final = frozenset({"keyCompromise", "cACompromise", "aACompromise", "pr
 """Reasons of a revocation that count though the card is said to have been replaced: it is not for being replaced."""
 
 
+PASSING: Final = frozenset({"certificateHold", "removeFromCRL"})
+"""Reasons that are no end: nothing follows from them for good, and the card is watched on (RFC 5280 §5.3.1)."""
+
+
 class Finding(NamedTuple):
     """What is wrong with a card: as an event and a code, and in words for its person.
 
@@ -87,10 +91,6 @@ def judge(deps: Dependencies, derivation_id: UUID) -> Finding | None:
         card = ProvedCard(proof.trust_entry, proof.identifier)
         person = bindings.person_for(tx, *card)
         if (person is None or person.id != derivation.person) and not _ended_harmlessly(tx, card, derivation.person):
-            return UNBOUND
-        try:
-            entry = trust.entry(tx, proof.trust_entry)
-        except NotFound:
             return UNBOUND
         try:
             entry = trust.entry(tx, proof.trust_entry)
@@ -152,6 +152,10 @@ def settle(tx: Transaction, deps: Dependencies, derivation_id: UUID, finding: Fi
     """
     derivation = derivations.lock(tx, derivation_id)
     if derivation is None or derivation.state not in OPEN:
+        return
+    if finding.is_revoked and finding.reason in PASSING:
+        _record_finding(tx, deps, derivation, finding, "kept")
+        _end_sessions(tx, deps, derivation)
         return
     link = card_links.find(tx, derivation.id)
     card = finding.card or (link.card if link else None)

@@ -43,6 +43,8 @@ def finish(deps: Dependencies, credential_id: UUID) -> IssuedCertificate:
     try:
         issued = issuance.complete(deps.ca, credential.certificate)
     except Conflict as exc:  # revoked or given up: nobody gets it
+        if exc.code == "certificate_held":
+            raise  # nobody gets it now
         _lost(deps, credential)
         raise credential_ended() from exc
     if credential.state is CredentialState.PLANNED:

@@ -9,6 +9,8 @@ import hashlib
 from dataclasses import dataclass
 
 from etymon.audit import sealer
+from etymon.ca import certificates
+from etymon.ca.model import CertificateState
 from etymon.escrow.model import GeneratedKey
 from etymon.issuer import (
     card_recheck,
@@ -159,6 +161,9 @@ def _replaceable(tx: Transaction, deps: Dependencies, asking: Credential, purpos
         raise errors.credential_unknown()
     if now > newest.not_after:
         raise errors.credential_over()
+    kept = certificates.find(tx, newest.certificate)
+    if kept is None or kept.state is not CertificateState.ISSUED:  # held, if it is not about to end
+        raise errors.credential_unknown()
     if newest.rekey_from is not None and now < newest.rekey_from:
         raise errors.rekey_not_due(newest.rekey_from)
     return newest

@@ -19,6 +19,7 @@ from etymon.directory.model import Termination
 from etymon.issuer import notices
 from etymon.issuer.dependencies import Dependencies
 from etymon.issuer.model import OPEN, CredentialState
+from etymon.issuer.scep import store as scep_store
 from etymon.issuer.store import credentials, derivations
 from etymon.kernel.errors import Unavailable
 from etymon.pki import revocation_data
@@ -92,7 +93,11 @@ def _published(deps: Dependencies, person: UUID) -> int | None:
         valid = credentials.of_person_valid_at(tx, person, now)
         if any(credential.state is not CredentialState.ENDED for credential in valid):
             return None
-        found = [certificates.find(tx, credential.certificate) for credential in valid]
+        if scep_store.enrollments_of_person(tx, person):
+            return None
+        ids = [credential.certificate for credential in valid]
+        ids += scep_store.certificates_of_person(tx, person, valid_at=now)
+        found = [certificates.find(tx, one) for one in ids]
         issued = [one for one in found if one is not None and one.der is not None]
         if any(one.state is not CertificateState.REVOKED for one in issued):
             return None

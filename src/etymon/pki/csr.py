@@ -86,6 +86,7 @@ def verify_proof_of_possession(data: bytes) -> ProvenCSR:
         genuine = False
     if not genuine:
         raise _not_possessed()
+    key_policy.check_for_certification(public_key)  # slow for RSA, so here, where nobody waits for a transaction
     return ProvenCSR(public_key, data)
 
 

@@ -74,11 +74,15 @@ def check_for_certification(public_key: object) -> PublicKey:
     Partial validation asks that too (SP 800-89 §5.3.3 (c)); where n is p^k, p divides both n and 2^n - 2.
     """
     permitted = check(public_key)
-    if isinstance(permitted, rsa.RSAPublicKey):
-        modulus = permitted.public_numbers().n
-        if math.gcd(pow(2, modulus, modulus) - 2, modulus) != 1:
-            raise _can_be_factored()
+    if isinstance(permitted, rsa.RSAPublicKey) and _is_prime_or_power(permitted.public_numbers().n):
+        raise _can_be_factored()
     return permitted
+
+
+@functools.lru_cache(maxsize=4096)
+def _is_prime_or_power(modulus: int) -> bool:
+    """Say so for a tenth of a second of work, once: whoever sends a key again does not keep anybody waiting."""
+    return math.gcd(pow(2, modulus, modulus) - 2, modulus) != 1
 
 
 def _can_be_factored() -> Malformed:

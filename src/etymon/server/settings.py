@@ -152,7 +152,7 @@ class Settings(BaseSettings):
         description="Days before its end from which a derived credential is rekeyed; at most its last third.",
     )
     rekey_grace_days: int = Field(
-        default=7, ge=0, le=90, description="Days after which a replaced credential ends, used or not."
+        default=7, ge=1, le=90, description="Days after which a replaced credential ends, used or not."
     )
     termination_hours: float = Field(
         default=18,

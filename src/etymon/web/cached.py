@@ -29,7 +29,7 @@ def is_fresh(request: Request, *, etag: str, modified: datetime) -> bool:
         return False
     try:
         known = parsedate_to_datetime(since)
-    except ValueError:
+    except (ValueError, OverflowError):
         return False
     return modified <= (known if known.tzinfo else known.replace(tzinfo=UTC))
 

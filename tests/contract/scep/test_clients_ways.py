@@ -267,3 +267,14 @@ def test_a_connector_that_was_withdrawn_answers_nothing(site: SCEPSite, plain: h
     for query in ("GetCACaps", "GetCACert"):
         assert plain.get(f"../passing?operation={query}").status_code == 404
     assert plain.post("../passing?operation=PKIOperation", content=message).status_code == 404
+
+
+def test_one_address_sends_three_hundred_messages_in_a_minute(site: SCEPSite, plain: httpx.Client) -> None:
+    site.turn(minutes=1)
+    answers = [plain.post("", params={"operation": "PKIOperation"}, content=b"x") for _ in range(301)]
+    assert {answer.status_code for answer in answers[:300]} == {400}
+    assert (answers[300].status_code, answers[300].headers["error-code"]) == (429, "too_many_tries")
+    assert 0 < int(answers[300].headers["retry-after"]) <= 61
+    assert plain.get("", params={"operation": "GetCACaps"}).status_code == 200
+    site.turn(minutes=1)
+    assert plain.post("", params={"operation": "PKIOperation"}, content=b"x").status_code == 400

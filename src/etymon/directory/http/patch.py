@@ -143,7 +143,7 @@ def _written(card: Document) -> Document:
 def _addresses(present: list[Document], wanted: list[Document]) -> list[Document]:
     """Return addresses with more of them; a new primary one takes the place of the old."""
     fresh = {str(one.get("value", "")).lower() for one in wanted}
-    kept = [one for one in present if str(one["value"]).lower() not in fresh]
+    kept = [one for one in present if str(one.get("value", "")).lower() not in fresh]
     if any(one.get("primary") is True for one in wanted):
         kept = [{**one, "primary": False} for one in kept]
     return [*kept, *wanted]

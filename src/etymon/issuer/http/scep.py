@@ -11,14 +11,18 @@ from starlette.routing import BaseRoute
 
 from etymon.issuer.dependencies import Dependencies
 from etymon.issuer.scep import connectors, exchange, registration_authority
-from etymon.kernel.errors import EtymonError, Malformed, NotFound, Unavailable
+from etymon.kernel.errors import EtymonError, Malformed, NotFound, Throttled, Unavailable
 from etymon.pki.certificate import to_der
 from etymon.web.exchange import Request, endpoint
 from etymon.web.problem import status_of
+from etymon.web.rate_limits import MemoryCounters, RateLimit, household
 from etymon.wire import cms, scep
 
 PATH: Final = "/scep/{connector}"
 RETRY_AFTER_SECONDS: Final = 60
+MESSAGES: Final = "300 per minute"
+"""From one address; a company of phones may be behind it."""
+
 SLACK_BYTES: Final = 4 * 1024
 """Read above the limit of a message, so that one too long is refused, and recorded, by whoever knows its connector."""
 
@@ -33,6 +37,8 @@ class SCEPErrors:
         headers = {**_NOT_KEPT, "Error-Code": error.code}
         if isinstance(error, Unavailable):
             headers["Retry-After"] = str(RETRY_AFTER_SECONDS)
+        if isinstance(error, Throttled):
+            headers["Retry-After"] = str(error.retry_after_seconds)
         return PlainTextResponse(f"{error.detail or error.code}\n", status_of(error), headers)
 
     def unexpected(self, reference: str) -> Response:
@@ -42,6 +48,11 @@ class SCEPErrors:
 
 def routes(deps: Dependencies) -> list[BaseRoute]:
     """Return the routes `/scep/NAME` and everything below."""
+    messages = RateLimit("scep-messages", MESSAGES, MemoryCounters(deps.clock), deps.clock)
+
+    def answer(request: Request, message: bytes) -> Response:
+        messages.count(household(request.client_address))  # each costs signatures, and perhaps a question elsewhere
+        return _answer(deps, request, message)
 
     def ask(request: Request) -> Response:
         operation = (scep.parameter(request.query_string, "operation") or b"").decode("latin-1")
@@ -51,7 +62,7 @@ def routes(deps: Dependencies) -> list[BaseRoute]:
             case "GetCACert":
                 return _certificates(deps, request)
             case "PKIOperation":
-                return _answer(deps, request, scep.decode_address_message(request.query_string))
+                return answer(request, scep.decode_address_message(request.query_string))
             case _:
                 raise NotFound("operation_unknown", "Use GetCACaps, GetCACert or PKIOperation.")
 
@@ -60,7 +71,7 @@ def routes(deps: Dependencies) -> list[BaseRoute]:
             exchange.refuse_long(deps, request.path_parameters["connector"], source=request.client_address)
         if scep.parameter(request.query_string, "operation") != b"PKIOperation":
             raise Malformed("operation_unknown", "Send a message to ?operation=PKIOperation.")
-        return _answer(deps, request, request.body)
+        return answer(request, request.body)
 
     limit = scep.MESSAGE_LIMIT_BYTES + SLACK_BYTES
     return [

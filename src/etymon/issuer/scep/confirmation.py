@@ -29,6 +29,8 @@ def enroll(
         _validate(deps, request)
         try:
             known = _plan(deps, request, digest, source=source)
+        except Unavailable:
+            raise  # nothing is decided: the device asks again
         except EtymonError as refusal:
             completion.enqueue_failure(deps, request.transaction_id, request.proven.der, refusal)
             raise

@@ -195,6 +195,14 @@ def enrollments_of_person(tx: Transaction, person: UUID) -> tuple[Enrollment, ..
     return tuple(_enrollment(row) for row in rows)
 
 
+def certificates_of_person(tx: Transaction, person: UUID, *, valid_at: datetime) -> tuple[UUID, ...]:
+    """Return the certificates a person was given by SCEP, ended or not, that are not over at a moment."""
+    given = sa.select(enrollments.c.certificate_id).where(
+        enrollments.c.person_id == person, enrollments.c.not_after >= valid_at
+    )
+    return tuple(tx.scalars(given))
+
+
 def move(tx: Transaction, enrollment: Enrollment, to: EnrollmentState, values: Mapping[str, Any]) -> bool:
     """Move an enrollment if it stands where it was read; say whether it did."""
     if to not in ENROLLMENT_MOVES[enrollment.state]:

@@ -15,7 +15,7 @@ from typing import Any, Final
 from pyrage import x25519
 
 from etymon.audit.model import Fact
-from etymon.ca import crl
+from etymon.ca import restoration
 from etymon.kernel.clock import Clock
 from etymon.kernel.entropy import Entropy
 from etymon.kernel.errors import Conflict, Malformed, NotFound
@@ -64,14 +64,13 @@ def restore(
         read = settings.load(room)
         progress("database")
         _make_database(room, database_url(data, read))
+        is_older = _begin_again(room, manifest, clock, entropy)
         if data.exists():
             data.rmdir()
         room.rename(data)
     finally:
         shutil.rmtree(room, ignore_errors=True)
-    return Restored(
-        str(manifest["organization"]), str(manifest["taken_at"]), _begin_again(data, manifest, clock, entropy)
-    )
+    return Restored(str(manifest["organization"]), str(manifest["taken_at"]), is_older)
 
 
 def _is_expected(name: str) -> bool:
@@ -123,13 +122,13 @@ def _require_empty(database: Database) -> None:
     raise Conflict("database_not_empty", "The database that config.toml names is not empty. Restore into a new one.")
 
 
-def _begin_again(data: Path, manifest: Mapping[str, Any], clock: Clock, entropy: Entropy) -> bool:
+def _begin_again(room: Path, manifest: Mapping[str, Any], clock: Clock, entropy: Entropy) -> bool:
     """Have lists follow those published since and leave an event; say whether the database needs an upgrade."""
-    read = settings.load(data)
-    database = Database(database_url(data, read))
+    read = settings.load(room)
+    database = Database(database_url(room, read))
     try:
         with database.transaction() as tx:
-            crl.follow_what_was_lost(tx)
+            restoration.begin_again(tx)
         facts: dict[str, Fact] = {"taken_at": str(manifest["taken_at"]), "place": _place(manifest)}
         process_events.by_account(database, clock, entropy, "server:backup:restored", "deployment", **facts)
         require_database(database, read)

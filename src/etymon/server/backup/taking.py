@@ -26,7 +26,7 @@ from etymon.storage.database import Database
 
 MANIFEST: Final = "manifest.json"
 CONFIGURATION: Final = "config.toml"
-FOLDERS: Final = ("keys", "public")
+FOLDERS: Final = ("keys", "public", "ceremonies")
 VERSION: Final = 1
 
 

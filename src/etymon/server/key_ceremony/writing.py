@@ -66,7 +66,9 @@ def issuing_authority(
 
 def root_lists(data: Path, cards: Sequence[Path], place: str, clock: Clock, entropy: Entropy) -> Script:
     """Return the script for the next lists of all roots."""
-    names = tuple(f"{name}-root" for name in HIERARCHIES)
+    with closing(deployment.open_database(data, settings.load(data))) as database, database.snapshot() as tx:
+        made = authorities.names(tx)
+    names = tuple(f"{name}-root" for name in HIERARCHIES if f"{name}-root" in made)
     return _later(data, Kind.ROOT_LISTS, names, cards, place, KeyType.P256, clock, entropy)
 
 
