@@ -158,6 +158,11 @@ OFFICERS_WRITE = [
     ("PUT", "etymon/identityFeeds/x"),
     ("DELETE", "etymon/identityFeeds/x"),
     ("POST", "etymon/cardStatusSources/check"),
+    ("POST", f"etymon/derivationRequests/{ID}/approve"),
+    ("POST", f"etymon/derivationRequests/{ID}/refuse"),
+    ("POST", f"etymon/derivations/{ID}/end"),
+    ("POST", "etymon/derivations/endAuthorized"),
+    ("POST", f"users/{ID}/endDerivations"),
 ]
 BOTH_WRITE = [
     ("PUT", f"etymon/identityFeeds/x/accounts/{ID}"),
