@@ -2,6 +2,7 @@
 """What the status listener gives anybody: authorities' certificates, and never a subscriber's (FIPS 201-3, 5.2.1)."""
 
 import re
+from collections.abc import Iterator
 from pathlib import Path
 
 import httpx
@@ -11,19 +12,25 @@ from cryptography.hazmat.primitives.serialization import pkcs7
 from etymon.ca.ceremony import card_issuer, deployment
 from etymon.kernel.entropy import Entropy
 from etymon.pki.certificate import to_der
-from etymon.storage.database import Database
-from support.ca_site import ORGANIZATION, CASite, subscriber_profiles
+from support.ca_site import ORGANIZATION, CASite
 from support.ca_status import status_listener
 from support.clock import TurnedClock
+from support.databases import SQLiteDatabases
+
+PROFILES = ("derived-piv-authentication", "piv-authentication")
 
 
 @pytest.fixture
-def site(database: Database, clock: TurnedClock, entropy: Entropy, tmp_path: Path) -> CASite:
-    return CASite(database, clock, entropy, tmp_path, hierarchy=(*deployment(ORGANIZATION), *card_issuer(ORGANIZATION)))
+def site(sqlite_databases: SQLiteDatabases, clock: TurnedClock, entropy: Entropy, tmp_path: Path) -> Iterator[CASite]:
+    """On one engine: what is served does not depend on it."""
+    derived = [new for new in deployment(ORGANIZATION) if new.name.startswith("derived")]
+    database = sqlite_databases.migrated()
+    yield CASite(database, clock, entropy, tmp_path, hierarchy=(*derived, *card_issuer(ORGANIZATION)))
+    database.close()
 
 
 def test_no_subscribers_certificate_is_published(site: CASite) -> None:
-    issued = [site.issue(profile) for profile in subscriber_profiles()]
+    issued = [site.issue(profile) for profile in PROFILES]
     authorities = {to_der(found.certificate) for found in site.authorities.values()}
     with status_listener() as listener, httpx.Client() as client:
         listener.serve(site.deps)

@@ -1,7 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0
 """A pytest plugin of the mutation run: proves which source ran, and writes down how each test ended.
 
-`ETYMON_MUTANT_SOURCE` is the directory that must hold the program, `ETYMON_MUTANT_MODULE` the module that was changed
+`ETYMON_MUTANT_SOURCE` is the directory that must hold the program, `ETYMON_MUTANT_FILE` the file in it that was changed
 (empty: none was), `ETYMON_MUTANT_REPORT` the file to write.
 """
 
@@ -10,6 +10,7 @@ import os
 import sys
 from collections.abc import Generator
 from pathlib import Path
+from types import CodeType
 from typing import Any
 
 import pytest
@@ -19,7 +20,16 @@ import etymon
 BROKEN = (NameError, ImportError, SyntaxError)
 """What a bad edit raises, and no check's absence."""
 
+_executed: set[str] = set()
+"""Files whose code was executed, however it was imported: migrations are in no list of modules."""
+
 _ended: dict[str, list[str]] = {"passed": [], "failed": [], "broken": [], "skipped": []}
+
+
+@pytest.hookimpl(tryfirst=True)
+def pytest_load_initial_conftests() -> None:
+    """Remember from here on what is executed: a conftest may import what was changed."""
+    sys.addaudithook(_remember)
 
 
 def pytest_configure() -> None:
@@ -27,6 +37,11 @@ def pytest_configure() -> None:
     if not _is_below_source(etymon.__file__):
         message = f"the program that runs is {etymon.__file__}"
         raise pytest.UsageError(message)
+
+
+def _remember(event: str, arguments: tuple[Any, ...]) -> None:
+    if event == "exec" and isinstance(arguments[0], CodeType):
+        _executed.add(arguments[0].co_filename)
 
 
 @pytest.hookimpl(wrapper=True)
@@ -48,10 +63,9 @@ def pytest_runtest_makereport(
 
 def pytest_sessionfinish() -> None:
     """Write the report."""
-    module = sys.modules.get(os.environ["ETYMON_MUTANT_MODULE"])
-    used = module is None or _is_below_source(module.__file__)
-    loaded = not os.environ["ETYMON_MUTANT_MODULE"] or module is not None
-    Path(os.environ["ETYMON_MUTANT_REPORT"]).write_text(json.dumps({**_ended, "loaded": loaded and used}))
+    changed = os.environ["ETYMON_MUTANT_FILE"]
+    loaded = not changed or changed in _executed
+    Path(os.environ["ETYMON_MUTANT_REPORT"]).write_text(json.dumps({**_ended, "loaded": loaded}), "utf-8")
 
 
 def _is_below_source(file: str | None) -> bool:

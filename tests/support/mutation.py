@@ -15,7 +15,7 @@ import subprocess
 import sys
 import tempfile
 import time
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor, as_completed
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -100,24 +100,24 @@ def _run_all(intact: Path, chosen: list[Removal], jobs: int) -> Iterable[Verdict
 def judge(intact: Path, removal: Removal) -> Verdict:
     """Make the removal in a copy of `intact`, run its test there, and say what became of it."""
     started = time.monotonic()
-    module = "etymon." + removal.file.removesuffix(".py").removesuffix("/__init__").replace("/", ".")
     with tempfile.TemporaryDirectory(prefix="etymon-mutant-") as directory:
         source = Path(directory) / "src"
         shutil.copytree(intact, source)
-        (source / "etymon" / removal.file).write_text(removal.removed(), "utf-8")
-        outcome, detail = _outcome(run(source, [removal.test], module=module))
+        changed = source.resolve() / "etymon" / removal.file
+        changed.write_text(removal.removed(), "utf-8")
+        outcome, detail = outcome_of(run(source, [removal.test], changed=changed))
     return Verdict(removal, outcome, detail, time.monotonic() - started)
 
 
-def run(source: Path, tests: Iterable[str], *, module: str = "") -> dict[str, list[str] | bool]:
+def run(source: Path, tests: Iterable[str], *, changed: Path | None = None) -> dict[str, list[str] | bool]:
     """Run tests against the program in `source`; return how they ended, as `mutant_report` tells it."""
     with tempfile.TemporaryDirectory(prefix="etymon-mutant-report-") as directory:
         report = Path(directory) / "report.json"
         environment = {
             **os.environ,
-            "PYTHONPATH": os.pathsep.join((str(source), str(TESTS))),
+            "PYTHONPATH": os.pathsep.join((str(source.resolve()), str(TESTS))),
             "ETYMON_MUTANT_SOURCE": str(source.resolve()),
-            "ETYMON_MUTANT_MODULE": module,
+            "ETYMON_MUTANT_FILE": str(changed or ""),
             "ETYMON_MUTANT_REPORT": str(report),
         }
         command = [sys.executable, "-m", "pytest", "-q", "-p", "support.mutant_report", "-p", "no:cacheprovider"]
@@ -140,12 +140,13 @@ def run(source: Path, tests: Iterable[str], *, module: str = "") -> dict[str, li
         return found
 
 
-def _outcome(report: dict[str, list[str] | bool]) -> tuple[str, str]:
+def outcome_of(report: Mapping[str, list[str] | bool]) -> tuple[str, str]:
+    """Return what a report shows of a removal, and the words for it."""
     ended = {name: found for name, found in report.items() if isinstance(found, list)}
     if ended.get("broken"):
         return "BROKEN", ended["broken"][0]
     if not report["loaded"]:
-        return "NOT RUN", "the changed module was not loaded"
+        return "NOT RUN", "the changed file was not executed"
     if ended.get("failed"):
         return KILLED, ended["failed"][0]
     if not ended.get("passed"):
@@ -156,7 +157,7 @@ def _outcome(report: dict[str, list[str] | bool]) -> tuple[str, str]:
 def _baseline(intact: Path, chosen: list[Removal]) -> str | None:
     """Return what is wrong with the tests before anything is taken away; None where they all pass."""
     report = run(intact, sorted({removal.test for removal in chosen}))
-    outcome, detail = _outcome(report)
+    outcome, detail = outcome_of(report)
     return None if outcome == "SURVIVED" else f"{outcome}: {detail}"
 
 
