@@ -1,8 +1,8 @@
 # SPDX-License-Identifier: Apache-2.0
 """Measure a sweep over many cards: `python -m bench.card_sweep [CARDS] [postgresql]`. One JSON object a line.
 
-The command is the operator's, killed once half-way and begun again; its peak memory is that of all of its runs. Beside the
-time stands what the same machine needs to read the same rows without looking at them.
+The command is the operator's, killed once half-way and begun again; its peak memory is that of all of its runs. Beside
+the time stands what the same machine needs to read the same rows without looking at them.
 """
 
 import json
