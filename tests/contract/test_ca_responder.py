@@ -43,7 +43,7 @@ def answered(
     if nonce is not None:
         builder = builder.add_extension(x509.OCSPNonce(nonce), critical=False)
     request = builder.build().public_bytes(serialization.Encoding.DER)
-    return ocsp.load_der_ocsp_response(responding.answer(site.deps, authority, request))
+    return ocsp.load_der_ocsp_response(responding.answer(site.deps, authority, request).der)
 
 
 def of(site: CASite, issued: IssuedCertificate, **options: object) -> ocsp.OCSPResponse:
@@ -91,5 +91,5 @@ def test_what_was_never_issued_or_is_another_authoritys_is_unknown(site: CASite)
     named = (good.issuer_name_hash, good.issuer_key_hash)
     builder = ocsp.OCSPRequestBuilder().add_certificate_by_hash(*named, 0x1234, hashes.SHA256())
     request = builder.build().public_bytes(serialization.Encoding.DER)
-    never = ocsp.load_der_ocsp_response(responding.answer(site.deps, "derived", request))
+    never = ocsp.load_der_ocsp_response(responding.answer(site.deps, "derived", request).der)
     assert (never.serial_number, never.certificate_status) == (0x1234, ocsp.OCSPCertStatus.UNKNOWN)

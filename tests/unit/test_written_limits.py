@@ -4,7 +4,7 @@
 from datetime import timedelta
 
 from etymon.audit import sealer
-from etymon.ca import crl, ocsp, profiles
+from etymon.ca import authority_profiles, crl, ocsp
 from etymon.directory import bindings
 from etymon.escrow import model as escrow
 from etymon.issuer import card_recheck
@@ -31,15 +31,15 @@ def test_a_link_has_the_bits_that_a_code_without_a_name_needs() -> None:
 
 
 def test_lists_are_made_as_often_as_they_must() -> None:
-    """Common Policy 4.9.7."""
-    assert (timedelta(hours=18), timedelta(hours=48)) == (crl.ONLINE_AGE, crl.ONLINE_LIFETIME)
+    """Common Policy 4.9.7: every 18 hours; here half an hour sooner, for a worker that was just being started again."""
+    assert (timedelta(hours=17, minutes=30), timedelta(hours=48)) == (crl.ONLINE_AGE, crl.ONLINE_LIFETIME)
     assert (timedelta(days=35), timedelta(days=37)) == (crl.OFFLINE_AGE, crl.OFFLINE_LIFETIME)
 
 
 def test_an_answer_is_kept_for_no_longer_than_a_list() -> None:
     """Common Policy 4.9.9."""
     assert ocsp.ANSWER_LIFETIME <= crl.ONLINE_AGE
-    assert timedelta(days=120) == profiles.RESPONDER_LIFETIME
+    assert timedelta(days=120) == authority_profiles.RESPONDER_LIFETIME
 
 
 def test_guessing_ends_early() -> None:

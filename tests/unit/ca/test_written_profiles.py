@@ -50,7 +50,7 @@ def stated(profile: CertificateProfile) -> Written:
         rsa_bits={bit.value for bit in profile.key_usage_for(KeyType.RSA2048)},
         curve_bits={bit.value for bit in profile.key_usage_for(KeyType.P256)},
         purposes=list(profile.extended_key_usage),
-        purposes_critical=profile.extended_key_usage_critical,
+        purposes_critical=bool(profile.extended_key_usage_critical),
         constraints=profile.basic_constraints.value,
     )
 
