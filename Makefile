@@ -9,7 +9,7 @@ SYSTEM ?= 1
 # Tests wait for servers and disks half of their time: one more process than cores keeps the cores busy.
 WORKERS ?= $(shell echo $$(( $$(nproc 2>/dev/null || echo 2) + 1 )))
 
-.PHONY: help demo test test-fast check fix bench serve migration lock clean system
+.PHONY: help demo test test-fast mutation check fix bench serve migration lock clean system
 
 help: ## this list
 	@awk -F ':.*## ' '/^[a-z-]+:.*## /{printf "  make %-10s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -22,6 +22,9 @@ test: .installed-dev system ## set up (system packages too, where it may) and ru
 
 test-fast: .installed-dev ## only the tests without outside programs
 	$(BIN)/pytest -n $(WORKERS) -q tests/unit
+
+mutation: .installed-dev ## take checks of docs/conformance away and see whether the tests notice: 30, or SAMPLE=n, SEED=s
+	$(BIN)/python tools/mutate --sample $(or $(SAMPLE),30) $(if $(SEED),--seed $(SEED)) $(MUTATE)
 
 check: .installed-dev ## format, lint, types, layers
 	$(BIN)/ruff format --check .

@@ -84,6 +84,20 @@ def test_confirming_twice_tells_the_person_once(site: IssuerSite) -> None:
     assert len(site.events("issuer:link:confirmed")) == 1
 
 
+def test_every_address_of_the_person_is_told(site: IssuerSite) -> None:
+    """SP 800-63B-4, 4.6: all addresses but postal ones."""
+    addresses = ["carol@agency.example", "carol@home.example"]
+    carol = site.person("carol", mail=addresses)
+    site.join(carol)
+    session = site.present_card(site.bound_card(carol))
+    begun, phone = site.begin(session), site.phone()
+    site.redeem(phone, begun)
+    site.mail()
+    site.confirm(session, begun, phone)
+    (notice,) = site.mail()
+    assert notice["to"] == addresses
+
+
 def test_a_refused_phone_gets_nothing(site: IssuerSite) -> None:
     session = site.present_card()
     begun, phone = site.begin(session), site.phone()

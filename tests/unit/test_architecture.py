@@ -1,9 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0
 import re
-from pathlib import Path
 
-REPOSITORY = Path(__file__).parents[2]
-SOURCES = REPOSITORY / "src" / "etymon"
+from support.named_code import REPOSITORY, SOURCES, all_tests
 
 
 def test_the_architecture_page_names_every_package_and_no_other() -> None:
@@ -35,10 +33,6 @@ def test_no_package_is_called_after_nothing() -> None:
 
 def test_every_test_that_the_threat_model_names_is_there() -> None:
     named = set(re.findall(r"`(test_\w+)`", (REPOSITORY / "docs" / "threat-model.md").read_text("utf-8")))
-    present = {
-        name
-        for file in (REPOSITORY / "tests").rglob("test_*.py")
-        for name in re.findall(r"^def (test_\w+)", file.read_text("utf-8"), re.MULTILINE)
-    }
+    present = all_tests()
     assert named
     assert named <= present, named - present

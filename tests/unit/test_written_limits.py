@@ -1,0 +1,55 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Limits that standards set, written out once more: whoever changes one changes it here too, the clause at hand."""
+
+from datetime import timedelta
+
+from etymon.audit import sealer
+from etymon.ca import authority_profiles, crl, ocsp
+from etymon.directory import bindings
+from etymon.escrow import model as escrow
+from etymon.issuer import card_recheck
+from etymon.issuer import model as issuer
+from etymon.phone.key_store import activation
+from etymon.wire import link_qr
+
+
+def test_cards_are_looked_at_again_after_seven_days() -> None:
+    """SP 800-157, 2.2 and its revision, 2.4."""
+    assert timedelta(days=7) == card_recheck.RECHECK_AFTER
+
+
+def test_what_a_card_began_lives_as_long_as_it_may() -> None:
+    """SP 800-63B-4, 4.1.2.2: a code lives ten minutes at most."""
+    assert max(issuer.LINK_LIFETIME, bindings.CODE_LIFETIME, issuer.PROOF_LIFETIME) == timedelta(minutes=10)
+    assert timedelta(days=3 * 365) == issuer.LONGEST_LIFETIME  # Common Policy 6.3.2
+
+
+def test_a_link_has_the_bits_that_a_code_without_a_name_needs() -> None:
+    """SP 800-63B-4, 4.1.2.2: 112 bits; a code for typing has them besides what finds it."""
+    assert link_qr.SECRET_BYTES * 8 >= 112
+    assert bindings.SECRET_LENGTH * 5 >= 112
+
+
+def test_lists_are_made_as_often_as_they_must() -> None:
+    """Common Policy 4.9.7: every 18 hours; here half an hour sooner, for a worker that was just being started again."""
+    assert (timedelta(hours=17, minutes=30), timedelta(hours=48)) == (crl.ONLINE_AGE, crl.ONLINE_LIFETIME)
+    assert (timedelta(days=35), timedelta(days=37)) == (crl.OFFLINE_AGE, crl.OFFLINE_LIFETIME)
+
+
+def test_an_answer_is_kept_for_no_longer_than_a_list() -> None:
+    """Common Policy 4.9.9."""
+    assert ocsp.ANSWER_LIFETIME <= crl.ONLINE_AGE
+    assert timedelta(days=120) == authority_profiles.RESPONDER_LIFETIME
+
+
+def test_guessing_ends_early() -> None:
+    """SP 800-63B-4, 3.2.2 and 3.2.10; Common Policy 6.2.8."""
+    assert max(issuer.WRONG_SECRETS_LIMIT, bindings.CODE_TRIES) <= 5
+    assert activation.MOST_FAILURES <= 10
+    assert activation.SHORTEST_SECRET >= 6
+
+
+def test_keys_and_records_are_kept_as_long_as_they_must() -> None:
+    """Key Recovery Policy 4.1; an event is signed within a minute, or nothing is issued."""
+    assert timedelta(days=365) <= escrow.RETENTION
+    assert timedelta(seconds=60) == sealer.SEAL_LIMIT
