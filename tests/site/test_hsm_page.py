@@ -18,7 +18,7 @@ def test_every_command_of_the_page_does_what_it_says(tmp_path: Path, monkeypatch
     typed = Typed(tmp_path)
     said = [typed.run(command) for command in commands("hsm.md")]
     _, *private = said[-1].split("Private Key Object")
-    assert len(private) == 6, "three authorities and their responders"
+    assert len(private) == 8, "four authorities and their responders"
     assert all("sensitive, always sensitive, never extractable, local" in part for part in private)
     assert "Secret Key Object; AES length 32" in said[-1]
     pin = (tmp_path / "token.pin").read_text().strip()
