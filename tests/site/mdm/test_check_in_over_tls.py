@@ -114,6 +114,7 @@ def test_a_phone_is_told_what_the_protocol_says(running: RunningSite) -> None:
             "selfService": "https://issuer.agency.example:8443/issuer/",
             "instructions": "https://help.agency.example/dc",
         },
+        "rekey": [],
     }
     assert [one["action"] for one in told["notifications"]] == ["setUpDerivedCredential"]
     assert told["commands"] == []
