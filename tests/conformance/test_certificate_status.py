@@ -69,7 +69,8 @@ def gnutls_asks(judged: Judged, issued: IssuedCertificate, *options: str) -> str
 
 def test_both_judges_see_a_hold_begin_and_end(judged: Judged) -> None:
     issued = judged.site.issue()
-    serial = f"{issued.certificate.serial_number:032X}"
+    number = issued.certificate.serial_number
+    serial = number.to_bytes(-(-number.bit_length() // 8)).hex().upper()  # as OpenSSL writes it: whole octets
     judged.hold(issued)
     text = listed(judged)
     assert "Certificate Hold" in text.partition(serial)[2].partition("Serial Number")[0]
