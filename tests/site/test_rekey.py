@@ -7,6 +7,7 @@ from typing import Any
 import httpx
 
 from etymon.directory import people
+from etymon.mdm import rekeys
 from etymon.phone.device import Surroundings
 from etymon.phone.phone import Phone
 from etymon.phone.profiles import desired_state
@@ -29,7 +30,7 @@ def rename(site: WholeSite, name: str, shown: str) -> None:
 def learned(site: WholeSite, held: HeldPhone) -> tuple[Purpose, ...]:
     """Let the worker see the change and ask the issuer, and the phone its management."""
     site.settle()
-    site.turn(seconds=20)
+    rekeys.ask(site.wiring.mdm)  # as the worker does every 15 seconds
 
     def told() -> bool:
         held.check_in()
