@@ -126,6 +126,7 @@ def test_a_list_is_asked_for_again_without_being_sent_again(judged: Judged) -> N
         {"If_None_Match": '"1"'},
         {"If_Modified_Since": earlier},
         {"If_Modified_Since": "yesterday"},
+        {"If_Modified_Since": "Mon, 01 Jan 99999999999 00:00:00 GMT"},
         {"If_None_Match": '"1"', "If_Modified_Since": modified},
     ):
         assert judged.get("/crl/derived.crl", **unknown).content == made.der

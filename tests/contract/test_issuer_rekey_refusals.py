@@ -8,9 +8,10 @@ import pytest
 import sqlalchemy as sa
 from cryptography.hazmat.primitives.asymmetric import ec, rsa
 
+from etymon.ca import holds
 from etymon.directory import bindings, groups, people
-from etymon.issuer import rekey
-from etymon.issuer.model import Purpose
+from etymon.issuer import completion, rekey
+from etymon.issuer.model import CredentialState, Purpose
 from etymon.issuer.rekey import RekeyRequest
 from etymon.issuer.tables import card_proofs
 from etymon.kernel.errors import Conflict, EtymonError, Malformed, NotAuthenticated, NotPermitted, Unavailable
@@ -337,6 +338,28 @@ def test_a_revoked_credential_rekeys_nothing(site: IssuerSite) -> None:
     phone = holder(site)
     site.end_own(phone.link.begun)
     assert refusal(phone) == "revoked_by_database"
+
+
+def test_a_held_credential_rekeys_nothing_and_is_lost_by_nothing(site: IssuerSite) -> None:
+    """Whoever is told no now is told the same as before when the hold is over."""
+    phone = holder(site, Purpose.AUTHENTICATION, Purpose.SIGNATURE)
+    kept = site.credentials(phone.link.begun)
+    with site.database.transaction() as tx:
+        holds.hold(tx, site.ca.deps, kept[Purpose.SIGNATURE].certificate, requested_by="person:1", actor="officer:2")
+    assert refusal(phone, Purpose.SIGNATURE) == "credential_unknown"
+    with pytest.raises(EtymonError, match="certificate_held"):
+        completion.finish(site.deps, kept[Purpose.SIGNATURE].id)
+    assert site.credentials(phone.link.begun)[Purpose.SIGNATURE].state is CredentialState.ACTIVE
+    with site.database.transaction() as tx:
+        holds.restore(
+            tx,
+            site.ca.deps,
+            kept[Purpose.SIGNATURE].certificate,
+            requested_by="person:1",
+            actor="officer:2",
+            identity_evidence="card",
+        )
+    assert phone.rekey(Purpose.SIGNATURE).certificate.serial_number
 
 
 def test_nothing_is_left_of_a_refusal_but_its_event(site: IssuerSite) -> None:

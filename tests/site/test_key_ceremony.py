@@ -3,7 +3,9 @@
 
 import json
 import shutil
+import sqlite3
 from collections.abc import Callable, Iterator
+from contextlib import closing
 from dataclasses import dataclass, replace
 from datetime import timedelta
 from itertools import count
@@ -24,7 +26,7 @@ from etymon.pki.cryptoki import TokenChoice
 from etymon.pki.keys import KeyDirectory
 from etymon.pki.token_keys import TokenKeys
 from etymon.server import initialization
-from etymon.server.deployment import HIERARCHIES, Deployment
+from etymon.server.deployment import DATABASE_FILE, HIERARCHIES, Deployment
 from etymon.server.initialization import RootKeys
 from etymon.server.key_ceremony import performance, record, verification, writing
 from etymon.server.key_ceremony.script import Participant, Script
@@ -330,6 +332,16 @@ def test_what_a_further_authority_may_not_be(name: str, key_type: str, code: str
         writing.issuing_authority(
             founded.data, name, founded.cards(), "Room 1", key_type, founded.assembly.clock, founded.assembly.entropy
         )
+
+
+def test_lists_are_made_of_the_roots_that_there_are(founded: Founded, tmp_path: Path) -> None:
+    """An organisation that was founded by an earlier program has no root for what others manage."""
+    assembly, data = founded.assembly, tmp_path / "data"
+    shutil.copytree(founded.data, data)
+    with closing(sqlite3.connect(data / DATABASE_FILE)) as connection, connection:  # it does not look at references
+        connection.execute("DELETE FROM ca_authorities WHERE name IN ('managed', 'managed-root')")
+    script = writing.root_lists(data, founded.cards(), "Room 1", assembly.clock, assembly.entropy)
+    assert script.authorities == ("derived-root", "device-root", "tls-root")
 
 
 def test_who_takes_part_later_is_judged_by_the_directory(founded: Founded, tmp_path: Path) -> None:

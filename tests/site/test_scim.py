@@ -4,22 +4,29 @@
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
-from typing import Any
 
-import httpx
 import pytest
 
-from etymon.audit import trail
 from etymon.directory.bindings import CARD_REPLACED_JOB, CARDS_ENDED_JOB
 from etymon.directory.people import ACCOUNT_ENDED_JOB
 from etymon.kernel.entropy import Entropy
 from etymon.storage.database import Database
 from support.clock import TurnedClock
-from support.identity_feed import PIV, FeedProgram, FeedSite, card, refusal, user
-
-CARDS = f"{PIV}:cards"
-STATUS = f"{PIV}:accountStatus"
-REASON = f"{PIV}:terminationReason"
+from support.identity_feed import (
+    CARDS,
+    PIV,
+    STATUS,
+    FeedProgram,
+    FeedSite,
+    card,
+    events,
+    jobs,
+    refusal,
+    replace,
+    states,
+    terminate,
+    user,
+)
 
 
 @pytest.fixture
@@ -37,28 +44,6 @@ def hr(site: FeedSite) -> FeedProgram:
 def cms(site: FeedSite) -> FeedProgram:
     """A feed that an Officer lets bind cards."""
     return site.feed("cms", may_bind_cards=True)
-
-
-def replace(path: str, value: Any) -> dict[str, Any]:
-    return {"op": "replace", "path": path, "value": value}
-
-
-def terminate(reason: str = "separation") -> list[dict[str, Any]]:
-    return [replace(STATUS, "terminated"), replace(REASON, reason)]
-
-
-def jobs(site: FeedSite, kind: str) -> int:
-    return len(site.directory.jobs(kind))
-
-
-def events(site: FeedSite, name: str) -> list[Any]:
-    with site.database.snapshot() as tx:
-        return [one.event for one in trail.page(tx, name=name, limit=100)]
-
-
-def states(answer: httpx.Response) -> dict[str, str]:
-    assert answer.status_code == 200, answer.text
-    return {one["identifier"]: one["state"] for one in answer.json()[PIV]["cards"]}
 
 
 def test_a_feed_tells_of_people(site: FeedSite, hr: FeedProgram) -> None:

@@ -3,23 +3,28 @@
 
 import itertools
 from collections.abc import Iterator
-from typing import Any
 
-import httpx
 import pytest
 
-from etymon.audit import trail
 from etymon.directory import feeds
 from etymon.directory.bindings import CARDS_ENDED_JOB
 from etymon.kernel.entropy import SystemEntropy
 from support.clock import TurnedClock
 from support.databases import SQLiteDatabases
-from support.identity_feed import PIV, FeedProgram, FeedSite, card, refusal, user
-
-CARDS = f"{PIV}:cards"
-STATUS = f"{PIV}:accountStatus"
-REASON = f"{PIV}:terminationReason"
-
+from support.identity_feed import (
+    CARDS,
+    PIV,
+    FeedProgram,
+    FeedSite,
+    card,
+    events,
+    jobs,
+    refusal,
+    replace,
+    states,
+    terminate,
+    user,
+)
 
 NUMBERS = itertools.count()
 
@@ -46,28 +51,6 @@ def cms(site: FeedSite) -> Iterator[FeedProgram]:
     feed = site.feed(f"cms{next(NUMBERS)}", may_bind_cards=True)
     yield feed
     feed.leave()
-
-
-def replace(path: str, value: Any) -> dict[str, Any]:
-    return {"op": "replace", "path": path, "value": value}
-
-
-def terminate(reason: str = "separation") -> list[dict[str, Any]]:
-    return [replace(STATUS, "terminated"), replace(REASON, reason)]
-
-
-def jobs(site: FeedSite, kind: str) -> int:
-    return len(site.directory.jobs(kind))
-
-
-def events(site: FeedSite, name: str) -> list[Any]:
-    with site.database.snapshot() as tx:
-        return [one.event for one in trail.page(tx, name=name, limit=100)]
-
-
-def states(answer: httpx.Response) -> dict[str, str]:
-    assert answer.status_code == 200, answer.text
-    return {one["identifier"]: one["state"] for one in answer.json()[PIV]["cards"]}
 
 
 def test_pages_are_bounded_and_go_on(hr: FeedProgram) -> None:
@@ -247,6 +230,10 @@ def test_changes_that_cannot_be_read_or_made_are_refused(site: FeedSite, hr: Fee
         ({"op": "replace", "value": {"title": "x"}}, "invalidPath"),
     ):
         assert refusal(hr.patch(id_, operation)) == (400, kind), operation
+    nameless = [
+        {"op": "add", "path": "emails", "value": [value]} for value in ({"primary": False}, {"value": "b@a.example"})
+    ]
+    assert refusal(hr.patch(id_, *nameless)) == (400, "invalidValue")
     assert refusal(hr.send("PATCH", f"/Users/{id_}", {"Operations": []})) == (400, "invalidSyntax")
     assert refusal(hr.patch(id_, *[replace("displayName", "x")] * 51)) == (400, "invalidSyntax")
     for query in ('userName co "a"', 'title eq "x"', "userName", 'userName eq "a" and active eq true', "x" * 2000):

@@ -14,6 +14,7 @@ from joserfc import jwt
 from joserfc.jwk import ECKey
 from starlette.applications import Starlette
 
+from etymon.audit import trail
 from etymon.audit.refusals import Refusals
 from etymon.directory import bindings, feeds, people, roles
 from etymon.directory.dependencies import FeedDependencies
@@ -30,6 +31,9 @@ from support.directory_site import ADMINISTRATOR, DirectorySite
 from support.tls_files import certificates_pem, listening, trusting, write_identity
 
 PIV = "urn:etymon:params:scim:schemas:extension:piv:1.0:User"
+CARDS = f"{PIV}:cards"
+STATUS = f"{PIV}:accountStatus"
+REASON = f"{PIV}:terminationReason"
 CORE = "urn:ietf:params:scim:schemas:core:2.0:User"
 PATCH = "urn:ietf:params:scim:api:messages:2.0:PatchOp"
 JSON = {"Content-Type": "application/scim+json"}
@@ -200,3 +204,25 @@ def refusal(answer: httpx.Response) -> tuple[int, str | None]:
     assert body["status"] == str(answer.status_code)
     assert len(body["detail"]) > 10
     return answer.status_code, body.get("scimType")
+
+
+def replace(path: str, value: Any) -> dict[str, Any]:
+    return {"op": "replace", "path": path, "value": value}
+
+
+def terminate(reason: str = "separation") -> list[dict[str, Any]]:
+    return [replace(STATUS, "terminated"), replace(REASON, reason)]
+
+
+def jobs(site: FeedSite, kind: str) -> int:
+    return len(site.directory.jobs(kind))
+
+
+def events(site: FeedSite, name: str) -> list[Any]:
+    with site.database.snapshot() as tx:
+        return [one.event for one in trail.page(tx, name=name, limit=100)]
+
+
+def states(answer: httpx.Response) -> dict[str, str]:
+    assert answer.status_code == 200, answer.text
+    return {one["identifier"]: one["state"] for one in answer.json()[PIV]["cards"]}

@@ -23,5 +23,5 @@ class SystemClock:
 
 
 def elapsed() -> float:
-    """Return seconds since the machine was started, its sleep included; nobody can set them."""
-    return time.clock_gettime(time.CLOCK_BOOTTIME)
+    """Return seconds since the machine was started, on Linux with its sleep; nobody can set them."""
+    return time.clock_gettime(getattr(time, "CLOCK_BOOTTIME", time.CLOCK_MONOTONIC))

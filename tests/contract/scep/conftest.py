@@ -9,6 +9,7 @@ from etymon.kernel.entropy import SystemEntropy
 from etymon.storage.database import Database
 from support.clock import TurnedClock
 from support.databases import SQLiteDatabases
+from support.issuer_listeners import RunningIssuer
 from support.scep_site import SCEPSite
 
 
@@ -24,4 +25,14 @@ def shared(sqlite_databases: SQLiteDatabases, tmp_path_factory: pytest.TempPathF
     """A site that the tests of a module share; its time goes on only where every test bears it."""
     database = sqlite_databases.migrated()
     yield SCEPSite(database, TurnedClock(), SystemEntropy(), tmp_path_factory.mktemp("scep"))
+    sqlite_databases.drop(database)
+
+
+@pytest.fixture(scope="module")
+def running(sqlite_databases: SQLiteDatabases, tmp_path_factory: pytest.TempPathFactory) -> Iterator[RunningIssuer]:
+    """A site that answers on its listeners, for a module."""
+    database, directory = sqlite_databases.migrated(), tmp_path_factory.mktemp("scep")
+    site = SCEPSite(database, TurnedClock(), SystemEntropy(), directory)
+    with RunningIssuer(site, directory).running() as issuer:
+        yield issuer
     sqlite_databases.drop(database)

@@ -3,7 +3,6 @@
 
 import re
 import uuid
-from collections.abc import Iterator
 from datetime import timedelta
 
 import httpx
@@ -14,12 +13,9 @@ from cryptography.x509.oid import NameOID
 from etymon.directory.model import Role
 from etymon.issuer.scep import challenges, connectors
 from etymon.issuer.scep.model import CHALLENGE_LIFETIME, ChallengeSource, Connector
-from etymon.kernel.entropy import SystemEntropy
 from etymon.kernel.errors import Malformed, NotFound, NotPermitted
 from etymon.pki.algorithms import KeyType
 from etymon.pki.certificate import card_uuid, upn
-from support.clock import TurnedClock
-from support.databases import SQLiteDatabases
 from support.issuer_listeners import RunningIssuer
 from support.issuer_story import API, Manager, key_manager
 from support.scep_site import SCEPSite
@@ -27,15 +23,6 @@ from support.scep_site import SCEPSite
 PAGE = "/certsrv/mscep_admin/"
 SCRAPER = re.compile(r"(?i)The enrollment challenge password is: <B> (?P<password>\S*)")
 """What an endpoint manager in use looks for."""
-
-
-@pytest.fixture(scope="module")
-def running(sqlite_databases: SQLiteDatabases, tmp_path_factory: pytest.TempPathFactory) -> Iterator[RunningIssuer]:
-    database, directory = sqlite_databases.migrated(), tmp_path_factory.mktemp("scep")
-    site = SCEPSite(database, TurnedClock(), SystemEntropy(), directory)
-    with RunningIssuer(site, directory).running() as issuer:
-        yield issuer
-    sqlite_databases.drop(database)
 
 
 @pytest.fixture

@@ -10,7 +10,11 @@ import pytest
 from cryptography import x509
 from cryptography.x509.oid import NameOID
 
+from etymon.ca import crl
 from etymon.ca.model import CertificateState
+from etymon.directory import people
+from etymon.directory.model import TerminationReason
+from etymon.issuer import invalidation, terminations
 from etymon.issuer.model import EndReason
 from etymon.issuer.scep import completion, endings
 from etymon.issuer.scep.model import CHALLENGE_LIFETIME, EnrollmentState, Holder
@@ -163,6 +167,22 @@ def test_nobody_renews_for_a_person_who_has_left(site: SCEPSite) -> None:
     endings.account_ended(site.deps, site.alice.id)
     assert site.is_revoked(certificate)
     assert device.refused(device.renewal(site.key())) == ("badRequest", "certificate_revoked")
+
+
+def test_the_end_of_an_account_is_over_when_its_devices_certificates_are(site: SCEPSite) -> None:
+    """Eighteen hours are for all that stands for a person, whoever manages the device (FIPS 201-3 §2.9.4)."""
+    certificate = site.device().enroll(site.challenge())
+    with site.database.transaction() as tx:
+        people.end_account(tx, site.deps, site.alice.id, reason=TerminationReason.SEPARATION, actor="test")
+    invalidation.account_ended(site.deps, site.alice.id, TerminationReason.SEPARATION)
+    assert not terminations.close(site.deps, site.alice.id), "the device still has its certificate"
+    endings.account_ended(site.deps, site.alice.id)
+    assert not terminations.close(site.deps, site.alice.id), "nobody who reads the list knows it"
+    listed = x509.load_der_x509_crl(crl.refresh(site.ca.deps, "managed").der)
+    assert listed.get_revoked_certificate_by_serial_number(certificate.serial_number) is not None
+    assert terminations.close(site.deps, site.alice.id)
+    (closed,) = site.events("directory:termination:closed")
+    assert closed.facts == {"certificates": 1}
 
 
 def test_an_ended_certificate_is_not_given_out_again(site: SCEPSite) -> None:

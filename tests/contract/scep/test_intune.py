@@ -4,6 +4,7 @@
 import base64
 import uuid
 from collections.abc import Iterator
+from datetime import timedelta
 from ipaddress import ip_address
 
 import pytest
@@ -11,6 +12,8 @@ from cryptography import x509
 from cryptography.hazmat.primitives import hashes
 from cryptography.x509.oid import ExtendedKeyUsageOID, NameOID
 
+from etymon.audit import trail
+from etymon.audit.model import AuditEvent
 from etymon.issuer.intune import revocation
 from etymon.issuer.intune.connection import Connection
 from etymon.issuer.intune.validation import IntuneValidation
@@ -219,6 +222,23 @@ def test_what_is_not_in_the_profile_is_refused_and_intune_is_told(tenancy: Tenan
     (told,) = tenancy.cloud.of("failureNotification")
     assert told["notification"]["errorDescription"].startswith("not_in_profile")
     assert tenancy.cloud.of("successNotification") == []
+
+
+def test_what_cannot_be_decided_now_is_no_failure_to_intune(tenancy: Tenancy) -> None:
+    """Nothing is issued while the trail is not sealed; the device comes back with the same message."""
+    device = tenancy.device()
+    message = device.message(device.request(tenancy.challenge()))
+    tenancy.site.turn(minutes=1)
+    with tenancy.site.database.transaction() as tx:
+        waiting = AuditEvent("test:event:waiting", "test", "nothing")
+        trail.record(tx, tenancy.site.clock, tenancy.site.entropy, waiting)
+    tenancy.site.clock.advance(timedelta(minutes=2))
+    with pytest.raises(Unavailable, match="audit_not_sealed"):
+        device.send(message)
+    tenancy.site.turn(seconds=1)
+    tenancy.site.work()
+    assert tenancy.cloud.of("failureNotification") == []
+    assert device.send(message).certificate.serial_number
 
 
 def test_a_key_that_is_not_allowed_is_refused_before_intune_is_asked(tenancy: Tenancy) -> None:

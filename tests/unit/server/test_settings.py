@@ -109,6 +109,7 @@ def test_a_wrong_host_or_port_is_told_once() -> None:
         ({"provisioning_component": "org.example/.Receiver"}, "provisioning_download"),
         ({"provisioning_download": "http://agency.example/a.apk"}, "provisioning_download"),
         ({"termination_hours": 19}, "termination_hours"),
+        ({"rekey_grace_days": 0}, "rekey_grace_days"),
         ({"termination_hours": 12}, "termination_alarm_hours"),
         ({"card_revocation": {"superceded": "keep"}}, "card_revocation"),
         ({"card_revocation": {"superseded": "ignore"}}, "card_revocation"),
