@@ -6,8 +6,8 @@ PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
 SYSTEM ?= 1
-# Tests wait for servers and disks half of their time: one more process than cores keeps the cores busy.
-WORKERS ?= $(shell echo $$(( $$(nproc 2>/dev/null || echo 2) + 1 )))
+# Tests wait for servers and disks half of their time: twice as many processes as cores keep the cores busy.
+WORKERS ?= $(shell echo $$(( $$(nproc 2>/dev/null || echo 2) * 2 )))
 
 .PHONY: help demo test test-fast mutation check fix bench serve migration lock clean system
 
