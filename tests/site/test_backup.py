@@ -4,8 +4,10 @@
 import hashlib
 import io
 import json
+import os
 import shutil
 import subprocess
+import sys
 import tarfile
 import threading
 from collections.abc import Callable
@@ -254,6 +256,25 @@ def test_an_archive_that_was_touched_or_cut_off_is_refused_and_nothing_is_made(o
         office.restore(touched).refused("backup_not_opened")
     assert not (office.directory / "restored").exists()
     assert not (office.directory / "restored.restoring").exists()
+
+
+@pytest.mark.needs("prlimit")
+def test_a_disk_that_is_full_is_told_and_leaves_nothing(office: Office) -> None:
+    """Neither side waits for the other: the copy of the database fits, the archive does not."""
+    (office.data / "public" / "large").write_bytes(os.urandom(4_000_000))
+    target = office.directory / "site.age"
+    command = [sys.executable, "-m", "etymon.server", "backup", str(target), "--data", str(office.data)]
+    done = subprocess.run(
+        ["prlimit", "--fsize=2000000", *command, "--recipient", office.recipient],
+        capture_output=True,
+        text=True,
+        check=False,
+        timeout=60,
+    )
+    assert (done.returncode, done.stderr.count("\n")) == (2, 1), done
+    assert "(backup_not_written)" in done.stderr
+    assert [file.name for file in office.directory.iterdir() if file.name.startswith("site.age")] == []
+    assert [file.name for file in office.data.iterdir() if file.name.startswith(".backup-")] == []
 
 
 def archive(office: Office, change: Callable[[tarfile.TarFile], None]) -> Path:

@@ -20,7 +20,7 @@ from typing import IO, Any, Final, cast
 import pyrage
 from pyrage import x25519
 
-from etymon.kernel.errors import Malformed
+from etymon.kernel.errors import Malformed, Unavailable
 
 CONTENT: Final = "content.json"
 """The last member: member name to SHA-256. Without it the archive is not whole."""
@@ -92,10 +92,10 @@ class _Digested:
 @contextmanager
 def writing(file: Path, to: Collection[x25519.Recipient], progress: Progress) -> Iterator[Writer]:
     """Give an archive that is being written to a new file; it is whole when the block ends, and gone if it fails."""
-    source, sink = os.pipe()
-    with file.open("xb") as out, os.fdopen(source, "rb") as plain, ThreadPoolExecutor(1, "age") as threads:
+    with file.open("xb") as out, ThreadPoolExecutor(1, "age") as threads:
+        source, sink = os.pipe()
+        encrypted = threads.submit(_encrypt, source, out, list(to))
         try:
-            encrypted = threads.submit(pyrage.encrypt_io, plain, out, list(to))
             with os.fdopen(sink, "wb") as into, tarfile.open(fileobj=into, mode="w|", bufsize=BLOCK) as tar:
                 writer = Writer(tar, progress)
                 yield writer
@@ -103,9 +103,16 @@ def writing(file: Path, to: Collection[x25519.Recipient], progress: Progress) ->
             encrypted.result()
             out.flush()
             os.fsync(out.fileno())
-        except BaseException:
+        except BaseException as exc:
             file.unlink()
+            if isinstance(failure := encrypted.exception(), pyrage.EncryptError):  # why nobody reads any more
+                raise Unavailable("backup_not_written", f"{file} cannot be written: {failure}.") from exc
             raise
+
+
+def _encrypt(source: int, out: IO[bytes], to: list[x25519.Recipient]) -> None:
+    with os.fdopen(source, "rb") as plain:  # closed if this fails: whoever writes must not wait for ever
+        pyrage.encrypt_io(plain, out, to)
 
 
 def unpack(file: Path, key: x25519.Identity, into: Path, *, allowed: Callable[[str], bool], progress: Progress) -> None:

@@ -32,8 +32,11 @@ def copy(database: Database, into: Path) -> Path:
     target = into / member(database)
     url = database.engine.url
     if database.dialect == "sqlite":
-        with closing(sqlite3.connect(f"file:{url.database}?mode=ro", uri=True)) as connection:
-            connection.execute("VACUUM INTO ?", (str(target),))
+        try:
+            with closing(sqlite3.connect(f"file:{url.database}?mode=ro", uri=True)) as connection:
+                connection.execute("VACUUM INTO ?", (str(target),))
+        except sqlite3.Error as exc:
+            raise Unavailable("database_copy_failed", f"The database could not be copied to {into}: {exc}.") from exc
     else:
         _run("pg_dump", url, "--format=custom", "--no-owner", "--no-privileges", f"--file={target}")
     return target
