@@ -14,7 +14,7 @@ from etymon.ca import certificates
 from etymon.ca import issuance as ca_issuance
 from etymon.directory import bindings
 from etymon.escrow import deposit
-from etymon.issuer import completion
+from etymon.issuer import completion, follow_ups
 from etymon.issuer.model import Credential, CredentialState, EndReason, Purpose
 from etymon.issuer.store import credentials
 from etymon.issuer.tables import credentials as credentials_table
@@ -229,6 +229,17 @@ def test_names_that_change_while_a_certificate_is_made_make_it_due_again(site: I
     phone.held[Purpose.AUTHENTICATION] = phone.rekey(body=body).certificate
     assert reading.common_name(phone.held[Purpose.AUTHENTICATION]) == "Alice Example"
     assert reading.common_name(phone.take()) == "Alice Later"
+
+
+def test_when_what_an_older_replica_issued_is_due_is_noted_by_the_worker(site: IssuerSite) -> None:
+    phone = holder(site, due=False)
+    (credential,) = kept(site, phone)
+    assert credential.rekey_from is not None
+    with site.database.transaction() as tx:
+        tx.execute(credentials_table.update().values(rekey_from=None))  # it knows no such column
+    assert follow_ups.sweep(site.deps) == 1
+    assert kept(site, phone) == (credential,)
+    assert follow_ups.sweep(site.deps) == 0
 
 
 def test_an_old_certificate_confirms_nothing(site: IssuerSite) -> None:

@@ -160,11 +160,12 @@ def publish(deps: Dependencies, ca: str) -> RevocationList | None:
         last = status_store.list_head(tx, ca)
         listed = status_store.listed(tx, ca, last.this_update if last else None)
         entries = codec.encode_entries(codec.RevokedEntry(*item) for item in listed)
-    number = last.number + 1 if last else 1
+    previous = last.number if last else 0
+    number = previous + 1
     next_update = now + (OFFLINE_LIFETIME if _is_offline(authority.profiles) else ONLINE_LIFETIME)
     unsigned = RevocationList(ca, number, authority.revocations, now, next_update, b"")
     with noted(deps, actor=ca, subject=f"crl:{ca}:{number}"):
-        made = replace(unsigned, der=_signed_list(deps.signer(ca), authority, unsigned, entries))
+        made = replace(unsigned, der=_signed_list(deps.signer(ca), authority, unsigned, entries, previous))
     with deps.database.transaction() as tx:
         if not status_store.replace_list(
             tx,
@@ -215,7 +216,9 @@ def _is_offline(profiles: frozenset[str]) -> bool:
     return profiles <= AUTHORITY_PROFILES
 
 
-def _signed_list(signer: Signer, authority: Authority, made: RevocationList, entries: codec.EncodedEntries) -> bytes:
+def _signed_list(
+    signer: Signer, authority: Authority, made: RevocationList, entries: codec.EncodedEntries, previous: int
+) -> bytes:
     certificate = authority.certificate
     top = codec.ListHead(
         algorithm=signer.algorithm.identifier(),
@@ -228,7 +231,7 @@ def _signed_list(signer: Signer, authority: Authority, made: RevocationList, ent
     tbs = codec.encode_tbs(top, entries)
     lifetime = OFFLINE_LIFETIME if _is_offline(authority.profiles) else ONLINE_LIFETIME
     drafted = crl_lints.drafted(tbs, top.algorithm)
-    crl_lints.require_clean(LintedList(tbs, drafted, certificate, lifetime, previous_number=made.number - 1))
+    crl_lints.require_clean(LintedList(tbs, drafted, certificate, lifetime, previous_number=previous))
     encoded = signed(signer, tbs)
     written = x509.load_der_x509_crl(encoded)
     if not written.is_signature_valid(certificate.public_key()) or len(written) != entries.count:  # type: ignore[arg-type]  # authorities have RSA or EC keys

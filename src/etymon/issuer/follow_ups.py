@@ -16,6 +16,7 @@ from etymon.issuer import (
     card_status_monitor,
     changed_data,
     completion,
+    rekey_window,
     superseding,
     terminations,
 )
@@ -156,11 +157,22 @@ def sweep(deps: Dependencies) -> int:
     for derivation_id in late:
         with deps.database.transaction() as tx:
             done += _end_late(tx, deps, derivation_id)
-    done += approval.end_late(deps, SWEEP_LIMIT)
+    done += approval.end_late(deps, SWEEP_LIMIT) + _note_rekey_times(deps)
     with deps.database.transaction() as tx:
         done += card_sessions.remove_what_is_over(tx, now, proofs_before=now - UNUSED_PROOFS_KEPT)
         done += scep_store.remove_unused_challenges(tx, now - UNUSED_CHALLENGES_KEPT)
         return done + clients.remove_what_is_over(tx, now)
+
+
+def _note_rekey_times(deps: Dependencies) -> int:
+    """Note when the rekey of what an older replica issued during an upgrade is due, so that its phone hears of it."""
+    noted = 0
+    with deps.database.transaction() as tx:
+        for credential in credentials.without_rekey_time(tx, SWEEP_LIMIT):
+            if credential.not_before and credential.not_after:
+                due = rekey_window.opens_between(credential.not_before, credential.not_after, deps.rekey_window)
+                noted += credentials.note_rekey_time(tx, credential.id, due)
+    return noted
 
 
 def _end_late(tx: Transaction, deps: Dependencies, derivation_id: UUID) -> int:

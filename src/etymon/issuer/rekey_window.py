@@ -12,5 +12,9 @@ SHARE_OF_LIFE: Final = 3
 
 def opens_at(certificate: x509.Certificate, longest: timedelta) -> datetime:
     """Return from when a certificate may be rekeyed: `longest` before its end, or when its last third begins."""
-    begin, end = certificate.not_valid_before_utc, certificate.not_valid_after_utc
+    return opens_between(certificate.not_valid_before_utc, certificate.not_valid_after_utc, longest)
+
+
+def opens_between(begin: datetime, end: datetime, longest: timedelta) -> datetime:
+    """Return the same for a certificate of which only the times are known."""
     return end - min(longest, (end - begin) / SHARE_OF_LIFE)

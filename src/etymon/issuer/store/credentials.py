@@ -99,6 +99,19 @@ def make_due(tx: Transaction, credential: UUID, now: datetime) -> bool:
     return done.rowcount == 1
 
 
+def without_rekey_time(tx: Transaction, limit: int) -> tuple[Credential, ...]:
+    """Return active credentials of which nobody noted when their rekey is due: a replica of before rekeys made them."""
+    rows = tx.execute(sa.select(*table.c).where(ACTIVE, table.c.rekey_from.is_(None)).limit(limit))
+    return tuple(_credential(row) for row in rows)
+
+
+def note_rekey_time(tx: Transaction, credential: UUID, due: datetime) -> bool:
+    """Note when an active credential's rekey is due; False when that is known, or the credential is not active."""
+    missing = table.c.rekey_from.is_(None)
+    done = tx.execute(table.update().where(table.c.id == credential, ACTIVE, missing).values(rekey_from=due))
+    return done.rowcount == 1
+
+
 def of_derivation(tx: Transaction, derivation: UUID) -> tuple[Credential, ...]:
     """Return the credentials of a derivation."""
     return _all(tx, table.c.derivation_id == derivation)
