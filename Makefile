@@ -8,6 +8,8 @@ BIN := $(VENV)/bin
 SYSTEM ?= 1
 # Tests wait for servers and disks half of their time: twice as many processes as cores keep the cores busy.
 WORKERS ?= $(shell echo $$(( $$(nproc 2>/dev/null || echo 2) * 2 )))
+# Neighbours stay in one process, which makes what they share once; compiled files are kept for the programs that tests run.
+PYTEST = PYTHONDONTWRITEBYTECODE= $(BIN)/pytest -n $(WORKERS) --dist worksteal
 
 .PHONY: help demo test test-fast mutation check fix bench serve migration lock clean system
 
@@ -18,10 +20,10 @@ demo: .installed ## set up what is needed and play the whole story on this machi
 	$(BIN)/etymon demo
 
 test: .installed-dev system ## set up (system packages too, where it may) and run all tests
-	$(BIN)/pytest -n $(WORKERS) --dist loadgroup $(TESTS)
+	$(PYTEST) $(TESTS)
 
 test-fast: .installed-dev ## only the tests without outside programs
-	$(BIN)/pytest -n $(WORKERS) -q tests/unit
+	$(PYTEST) -q tests/unit
 
 mutation: .installed-dev ## take checks of docs/conformance away and see whether the tests notice: 30, or SAMPLE=n, SEED=s
 	$(BIN)/python tools/mutate --sample $(or $(SAMPLE),30) $(if $(SEED),--seed $(SEED)) $(MUTATE)

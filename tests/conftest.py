@@ -39,19 +39,14 @@ def pytest_runtest_setup(item: pytest.Item) -> None:
 
 
 @pytest.hookimpl(tryfirst=True)
-def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
-    """Give all serial tests to one process: `--dist loadgroup` runs the tests of a group one after another."""
-    for item in items if config.pluginmanager.hasplugin("xdist") else ():
-        if item.get_closest_marker("serial"):
-            item.add_marker(pytest.mark.xdist_group("serial"))
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Let serial tests come first: `--dist worksteal` gives neighbours to one process, and none waits for another."""
+    items.sort(key=lambda item: item.get_closest_marker("serial") is None)
 
 
 @pytest.hookimpl(wrapper=True)
 def pytest_runtest_protocol(item: pytest.Item) -> Generator[None, object, object]:
-    """Run no serial test beside another one of this user's on this machine, whichever processes they are in.
-
-    pytest-xdist 3.8 forgets groups under pytest 9.2 (its issue 1386), and it knows nothing of a second run.
-    """
+    """Run no serial test beside another one of this user's on this machine, whichever process and run it is in."""
     if item.get_closest_marker("serial") is None:
         return (yield)
     with (Path(tempfile.gettempdir()) / f"etymon-serial-tests-{os.getuid()}.lock").open("w") as lock:

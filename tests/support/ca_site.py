@@ -5,9 +5,10 @@ import functools
 import itertools
 import uuid
 from collections.abc import Collection, Mapping
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from datetime import timedelta
 from pathlib import Path
+from typing import Final
 
 from cryptography import x509
 from cryptography.hazmat.primitives import serialization
@@ -17,7 +18,7 @@ from etymon.ca import ceremony, issuance
 from etymon.ca.authorities import NewAuthority
 from etymon.ca.dependencies import Dependencies
 from etymon.ca.lints import PUBLIC_HOST_EXCEPTION
-from etymon.ca.model import AlternativeNames, IssuanceRequest, IssuedCertificate, SubjectNames
+from etymon.ca.model import AlternativeNames, Authority, IssuanceRequest, IssuedCertificate, SubjectNames
 from etymon.ca.profiles import EXAMPLE_POLICY_OIDS, PROFILES, Presence, profile_named
 from etymon.kernel.clock import Clock
 from etymon.kernel.entropy import Entropy
@@ -26,9 +27,11 @@ from etymon.pki import keys
 from etymon.pki.algorithms import KeyType, PrivateKey
 from etymon.pki.csr import CertifiableKey, hold, verify_proof_of_possession
 from etymon.pki.keys import KeyDirectory
-from etymon.pki.signer import SoftwareSigner
+from etymon.pki.signer import Signer, SoftwareSigner
 from etymon.storage.database import Database
 from etymon.wire import fascn
+from support.clock import TurnedClock
+from support.kept_rows import Restore, is_fresh, kept
 
 ORGANIZATION = SubjectNames(country="US", organization="Example Agency", organizational_units=("Field Office",))
 OFFICER = "officer:7"
@@ -44,6 +47,19 @@ UNUSUAL = frozenset(
     }
 )
 """Profiles that no usual hierarchy issues."""
+
+
+@dataclass(frozen=True)
+class HeldCeremony:
+    """What a ceremony led to: authorities, key files and their signers, and the rows that tell of them."""
+
+    authorities: tuple[Authority, ...]
+    files: Mapping[str, bytes]
+    signers: Mapping[str, Signer]
+    restore: Restore
+
+
+_HELD: Final[dict[object, HeldCeremony]] = {}
 
 
 class CASite:
@@ -73,9 +89,26 @@ class CASite:
         self._numbers = itertools.count()
         self._audit_signer = SoftwareSigner(keys.generate(KeyType.P256))
         wanted = ceremony.deployment(ORGANIZATION, KeyType.P256) if hierarchy is None else hierarchy
-        self.authorities = {
-            authority.name: authority for authority in ceremony.create(self.deps, self.keys, wanted, actor="init")
-        }
+        self.authorities = self._made(directory / "keys", tuple(wanted))
+
+    def _made(self, directory: Path, wanted: tuple[NewAuthority, ...]) -> dict[str, Authority]:
+        """Hold the ceremony; the same one at the same time in another empty database is not held again."""
+        deps = self.deps
+        if not wanted or not isinstance(deps.clock, TurnedClock) or not is_fresh(deps.database):
+            return _by_name(ceremony.create(deps, self.keys, wanted, actor="init"))
+        policies = frozenset(deps.policy_oids.items())
+        key = (deps.database.dialect, deps.clock.now(), deps.status_url, policies, wanted)
+        if (held := _HELD.get(key)) is None:
+            authorities = ceremony.create(deps, self.keys, wanted, actor="init")
+            files = {file.name: file.read_bytes() for file in directory.iterdir()}
+            _HELD[key] = held = HeldCeremony(authorities, files, dict(self.keys.items()), kept(deps.database))
+        else:
+            held.restore(deps.database)
+            directory.mkdir(mode=0o700, parents=True)
+            for name, octets in held.files.items():
+                (directory / name).write_bytes(octets)
+            self.keys._opened.update(held.signers)  # noqa: SLF001 - deriving the key of each file takes its time
+        return _by_name(held.authorities)
 
     def seal(self) -> None:
         """Let the audit trail keep up with a clock that was turned."""
@@ -102,6 +135,10 @@ class CASite:
         with self.deps.database.transaction() as tx:
             planned = issuance.plan(tx, self.deps, request)
         return issuance.complete(self.deps, planned.id)
+
+
+def _by_name(authorities: Collection[Authority]) -> dict[str, Authority]:
+    return {authority.name: authority for authority in authorities}
 
 
 def every_kind(key_type: KeyType = KeyType.P256) -> tuple[NewAuthority, ...]:

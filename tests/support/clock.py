@@ -5,10 +5,11 @@ from datetime import UTC, datetime, timedelta
 
 
 class TurnedClock:
-    """Stands still until it is turned."""
+    """Stands still until it is turned, from the beginning of the present minute on: what is made then is kept for
+    others (`support.ca_site`)."""
 
     def __init__(self, start: datetime | None = None) -> None:
-        self._now = start or datetime.now(UTC).replace(microsecond=0)
+        self._now = start or datetime.now(UTC).replace(second=0, microsecond=0)
 
     def now(self) -> datetime:
         return self._now
