@@ -204,6 +204,28 @@ def test_what_a_phone_asks_while_a_hold_comes_between_is_refused_as_well(site: I
     refused(NotPermitted, "credential_unknown", lambda: key_history.listed(site.deps, phone.peer, source=PC))
 
 
+def test_a_phone_that_asks_again_for_what_is_held_gets_it_when_it_is_restored(site: IssuerSite) -> None:
+    site.save_rule(**{**RULE, "purposes": (Purpose.AUTHENTICATION,)})
+    link = site.linked(card=somebody(site).card)
+    body = link.phone.body(Purpose.AUTHENTICATION)
+    given = link.enroll(body=body).certificate
+    known = link.begun.derivation.id
+    holds.hold(site.deps, known, order(site))
+    refused(NotPermitted, "credential_held", partial(link.enroll, body=body))
+    site.turn(minutes=5)
+    assert site.work() >= 1  # also whoever would finish what a process left behind
+    holds.restore(site.deps, known, order(site))
+    assert link.enroll(body=body).certificate == given
+    site.save_rule(**RULE)
+
+
+def test_nothing_comes_back_once_the_account_has_ended(site: IssuerSite) -> None:
+    phone = HoldablePhone(site)
+    phone.hold()
+    site.end_account(phone.person.person)
+    refused(NotPermitted, "not_eligible", phone.restore)  # before a worker has ended the rest
+
+
 def test_a_rekey_under_way_is_given_up_by_a_hold_and_asked_for_anew(site: IssuerSite) -> None:
     phone = HoldablePhone(site)
     site.turn(days=61)

@@ -151,7 +151,7 @@ def test_a_mislaid_phone_is_put_on_hold_and_restored_with_the_card(issuer: Runni
     sign_in(browser, issuer)
     page = browser.follow("Put them on hold")
     assert page.code == "hold"
-    assert "in 30 days" in page.words
+    assert "within 30 days" in page.words
     page = browser.submit(page.form(action="/hold"))
     assert "The credentials are on hold." in page.words
     assert "On hold: refused everywhere. Unless they are restored before" in page.words

@@ -103,7 +103,8 @@ def restore(deps: Dependencies, derivation_id: UUID, order: Order) -> int:
     """Put what another person has on hold in force again, as an officer who has established anew who that person is.
 
     `order.comment` says how. Returns how many certificates. Raises `officer_required`, `derivation_unknown`,
-    `own_credentials`, `reason_missing`, `Conflict` for what is not held, and `Expired` `hold_over`.
+    `own_credentials`, `reason_missing`, `not_eligible` once the account has ended, `Conflict` for what is not held,
+    and `Expired` `hold_over`.
     """
     evidence = _Evidence(words=officers.reason_of(order.comment))
     with deps.database.transaction() as tx:
@@ -188,6 +189,9 @@ def _restore(
     source: str,
 ) -> int:
     now, actor, restoration = deps.clock.now(), f"person:{by}", random_id(deps.entropy)
+    person = people.keep_active(tx, derivation.person)
+    if person is None:  # whoever ends what is left of the account ends this
+        raise errors.not_eligible("The account has ended, so nothing comes back.")
     restorations.add(tx, restoration, derivation.id, by=by, now=now, proof=evidence.proof, evidence=evidence.words)
     for credential in held:
         named = f"restoration:{restoration}"
@@ -219,9 +223,7 @@ def _restore(
         evidence=evidence.words or None,
         credentials=len(held),
     )
-    person = people.find(tx, derivation.person)
-    if person is not None:
-        notices.credentials_restored(tx, deps, person, derivation)
+    notices.credentials_restored(tx, deps, person, derivation)
     return len(held)
 
 
