@@ -3,7 +3,7 @@
 
 from datetime import UTC, datetime, timedelta
 from typing import Any
-from uuid import UUID, uuid4
+from uuid import uuid4
 
 import pytest
 import sqlalchemy as sa
@@ -19,27 +19,6 @@ NOON = datetime(2026, 11, 23, 12, tzinfo=UTC)
 NEW = {"held_until", "held_by"}
 
 
-def issued(old: OldReplica, derivation: UUID, **values: Any) -> UUID:
-    """Let the version before issue a credential."""
-    return old.write(
-        "credentials",
-        **{
-            "derivation_id": derivation,
-            "purpose": "authentication",
-            "person_id": uuid4(),
-            "certificate_id": uuid4(),
-            "state": "active",
-            "planned_at": NOON,
-            "serial_number": "1f",
-            "thumbprint": uuid4().bytes * 2,
-            "not_before": NOON,
-            "not_after": NOON + timedelta(days=30),
-            "issued_at": NOON,
-            **values,
-        },
-    )
-
-
 def kept(database: Database) -> list[dict[str, Any]]:
     columns = [column for column in credentials_table.c if column.name not in NEW]
     with database.snapshot() as tx:
@@ -51,16 +30,16 @@ def test_what_was_there_is_as_it_was_and_may_be_held(empty_database: Database) -
     migrations.upgrade(database, to=BEFORE)
     old = OldReplica(database)
     _, derivation = old.begin()
-    ended = {"state": "ended", "ended_at": NOON, "end_reason": "superseded"}
-    first = issued(old, derivation, **ended)
-    second = issued(old, derivation, replaces_id=first, request_digest=bytes(32))
-    third = issued(old, derivation, replaces_id=second, request_digest=bytes(32))  # a chain, as rekeys leave it
+    ended: dict[str, Any] = {"state": "ended", "ended_at": NOON, "end_reason": "superseded"}
+    first = old.issue(derivation, **ended)
+    second = old.issue(derivation, replaces_id=first, request_digest=bytes(32))
+    third = old.issue(derivation, replaces_id=second, request_digest=bytes(32))  # a chain, as rekeys leave it
     with database.transaction() as tx:
         assert key_histories.take(tx, second, b"asked", NOON)
     before = kept(database)
     migrations.upgrade(database)
     assert kept(database) == before
-    issued(old, old.begin()[1])  # a replica of the version before goes on
+    old.issue(old.begin()[1])  # a replica of the version before goes on
     with database.transaction() as tx:
         assert not key_histories.take(tx, second, b"another", NOON)
         found = credentials.find(tx, third)

@@ -165,8 +165,7 @@ def test_a_mislaid_phone_is_put_on_hold_and_restored_with_the_card(issuer: Runni
     assert (refused.status, refused.code) == (403, "card_proof_old")
     assert site.events("issuer:hold:refused")[0].facts["code"] == "card_proof_old"
     page = browser.get(home)
-    page = browser.submit(page.form(action="/issuer/card"))
-    page = browser.submit(page.form(action="/restore"))
+    page = browser.submit(browser.submit(page.form(action="/issuer/card")).form(action="/restore"))
     assert "The credentials are accepted again." in page.words
     assert "valid until" in page.words
     page = browser.submit(browser.follow("Put them on hold").form(action="/hold"))
@@ -194,7 +193,6 @@ def test_what_an_officer_holds_and_what_is_another_persons_is_not_restored_on_th
     assert "An officer of your organization put them on hold." in page.words
     assert "/restore" not in page.text
     crafted = dataclasses.replace(holding, action=holding.action.replace("/hold", "/restore"))
-    browser.page = page
     refused = browser.submit(crafted)
     assert (refused.status, refused.code) == (403, "held_by_officer")
     colleague = issuer.browser(site.bound_card(site.colleague()))

@@ -1,6 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0
 """The cardholder's pages that end what is on a phone, hold it while the phone is mislaid, and restore it."""
 
+from collections.abc import Callable
 from functools import partial
 from typing import Final
 
@@ -46,28 +47,20 @@ def site_routes(service: SelfService) -> list[BaseRoute]:
             invalidation.end_own(deps, session.person, derivation, reason, source=request.client_address)
         return see_other(f"{HOME}?ended=1")
 
-    def hold(request: Request) -> Response:
+    def change(request: Request, act: Callable[..., object], done: str) -> Response:
         visit = service.visit(request)
         csrf.require_own_form(request, service.sessions, visit, deps.site_url)
         session, derivation = card_authentication.card_session(visit.session), derivation_id(request)
         with service.noted("issuer:hold:refused", request, session, subject=str(derivation)):
-            holds.hold_own(deps, session, derivation, source=request.client_address)
-        return see_other(f"{HOME}?held=1")
-
-    def restore(request: Request) -> Response:
-        visit = service.visit(request)
-        csrf.require_own_form(request, service.sessions, visit, deps.site_url)
-        session, derivation = card_authentication.card_session(visit.session), derivation_id(request)
-        with service.noted("issuer:hold:refused", request, session, subject=str(derivation)):
-            holds.restore_own(deps, session, derivation, source=request.client_address)
-        return see_other(f"{HOME}?restored=1")
+            act(deps, session, derivation, source=request.client_address)
+        return see_other(f"{HOME}?{done}=1")
 
     handlers: list[tuple[str, Handler, str]] = [
         ("end", partial(ask, template="end.html"), "GET"),
         ("end", end, "POST"),
         ("hold", partial(ask, template="hold.html"), "GET"),
-        ("hold", hold, "POST"),
-        ("restore", restore, "POST"),
+        ("hold", partial(change, act=holds.hold_own, done="held"), "POST"),
+        ("restore", partial(change, act=holds.restore_own, done="restored"), "POST"),
     ]
     errors, path = PageErrors(service.pages, HOME), "/issuer/derivations/{derivation}"
     return [
