@@ -5,6 +5,7 @@ import contextlib
 from collections.abc import Callable, Iterator, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from datetime import timedelta
+from uuid import UUID
 
 import pytest
 import sqlalchemy as sa
@@ -12,7 +13,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from etymon.directory.model import Role
-from etymon.issuer import approval, follow_ups, incidents
+from etymon.issuer import approval, follow_ups, holds, incidents
 from etymon.issuer.incidents import Order, Suspect
 from etymon.issuer.model import (
     CREDENTIAL_MOVES,
@@ -32,7 +33,7 @@ from support.applicants import Applicant, approve, somebody
 from support.clock import TurnedClock
 from support.databases import SQLiteDatabases
 from support.issuer_rekey import Holder
-from support.issuer_site import IssuerSite, Link
+from support.issuer_site import PC, IssuerSite, Link
 
 CONFIRMED = {"confirmed", "issuing", "completed"}
 MOVES = {
@@ -79,6 +80,11 @@ class Walk:
             "enroll": self._enroll,
             "rekey": lambda: self.holder and self.holder.take(),
             "end": self._end,
+            "hold": lambda: self.link and holds.hold_own(site.deps, self.session, self._id(self.link), source=PC),
+            "restore": lambda: self.link and holds.restore_own(site.deps, self.session, self._id(self.link), source=PC),
+            "officer holds": lambda: self.link and holds.hold(site.deps, self._id(self.link), self._held()),
+            "officer restores": lambda: self.link and holds.restore(site.deps, self._id(self.link), self._held()),
+            "end overdue": lambda: holds.end_overdue(site.deps),
             "officer ends all": lambda: incidents.end_all(site.deps, self.applicant.person.id, self._order()),
             "suspect": lambda: incidents.end_authorized(
                 site.deps, Suspect(self.began, officer=site.officer.id), self._order()
@@ -124,6 +130,12 @@ class Walk:
     def _order(self) -> Order:
         return Order(self.site.officer.id, EndReason.PRIVILEGE_WITHDRAWN, "Suspected.")
 
+    def _held(self) -> holds.Order:
+        return holds.Order(self.site.officer.id, "Seen with a passport.")
+
+    def _id(self, link: Link) -> UUID:
+        return link.begun.derivation.id
+
     def _request(self) -> None:
         self.request = approval.ask(self.site.deps, self.session, source="192.0.2.1")
 
@@ -163,7 +175,8 @@ def reachable(moves: Mapping[str, set[str]], state: str) -> set[str]:
 
 ACTS = (
     "request", "approve", "approve own", "refuse", "present", "derive", "enroll", "rekey", "end", "officer ends all",
-    "suspect", "wait", "wait days", "wait months", "change the rule", "sweep", "work",
+    "suspect", "hold", "restore", "officer holds", "officer restores", "end overdue", "wait", "wait days",
+    "wait months", "change the rule", "sweep", "work",
 )  # fmt: skip
 USUAL = [("request", "request"), ("approve", "approve own"), ("derive", "derive")]
 """Half of the walks begin as they should, or few would come far."""

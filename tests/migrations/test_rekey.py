@@ -2,8 +2,7 @@
 """0011 goes up on a filled database: what was issued before is due when its window opens; old replicas write on."""
 
 from datetime import UTC, datetime, timedelta
-from typing import Any
-from uuid import UUID, uuid4
+from uuid import UUID
 
 import sqlalchemy as sa
 
@@ -19,21 +18,7 @@ NOON = datetime(2026, 11, 23, 12, tzinfo=UTC)
 
 def issued(old: OldReplica, *, days: int) -> UUID:
     """Let the version before issue a credential."""
-    _, derivation = old.begin()
-    values: dict[str, Any] = {
-        "derivation_id": derivation,
-        "purpose": "authentication",
-        "person_id": uuid4(),
-        "certificate_id": uuid4(),
-        "state": "active",
-        "planned_at": NOON,
-        "serial_number": "1f",
-        "thumbprint": uuid4().bytes * 2,
-        "not_before": NOON,
-        "not_after": NOON + timedelta(days=days),
-        "issued_at": NOON,
-    }
-    return old.write("credentials", **values)
+    return old.issue(old.begin()[1], days=days)
 
 
 def test_the_windows_of_what_was_issued_before_are_filled_in(empty_database: Database) -> None:

@@ -125,16 +125,17 @@ def test_every_command_of_the_page_does_what_it_says(
     passphrase = office.options.split()[-1]
     key = office.type(f"etymon audit key --data /var/lib/etymon --passphrase-file {passphrase}")
     (tmp_path / "audit-seal.pem").write_text(key.out)
-    shown = re.search(r"^[0-9a-f-]{36}", office.derivations(f"list incident-alice@{DOMAIN}"), re.MULTILINE)
-    assert shown
-    by_command = {}
+    by_command: dict[str, list[str]] = {}
+    told: dict[str, list[str]] = {}
     for command in commands("incidents.md"):
+        newest = re.search(r"^[0-9a-f-]{36}", office.derivations(f"list incident-alice@{DOMAIN}"), re.MULTILINE)
+        assert newest
         done = office.type(
             command,
             **{
                 "alice@": "incident-alice@",
                 "otto@": "suspect@",
-                "DERIVATION": shown[0],
+                "DERIVATION": newest[0],
                 "2026-01-31T08:00:00Z": since,
                 "audit-seal.pem": str(tmp_path / "audit-seal.pem"),
                 "--rule staff": "'--rule=of a suspect'",
@@ -143,8 +144,14 @@ def test_every_command_of_the_page_does_what_it_says(
         assert done.status == 0, (command, done)
         name = command.split("$OFFICER")[-1].split()[0]
         by_command[name] = certificates(site, "incident-alice")
+        told.setdefault(name, []).append(done.out)
         if name in {"end", "end-all"}:  # what follows is to find something
             site.derive(held, site.card_for("incident-alice"))
     ended = ("end", "end-all", "end-authorized")
     assert all(set(by_command[name]) == {"ended"} for name in ended)
     assert len(certificates(site, "incident-alice")) == 3
+    assert sorted(by_command["hold"]) == ["ended", "held"]
+    assert "ends unless it is restored before" in told["hold"][0]
+    assert "authentication  held  until  " in "".join(told["list"])
+    assert sorted(by_command["restore"]) == ["active", "ended"]
+    assert "Restored 1 certificates." in told["restore"][0]

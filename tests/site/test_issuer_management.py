@@ -11,7 +11,7 @@ from typing import Any
 import pytest
 from joserfc.jwk import ECKey, OctKey, RSAKey
 
-from etymon.issuer import clients
+from etymon.issuer import clients, follow_ups, holds
 from etymon.issuer.model import DerivationState, Purpose
 from etymon.kernel.entropy import Entropy
 from etymon.kernel.errors import EtymonError
@@ -219,6 +219,22 @@ def test_a_client_sees_the_credentials_of_its_devices(manager: Manager, link: Li
     assert one["person"] == person_of(link)
     by_person = {"person": str(link.site.alice.id), "personIssuer": link.site.deps.oidc_issuer}
     assert manager.get("credentials", **by_person).json() == shown
+
+
+def test_a_client_sees_what_is_on_hold_and_ends_it(manager: Manager) -> None:
+    site = manager.issuer.site
+    phone = holder(site, Purpose.AUTHENTICATION)
+    follow_ups.sweep(site.deps)
+    derivation = phone.link.begun.derivation.id
+    until = holds.hold(site.deps, derivation, holds.Order(site.officer.id, "Suspected."))
+    device = device_of(phone.link)
+    (one,) = manager.get("credentials", device=device).json()["credentials"]
+    shown = (one["state"], one["heldUntil"], one["endedAt"], one["reason"])
+    assert shown == ("held", until.isoformat().replace("+00:00", "Z"), None, None)
+    answer = manager.end(device=device, reason="keyCompromise")
+    assert answer.json()["credentials"] == [one["credential"]]
+    (one,) = manager.get("credentials", device=device).json()["credentials"]
+    assert (one["state"], one["heldUntil"], one["reason"]) == ("ended", None, "keyCompromise")
 
 
 def test_another_client_sees_and_ends_nothing_of_them(stranger: Manager, link: Link) -> None:

@@ -1,12 +1,15 @@
 # SPDX-License-Identifier: Apache-2.0
 """The cardholder's way through the pages, over TLS, and what the pages refuse."""
 
+import dataclasses
+import re
 from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 
-from etymon.issuer import approval
+from etymon.issuer import approval, follow_ups, holds
+from etymon.issuer.holds import Order
 from etymon.issuer.initial_issuance import Begun
 from etymon.issuer.model import Approval, DerivationState, Purpose
 from etymon.issuer.store import derivations
@@ -132,6 +135,70 @@ def test_the_cardholder_ends_what_a_lost_phone_has(issuer: RunningIssuer) -> Non
     assert page.code == "home"
     assert "They are not accepted any more" in page.words
     assert site.is_revoked(certificate)
+
+
+def test_a_mislaid_phone_is_put_on_hold_and_restored_with_the_card(issuer: RunningIssuer) -> None:
+    site = issuer.site
+    link = site.linked()
+    certificate = link.enroll().certificate
+    browser, home = issuer.browser(site.card), f"{site.deps.issuer_url}/"
+    page = sign_in(browser, issuer)
+    assert "Put them on hold" not in page.words  # it is being set up
+    site.turn(minutes=16)
+    follow_ups.sweep(site.deps)
+    site.work()
+    site.mail()
+    sign_in(browser, issuer)
+    page = browser.follow("Put them on hold")
+    assert page.code == "hold"
+    assert "within 30 days" in page.words
+    page = browser.submit(page.form(action="/hold"))
+    assert "The credentials are on hold." in page.words
+    assert "On hold: refused everywhere. Unless they are restored before" in page.words
+    assert "Sign-in on hold" in page.words
+    (mail,) = site.mail()
+    site.turn(minutes=11)  # the card was presented too long ago to stand for the person anew
+    stale = page.form(action="/restore")
+    page = browser.get(home)
+    assert "/restore" not in page.text
+    refused = browser.submit(stale)
+    assert (refused.status, refused.code) == (403, "card_proof_old")
+    assert site.events("issuer:hold:refused")[0].facts["code"] == "card_proof_old"
+    page = browser.get(home)
+    page = browser.submit(browser.submit(page.form(action="/issuer/card")).form(action="/restore"))
+    assert "The credentials are accepted again." in page.words
+    assert "valid until" in page.words
+    page = browser.submit(browser.follow("Put them on hold").form(action="/hold"))
+    (undo,) = re.findall(r"https://\S+/undo/\S+", str(mail["text"]))
+    page = browser.get(undo)
+    assert [form.action.rpartition("/")[0] for form in page.forms] == ["/issuer/undo"]  # which ends, and nothing else
+    assert browser.submit(page.form(action="/undo/")).code == "undone"
+    assert site.is_revoked(certificate)
+
+
+def test_what_an_officer_holds_and_what_is_another_persons_is_not_restored_on_the_page(issuer: RunningIssuer) -> None:
+    site = issuer.site
+    link = site.linked()
+    link.enroll()
+    path = f"{site.deps.issuer_url}/derivations/{link.begun.derivation.id}"
+    site.turn(minutes=16)
+    follow_ups.sweep(site.deps)
+    browser = issuer.browser(site.card)
+    page = sign_in(browser, issuer)
+    holding = browser.follow("Put them on hold").form(action="/hold")
+    holds.hold(site.deps, link.begun.derivation.id, Order(site.officer.id, "Suspected."))
+    refused = browser.submit(holding)
+    assert (refused.status, refused.code) == (409, "credentials_held")
+    page = browser.get(f"{site.deps.issuer_url}/")
+    assert "An officer of your organization put them on hold." in page.words
+    assert "/restore" not in page.text
+    crafted = dataclasses.replace(holding, action=holding.action.replace("/hold", "/restore"))
+    refused = browser.submit(crafted)
+    assert (refused.status, refused.code) == (403, "held_by_officer")
+    colleague = issuer.browser(site.bound_card(site.colleague()))
+    page = sign_in(colleague, issuer)
+    assert colleague.get(f"{path}/hold").code == "derivation_unknown"
+    assert issuer.browser(site.card).get(f"{path}/hold").code == "start"  # nobody signed in
 
 
 def test_a_refused_phone_is_told_apart(issuer: RunningIssuer) -> None:

@@ -5,21 +5,25 @@ from pathlib import Path
 from typing import Any
 
 import httpx
+import pytest
 
-from etymon.directory import people
+from etymon.directory import people, roles
+from etymon.directory.model import Role
+from etymon.issuer import holds
+from etymon.kernel.errors import EtymonError
 from etymon.mdm import rekeys
 from etymon.phone.device import Surroundings
 from etymon.phone.phone import Phone
 from etymon.phone.profiles import desired_state
 from etymon.phone.screen import Rekeyed
-from etymon.phone.state import Purpose
+from etymon.phone.state import DeviceState, Purpose
 from etymon.pki import certificate as reading
 from support import patience
 from support.held_phone import HeldPhone
 from support.issuer_rekey import fresh_body
 from support.patience import NoPause
 from support.phones import Stopped, StoppingEntropy
-from support.whole_site import ALL_PURPOSES, QUICK, TEST, WholeSite
+from support.whole_site import ALL_PURPOSES, DOMAIN, QUICK, TEST, WholeSite
 
 
 def rename(site: WholeSite, name: str, shown: str) -> None:
@@ -74,6 +78,37 @@ def test_a_changed_name_reaches_the_phone_which_replaces_everything_by_itself(si
     assert held.phone.rekey(held) == ()
     reported = {row["thumbprint"] for row in site.rows("device_credentials")}
     assert {reading.thumbprint(certificate(held, purpose)) for purpose in Purpose} <= reported
+
+
+def test_a_phone_keeps_its_keys_during_a_hold_and_replaces_them_after_it(site: WholeSite) -> None:
+    held, deps = site.phone_of("rekey-held"), site.wiring.issuer
+    held.check_in()
+    rename(site, "rekey-held", "Held Meanwhile")
+    assert learned(site, held) == (Purpose.AUTHENTICATION,)
+    (derivation,) = [row for row in site.rows("issuer_derivations") if row["person_id"] == site.person("rekey-held").id]
+    with site.deployment.database.transaction() as tx:
+        officer = people.create(
+            tx,
+            site.wiring.directory,
+            user_principal_name=f"holding-officer@{DOMAIN}",
+            display_name="Officer",
+            mail_addresses=(),
+            actor=TEST,
+        )
+        roles.assign(tx, site.wiring.directory, officer.id, Role.OFFICER, actor=TEST)
+    keys = {entry.alias for entry in held.phone.device.keys.entries()}
+    holds.hold(deps, derivation["id"], holds.Order(officer.id, "Suspected."))
+    with pytest.raises(EtymonError) as refused:
+        held.phone.rekey(held)
+    assert refused.value.code == "held_by_database"
+    held.check_in()
+    site.settle()
+    held.check_in()
+    assert keys <= {entry.alias for entry in held.phone.device.keys.entries()}
+    assert held.phone.status().device is DeviceState.ENROLLED
+    holds.restore(deps, derivation["id"], holds.Order(officer.id, "Passport seen."))
+    assert held.phone.rekey(held) == (Purpose.AUTHENTICATION,)
+    assert reading.common_name(certificate(held)) == "Held Meanwhile"
 
 
 def test_a_phone_that_stops_before_any_write_goes_on_from_there(site: WholeSite) -> None:

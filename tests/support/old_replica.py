@@ -33,6 +33,22 @@ class OldReplica:
             )
         return key
 
+    def issue(self, derivation: UUID, *, days: int = 30, **values: Any) -> UUID:
+        """Write a credential of a derivation that was issued for some days."""
+        issued = {
+            "purpose": "authentication",
+            "person_id": uuid4(),
+            "certificate_id": uuid4(),
+            "state": "active",
+            "planned_at": NOON,
+            "serial_number": "1f",
+            "thumbprint": uuid4().bytes * 2,
+            "not_before": NOON,
+            "not_after": NOON + timedelta(days=days),
+            "issued_at": NOON,
+        }
+        return self.write("credentials", derivation_id=derivation, **{**issued, **values})
+
     def begin(self) -> tuple[UUID, UUID]:
         """Write a rule, a card proof, and a derivation that began."""
         person = uuid4()

@@ -14,7 +14,7 @@ from etymon.directory.model import Person
 from etymon.escrow import deposit
 from etymon.issuer import certified_names, notices, rekey_window
 from etymon.issuer.dependencies import Dependencies, record
-from etymon.issuer.errors import credential_ended, issuance_unfinished
+from etymon.issuer.errors import credential_ended, credential_held, issuance_unfinished
 from etymon.issuer.model import Credential, CredentialState, Derivation, DerivationState, EndReason, Purpose
 from etymon.issuer.store import credentials, derivations
 from etymon.kernel.errors import Conflict, Unavailable
@@ -33,13 +33,16 @@ def finish(deps: Dependencies, credential_id: UUID) -> IssuedCertificate:
     """Return the certificate of a planned or active credential, signing it if nobody has.
 
     The same certificate however often and by however many it is asked for; audit event and notice are written once.
-    Raises `credential_ended` when it was ended meanwhile, and `Unavailable` while the authority cannot sign.
+    Raises `credential_ended` when it was ended meanwhile, `credential_held` while it is on hold, and `Unavailable`
+    while the authority cannot sign.
     """
     with deps.database.snapshot() as tx:
         credential = credentials.find(tx, credential_id)
         person = people.find(tx, credential.person) if credential else None
     if credential is None or credential.state is CredentialState.ENDED or person is None or not person.active:
         raise credential_ended()
+    if credential.state is CredentialState.HELD:
+        raise credential_held()
     try:
         issued = issuance.complete(deps.ca, credential.certificate)
     except Conflict as exc:  # revoked or given up: nobody gets it

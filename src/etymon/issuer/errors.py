@@ -211,6 +211,11 @@ def credential_ended() -> NotPermitted:
     return NotPermitted("credential_ended", "This credential was ended. Link the phone again.")
 
 
+def credential_held() -> NotPermitted:
+    """What was asked for again is on hold."""
+    return NotPermitted("credential_held", "This credential is on hold. Have it restored first.")
+
+
 def derived_credential_required() -> NotAuthenticated:
     """No client certificate was shown where a derived credential is rekeyed."""
     return NotAuthenticated(

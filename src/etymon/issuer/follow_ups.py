@@ -43,7 +43,7 @@ WAITING: Final = frozenset({DerivationState.BEGUN, DerivationState.REDEEMED, Der
 
 def finish(deps: Dependencies, job: Job) -> None:
     """Finish the issuance of a credential whose process died between plan and signature."""
-    with contextlib.suppress(NotPermitted):  # it was ended meanwhile: there is nothing to finish
+    with contextlib.suppress(NotPermitted):  # it was ended or held meanwhile: there is nothing to finish
         completion.finish(deps, UUID(str(job.payload["credential"])))
     with deps.database.transaction() as tx:
         jobs.complete(tx, job)

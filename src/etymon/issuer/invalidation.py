@@ -110,7 +110,7 @@ def end_credentials(
 ) -> tuple[Credential, ...]:
     """End credentials whose derivations are locked: nobody gets what is planned, and what was issued is revoked."""
     ended: list[Credential] = []
-    values = {"ended_at": deps.clock.now(), "end_reason": reason.value}
+    values = {"ended_at": deps.clock.now(), "end_reason": reason.value, "held_until": None, "held_by": None}
     for credential in found:
         if not credentials.move(tx, credential, CredentialState.ENDED, values):
             continue

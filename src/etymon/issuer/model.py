@@ -106,14 +106,18 @@ class CredentialState(enum.StrEnum):
 
     PLANNED = "planned"
     ACTIVE = "active"
+    HELD = "held"
+    """Suspended, with everything else on its phone: good for nothing until it is restored, or ends (CP 4.9.13)."""
     ENDED = "ended"
 
 
 CREDENTIAL_MOVES: Final[Mapping[CredentialState, frozenset[CredentialState]]] = {
     CredentialState.PLANNED: frozenset({CredentialState.ACTIVE, CredentialState.ENDED}),
-    CredentialState.ACTIVE: frozenset({CredentialState.ENDED}),
+    CredentialState.ACTIVE: frozenset({CredentialState.HELD, CredentialState.ENDED}),
+    CredentialState.HELD: frozenset({CredentialState.ACTIVE, CredentialState.ENDED}),
     CredentialState.ENDED: frozenset(),
 }
+"""The moves a certificate may make; only a hold is left again."""
 
 
 class EndReason(enum.StrEnum):
@@ -307,7 +311,8 @@ class Credential:
 
     `replaces` and `request_digest` are of a rekey: which credential made room, and the request that asked for it.
     `rekey_from` is when its own rekey is due. `rule` authorised it; what is older than this knowledge has None, and
-    then it is the derivation's.
+    then it is the derivation's. `held_until` and `held_by` are of what is held: until when it may be restored, and who
+    put it on hold.
     """
 
     id: UUID
@@ -331,6 +336,8 @@ class Credential:
     ended_at: datetime | None = None
     end_reason: EndReason | None = None
     rule: UUID | None = None
+    held_until: datetime | None = None
+    held_by: UUID | None = None
 
 
 def _pattern(device_model: str) -> str:

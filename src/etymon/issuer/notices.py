@@ -99,6 +99,38 @@ def credentials_ended(
     )
 
 
+def credentials_held(
+    tx: Transaction, deps: Dependencies, person: Person, derivation: Derivation, until: datetime, *, is_own: bool
+) -> None:
+    """Tell that credentials were put on hold, by whom they are restored, and until when that can be."""
+    how = (
+        f"Restore them with your smart card before then:\n\n  {deps.issuer_url}/\n"
+        if is_own
+        else "An officer put them on hold. Ask your help desk what it takes to restore them.\n"
+    )
+    _tell(
+        tx,
+        deps,
+        person,
+        "Credentials on your phone were put on hold",
+        "Credentials in your name on this phone were put on hold and are not accepted meanwhile:\n\n"
+        f"  {device(derivation)}\n\nIf nobody restores them by {until:%Y-%m-%d %H:%M} UTC, they end. {how}",
+        undo=derivation.undo,
+    )
+
+
+def credentials_restored(tx: Transaction, deps: Dependencies, person: Person, derivation: Derivation) -> None:
+    """Tell that credentials that were on hold are in force again."""
+    _tell(
+        tx,
+        deps,
+        person,
+        "Credentials on your phone are in force again",
+        f"Credentials in your name on this phone were on hold and are accepted again:\n\n  {device(derivation)}\n",
+        undo=derivation.undo,
+    )
+
+
 def card_replaced(tx: Transaction, deps: Dependencies, person: Person) -> None:
     """Tell that what is on the phone goes on with the new card (SP 800-157 §2.4)."""
     _tell(

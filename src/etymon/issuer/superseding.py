@@ -42,7 +42,7 @@ def confirm(
 
 
 def used(tx: Transaction, deps: Dependencies, credential: Credential, *, source: str) -> tuple[bytes, ...]:
-    """End what an active credential of a locked derivation replaced, because the credential was used."""
+    """End what a credential of a locked derivation replaced, because the credential was used, or its grace is over."""
     if credential.replaces is None:
         return ()
     before = credentials.find(tx, credential.replaces)
@@ -64,10 +64,10 @@ def used(tx: Transaction, deps: Dependencies, credential: Credential, *, source:
 
 
 def grace_over(tx: Transaction, deps: Dependencies, credential_id: UUID) -> None:
-    """End what an active credential replaced although nobody has confirmed it."""
+    """End what a credential replaced that is in force, or will be again, although nobody has confirmed it."""
     found = credentials.find(tx, credential_id)
     if found is None or derivations.lock(tx, found.derivation) is None:
         return
     credential = credentials.find(tx, credential_id)
-    if credential is not None and credential.state is CredentialState.ACTIVE:
+    if credential is not None and credential.state in {CredentialState.ACTIVE, CredentialState.HELD}:
         used(tx, deps, credential, source="worker")

@@ -197,6 +197,7 @@ authorizations: Final = sa.Table(
 
 FIRST: Final = sa.text("replaces_id IS NULL")
 ACTIVE: Final = sa.text("state = 'active'")
+HELD: Final = sa.text("state = 'held'")
 LIVED: Final = sa.text("state <> 'ended' OR issued_at IS NOT NULL")
 """Conditions of partial indexes. Queries repeat them word for word: a bound value would not use the index."""
 
@@ -224,11 +225,15 @@ credentials: Final = sa.Table(
     sa.Column("request_digest", sa.LargeBinary, nullable=True),
     sa.Column("rekey_from", UTCDateTime, nullable=True),
     sa.Column("rule_id", sa.Uuid, nullable=True),
+    sa.Column("held_until", UTCDateTime, nullable=True),
+    sa.Column("held_by", sa.Uuid, nullable=True),
     sa.CheckConstraint("replaces_id IS NULL OR request_digest IS NOT NULL", name="rekey_has_request"),
     one_of("purpose", Purpose, name="purpose"),
     one_of("state", CredentialState, name="state"),
     one_of("end_reason", EndReason, name="end_reason"),
-    sa.CheckConstraint("state <> 'active' OR serial_number IS NOT NULL", name="active_has_serial_number"),
+    sa.CheckConstraint("state NOT IN ('active', 'held') OR serial_number IS NOT NULL", name="active_has_serial_number"),
+    sa.CheckConstraint("(state = 'held') = (held_until IS NOT NULL)", name="held_has_until"),
+    sa.CheckConstraint("(held_until IS NULL) = (held_by IS NULL)", name="held_has_holder"),
     sa.CheckConstraint("state <> 'ended' OR ended_at IS NOT NULL", name="ended_has_time"),
     sa.Index("ix_issuer_credentials_person_id_id", "person_id", "id"),
     sa.Index("ix_issuer_credentials_device_thumbprint_id", "device_thumbprint", "id"),
@@ -258,6 +263,20 @@ sa.Index(
     sqlite_where=ACTIVE,
     postgresql_where=ACTIVE,
 )
+sa.Index("ix_issuer_credentials_held", credentials.c.held_until, sqlite_where=HELD, postgresql_where=HELD)
+
+restorations: Final = sa.Table(
+    "issuer_restorations",
+    metadata,
+    sa.Column("id", sa.Uuid, primary_key=True),
+    sa.Column("derivation_id", sa.Uuid, sa.ForeignKey("issuer_derivations.id"), nullable=False, index=True),
+    sa.Column("restored_by", sa.Uuid, nullable=False),
+    sa.Column("restored_at", UTCDateTime, nullable=False),
+    sa.Column("proof_id", sa.Uuid, sa.ForeignKey("issuer_card_proofs.id"), nullable=True, index=True),
+    sa.Column("evidence", sa.String(500), nullable=False),
+    sa.CheckConstraint("proof_id IS NOT NULL OR evidence <> ''", name="has_evidence"),
+)
+"""How the identity of a cardholder was established anew before a hold was lifted (Common Policy 4.9.15)."""
 
 card_sources: Final = sa.Table(
     "issuer_card_sources",

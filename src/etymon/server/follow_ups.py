@@ -24,6 +24,7 @@ from etymon.idp import duties as idp_duties
 from etymon.idp.undo import APPROVAL_UNDONE
 from etymon.issuer import card_status_monitor, invalidation, terminations
 from etymon.issuer import follow_ups as issuer_follow_ups
+from etymon.issuer import holds as issuer_holds
 from etymon.issuer.intune import revocation
 from etymon.issuer.scep import endings, registration_authority
 from etymon.kernel.errors import NotFound, Unavailable
@@ -75,6 +76,7 @@ def duties(wiring: Wiring) -> Sequence[Duty]:
         Duty("escrow", RENEW_EVERY, partial(_destroy_keys, wiring)),
         Duty("responders", RENEW_EVERY, partial(_renew_responders, deployment)),
         Duty("lists", TIDY_EVERY, partial(_make_lists, deployment)),
+        Duty("credential_holds", SWEEP_EVERY, partial(issuer_holds.end_overdue, wiring.issuer)),
         Duty("holds", SWEEP_EVERY, partial(holds.end_overdue, deployment.ca)),
         Duty("ocsp_answers", TIDY_EVERY, partial(ocsp.forget_old, deployment.ca)),
         Duty("public_directory", TIDY_EVERY, partial(publication.write_all, deployment.ca)),

@@ -161,6 +161,8 @@ OFFICERS_WRITE = [
     ("POST", f"etymon/derivationRequests/{ID}/approve"),
     ("POST", f"etymon/derivationRequests/{ID}/refuse"),
     ("POST", f"etymon/derivations/{ID}/end"),
+    ("POST", f"etymon/derivations/{ID}/hold"),
+    ("POST", f"etymon/derivations/{ID}/restore"),
     ("POST", "etymon/derivations/endAuthorized"),
     ("POST", f"users/{ID}/endDerivations"),
 ]

@@ -69,6 +69,10 @@ def test_whoever_is_no_officer_decides_and_ends_nothing(running: RunningSite, of
         (f"{REQUESTS}/{uuid4()}/approve", {}, (404, "request_unknown")),
         (f"{REQUESTS}/{uuid4()}/refuse", {"reason": "No."}, (404, "request_unknown")),
         (f"{DERIVATIONS}/{uuid4()}/end", END, (404, "derivation_unknown")),
+        (f"{DERIVATIONS}/{uuid4()}/hold", {"comment": "Suspected."}, (404, "derivation_unknown")),
+        (f"{DERIVATIONS}/{uuid4()}/hold", {"comment": " "}, (400, "reason_missing")),
+        (f"{DERIVATIONS}/{uuid4()}/restore", {"identityEvidence": "Seen."}, (404, "derivation_unknown")),
+        (f"{DERIVATIONS}/{uuid4()}/restore", {"identityEvidence": " "}, (400, "reason_missing")),
         ("/beta/users/nobody@agency.example/endDerivations", END, (404, "user_not_found")),
         (f"{DERIVATIONS}/endAuthorized", {**END, "since": since, "rule": "x"}, (404, "issuance_rule_unknown")),
     ]
@@ -86,6 +90,7 @@ def test_whoever_is_no_officer_decides_and_ends_nothing(running: RunningSite, of
     ):
         assert officer.post(f"{DERIVATIONS}/endAuthorized", json={**END, **wrong}).status_code in {400, 404}
     assert code(officer.post(f"{DERIVATIONS}/{uuid4()}/end", json={**END, "reason": "boredom"}))[0] == 400
+    assert code(officer.post(f"{DERIVATIONS}/{uuid4()}/restore", json={"comment": "Seen."}))[0] == 400
     assert code(officer.get("/beta/users/nobody@agency.example/derivations")) == (404, "user_not_found")
     person = running.somebody("rita")
     assert ok(officer.get(f"/beta/users/{person.id}/derivations"))["value"] == []

@@ -92,12 +92,41 @@ def test_a_phone_that_says_little_is_shown_with_what_it_says() -> None:
     [
         ([credential(CredentialState.ACTIVE)], True),
         ([credential(CredentialState.ACTIVE, ends=-timedelta(seconds=1))], False),
+        ([credential(CredentialState.HELD)], True),
+        ([credential(CredentialState.HELD, ends=-timedelta(seconds=1))], False),
         ([credential(CredentialState.ENDED)], False),
         ([], False),
     ],
 )
 def test_a_device_is_live_while_a_certificate_is(found: list[Credential], *, live: bool) -> None:
     assert derivation_view(replace(DERIVATION, state=S.COMPLETED), found, NOW).is_live is live
+
+
+@pytest.mark.parametrize(
+    ("older", "newer", "shown"),
+    [
+        (CredentialState.ENDED, CredentialState.ACTIVE, "active"),
+        (CredentialState.ACTIVE, CredentialState.ENDED, "active"),  # a rekey that was given up
+        (CredentialState.HELD, CredentialState.ENDED, "held"),
+        (CredentialState.ACTIVE, CredentialState.PLANNED, "active"),
+    ],
+)
+def test_of_several_certificates_for_a_purpose_the_one_of_use_is_shown(
+    older: CredentialState, newer: CredentialState, shown: str
+) -> None:
+    found = [credential(older), replace(credential(newer), planned_at=NOW + timedelta(hours=1))]
+    for order in (found, found[::-1]):
+        view = derivation_view(replace(DERIVATION, state=S.COMPLETED), order, NOW)
+        assert (view.credentials[0].state, view.is_live) == (shown, True)
+
+
+def test_a_hold_is_shown_with_its_end_and_whose_it_is() -> None:
+    held = replace(credential(CredentialState.HELD), held_until=NOW + timedelta(hours=1), held_by=DERIVATION.person)
+    completed = replace(DERIVATION, state=S.COMPLETED)
+    view = derivation_view(completed, [held], NOW)
+    assert (view.held_until, view.is_held_by_officer) == (NOW + timedelta(hours=1), False)
+    assert derivation_view(completed, [replace(held, held_by=uuid.UUID(int=7))], NOW).is_held_by_officer
+    assert derivation_view(completed, [held], NOW + timedelta(hours=1)).held_until is None
 
 
 def test_the_code_is_read_back_from_its_picture() -> None:

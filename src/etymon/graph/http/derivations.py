@@ -13,8 +13,14 @@ from etymon.graph.http import answers
 from etymon.graph.http.answers import ListOptions
 from etymon.graph.http.gate import Officer, Reader, Services
 from etymon.graph.representations import derivations as shown
-from etymon.graph.representations.derivations import EndAuthorizedBody, EndBody, RefusalBody
-from etymon.issuer import approval, incidents
+from etymon.graph.representations.derivations import (
+    EndAuthorizedBody,
+    EndBody,
+    HoldBody,
+    RefusalBody,
+    RestoreBody,
+)
+from etymon.issuer import approval, holds, incidents
 from etymon.issuer.incidents import Suspect
 from etymon.issuer.request import DerivationRequest
 from etymon.issuer.store import rules
@@ -67,6 +73,22 @@ def end_derivation(request: Request, deps: Services, caller: Officer, derivation
     """End what a person has on one device."""
     ended = incidents.end_one(deps.issuer, derivation, body.order(caller.person, _source(request, deps)))
     return answers.answer({"credentials": ended})
+
+
+@router.post(DERIVATIONS + "/{derivation}/hold")
+def hold_derivation(request: Request, deps: Services, caller: Officer, derivation: UUID, body: HoldBody) -> Response:
+    """Put what another person has on one device on hold."""
+    until = holds.hold(deps.issuer, derivation, body.order(caller.person, _source(request, deps)))
+    return answers.answer({"heldUntilDateTime": until})
+
+
+@router.post(DERIVATIONS + "/{derivation}/restore")
+def restore_derivation(
+    request: Request, deps: Services, caller: Officer, derivation: UUID, body: RestoreBody
+) -> Response:
+    """Put what another person has on hold in force again, on evidence of who that person is."""
+    restored = holds.restore(deps.issuer, derivation, body.order(caller.person, _source(request, deps)))
+    return answers.answer({"credentials": restored})
 
 
 @router.post("/users/{user}/endDerivations")

@@ -10,6 +10,7 @@ from pydantic import Field
 
 from etymon.directory.model import Person
 from etymon.graph.representations.body import Body, Text, instant
+from etymon.issuer.holds import Order as HoldOrder
 from etymon.issuer.incidents import Order, Progress
 from etymon.issuer.model import Credential, Derivation, EndReason
 from etymon.issuer.request import DerivationRequest
@@ -28,6 +29,26 @@ class RefusalBody(Body):
     """Why a request is refused."""
 
     reason: Text
+
+
+class HoldBody(Body):
+    """Why credentials are held, in words."""
+
+    comment: Text
+
+    def order(self, officer: UUID, source: str) -> HoldOrder:
+        """Return the officer's order."""
+        return HoldOrder(officer, self.comment, source)
+
+
+class RestoreBody(Body):
+    """How the identity of whose credentials are restored was established anew (Common Policy 4.9.15)."""
+
+    identity_evidence: Text
+
+    def order(self, officer: UUID, source: str) -> HoldOrder:
+        """Return the officer's order."""
+        return HoldOrder(officer, self.identity_evidence, source)
 
 
 class EndBody(Body):
@@ -94,6 +115,7 @@ def derivation(shown: Derivation, certificates: Iterable[Credential]) -> dict[st
                 "state": credential.state.value,
                 "serialNumber": credential.serial_number,
                 "notAfterDateTime": credential.not_after,
+                "heldUntilDateTime": credential.held_until,
                 "endReason": credential.end_reason.value if credential.end_reason else None,
             }
             for credential in certificates

@@ -10,6 +10,7 @@ from etymon.issuer.dependencies import SERVICE, Dependencies
 from etymon.issuer.http import (
     challenge_page,
     confirmation,
+    ending,
     est,
     key_history,
     link,
@@ -37,6 +38,7 @@ def site_routes(deps: Dependencies) -> list[BaseRoute]:
         *scep.routes(deps),
         *undo.site_routes(deps, pages),
         *self_service.routes(),
+        *ending.site_routes(self_service),
         *pages.static_routes(),
     ]
 

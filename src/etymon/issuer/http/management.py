@@ -13,7 +13,7 @@ from etymon.issuer import clients, management
 from etymon.issuer.clients import SCOPE, TOKEN_LIFETIME, TOKEN_PATH
 from etymon.issuer.dependencies import Dependencies
 from etymon.issuer.management import LONGEST_COMMENT, Order
-from etymon.issuer.model import Credential, CredentialState, EndReason, Purpose
+from etymon.issuer.model import Credential, EndReason, Purpose
 from etymon.issuer.store.clients import Client
 from etymon.kernel.errors import Malformed, NotFound
 from etymon.kernel.secret import Secret
@@ -188,7 +188,8 @@ def _credential(deps: Dependencies, credential: Credential) -> Mapping[str, obje
         "notBefore": _time(credential.not_before),
         "notAfter": _time(credential.not_after),
         "rekeyFrom": _time(credential.rekey_from),
-        "state": "ended" if credential.state is CredentialState.ENDED else "active",
+        "state": credential.state.value,
+        "heldUntil": _time(credential.held_until),
         "endedAt": _time(credential.ended_at),
         "reason": credential.end_reason.value if credential.end_reason else None,
         "device": credential.device_thumbprint.hex() if credential.device_thumbprint else None,

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""The cardholder's pages: present the card, accept the duties, link a phone, see and end what there is."""
+"""The cardholder's pages: present the card, accept the duties, link a phone, see what there is."""
 
 from collections.abc import Mapping
 from contextlib import AbstractContextManager
@@ -12,21 +12,21 @@ from starlette.routing import BaseRoute
 
 from etymon.audit.refusals import ANONYMOUS
 from etymon.directory import people
-from etymon.issuer import approval, card_authentication, duties, eligibility, initial_issuance, invalidation, linking
+from etymon.issuer import approval, card_authentication, duties, eligibility, initial_issuance, linking
 from etymon.issuer.dependencies import Dependencies
 from etymon.issuer.errors import card_required, derivation_unknown, duties_not_accepted, too_many_derivations
 from etymon.issuer.http.views import derivation_view, qr_image
 from etymon.issuer.model import (
+    PROOF_LIFETIME,
     PROOF_LIFETIME_AT_START,
     CardSession,
     Derivation,
     DerivationState,
-    EndReason,
 )
 from etymon.issuer.store import card_sessions, credentials, derivations
 from etymon.issuer.store.card_sessions import ProofRequests
 from etymon.issuer.tables import sessions as sessions_table
-from etymon.kernel.errors import EtymonError, Malformed
+from etymon.kernel.errors import EtymonError
 from etymon.storage import sessions as browser_sessions
 from etymon.web import csrf, documents
 from etymon.web.certificate_proof import CertificateProof
@@ -42,8 +42,8 @@ SHOWN: Final = frozenset({DerivationState.CONFIRMED, DerivationState.ISSUING, De
 NO_REFERRER: Final[Mapping[str, str]] = {"Referrer-Policy": "no-referrer"}
 """For pages that show a code; they have no form (a form would say `Origin: null`)."""
 
-REASONS: Final = (EndReason.KEY_COMPROMISE, EndReason.CESSATION_OF_OPERATION)
-"""What a cardholder may say: lost or in other hands, or not needed any more."""
+DONE: Final = ("ended", "held", "restored")
+"""What the page may say was done just now."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -70,8 +70,6 @@ class SelfService:
             ("/issuer/derivations/{derivation}", self.show_link, "GET"),
             ("/issuer/derivations/{derivation}/confirm", self.confirm, "POST"),
             ("/issuer/derivations/{derivation}/deny", self.deny, "POST"),
-            ("/issuer/derivations/{derivation}/end", self.ask_end, "GET"),
-            ("/issuer/derivations/{derivation}/end", self.end, "POST"),
         ]
         return [
             *(
@@ -83,7 +81,7 @@ class SelfService:
 
     def home(self, request: Request) -> Response:
         """Show what the card session has, or how to begin."""
-        visit = self._visit(request)
+        visit = self.visit(request)
         if visit.session is None:
             came_back = self.hand_off.cookie_name in request.cookies
             return self.pages.page("start.html", visit=visit, request=request, came_back=came_back)
@@ -105,12 +103,13 @@ class SelfService:
             refusal=refusal.detail if refusal else "",
             approval=None if refusal else approval.standing(self.deps, session.person),
             card_again=now >= session.proved_at + PROOF_LIFETIME_AT_START,
-            ended="ended" in request.query,
+            may_restore=now < session.proved_at + PROOF_LIFETIME,
+            done=next((act for act in DONE if act in request.query), ""),
         )
 
     def present_card(self, request: Request) -> Response:
         """Send the browser to certauth."""
-        visit = self._visit(request)
+        visit = self.visit(request)
         form = csrf.require_own_form(request, self.sessions, visit, self.deps.site_url)
         with self.deps.database.transaction() as tx:
             return self.hand_off.begin(
@@ -124,22 +123,22 @@ class SelfService:
     def card_presented(self, request: Request) -> Response:
         """Take the proof that certauth sent and open a card session."""
         deps = self.deps
-        with self._noted("issuer:proof:refused", request), deps.database.transaction() as tx:
+        with self.noted("issuer:proof:refused", request), deps.database.transaction() as tx:
             redeemed = self.hand_off.redeem(ProofRequests(tx), request)
             visit = self.sessions.visit(card_sessions.kept(tx), request)
             opened = card_authentication.sign_in(
                 tx, deps, self.sessions, visit, redeemed.proof, source=request.client_address
             )
-        response = self.hand_off.forget(_see_other(redeemed.request.continue_at))
+        response = self.hand_off.forget(see_other(redeemed.request.continue_at))
         return self.sessions.remember(response, opened)
 
     def sign_out(self, request: Request) -> Response:
         """End the card session."""
-        visit = self._visit(request)
+        visit = self.visit(request)
         csrf.require_own_form(request, self.sessions, visit, self.deps.site_url)
         with self.deps.database.transaction() as tx:
             visit = card_authentication.sign_out(tx, self.deps, self.sessions, visit, source=request.client_address)
-        return self.sessions.remember(_see_other(HOME), visit)
+        return self.sessions.remember(see_other(HOME), visit)
 
     def landing(self, request: Request) -> Response:
         """Tell whoever opened the code's address in a browser to scan it; the fragment stays in the browser."""
@@ -147,12 +146,12 @@ class SelfService:
 
     def show_duties(self, request: Request) -> Response:
         """Show what the cardholder accepts."""
-        visit = self._visit(request)
+        visit = self.visit(request)
         if visit.session is None:
-            return _see_other(HOME)
+            return see_other(HOME)
         session = card_authentication.card_session(visit.session)
         if self.deps.clock.now() >= session.proved_at + PROOF_LIFETIME_AT_START:
-            return _see_other(HOME)
+            return see_other(HOME)
         with self.deps.database.snapshot() as tx:
             rule = eligibility.applicant(tx, session.person).rule
             approval.required(tx, self.deps, session.person, rule)
@@ -162,21 +161,21 @@ class SelfService:
 
     def ask_approval(self, request: Request) -> Response:
         """Ask an officer to approve, and tell how the request stands."""
-        visit = self._visit(request)
+        visit = self.visit(request)
         csrf.require_own_form(request, self.sessions, visit, self.deps.site_url)
         session = card_authentication.card_session(visit.session)
-        with self._noted("issuer:approval:refused", request, session):
+        with self.noted("issuer:approval:refused", request, session):
             approval.ask(self.deps, session, source=request.client_address)
-        return _see_other(HOME)
+        return see_other(HOME)
 
     def begin(self, request: Request) -> Response:
         """Take the acceptance and show the QR code, once."""
-        visit = self._visit(request)
+        visit = self.visit(request)
         form = csrf.require_own_form(request, self.sessions, visit, self.deps.site_url)
         session = card_authentication.card_session(visit.session)
         if form.get("accepted") != "yes":
             raise duties_not_accepted()
-        with self._noted("issuer:derivation:refused", request, session):
+        with self.noted("issuer:derivation:refused", request, session):
             begun = initial_issuance.begin(
                 self.deps, session, duties_version=form.get("version", ""), source=request.client_address
             )
@@ -192,10 +191,10 @@ class SelfService:
 
     def show_link(self, request: Request) -> Response:
         """Show how far the link is; once a phone has redeemed it, what to compare."""
-        visit = self._visit(request)
+        visit = self.visit(request)
         if visit.session is None:
-            return _see_other(HOME)
-        derivation = self._own(card_authentication.card_session(visit.session), request)
+            return see_other(HOME)
+        derivation = self.own(card_authentication.card_session(visit.session), request)
         now = self.deps.clock.now()
         with self.deps.database.snapshot() as tx:
             view = derivation_view(derivation, credentials.of_derivation(tx, derivation.id), now)
@@ -203,7 +202,7 @@ class SelfService:
 
     def state(self, request: Request) -> Response:
         """Tell the page's script whether to load anew."""
-        derivation = self._own(card_authentication.card_session(self._visit(request).session), request)
+        derivation = self.own(card_authentication.card_session(self.visit(request).session), request)
         now = self.deps.clock.now()
         with self.deps.database.snapshot() as tx:
             view = derivation_view(derivation, credentials.of_derivation(tx, derivation.id), now)
@@ -211,50 +210,26 @@ class SelfService:
 
     def confirm(self, request: Request) -> Response:
         """Confirm that both screens show the same digits."""
-        visit = self._visit(request)
+        visit = self.visit(request)
         form = csrf.require_own_form(request, self.sessions, visit, self.deps.site_url)
         session = card_authentication.card_session(visit.session)
-        derivation = _derivation_id(request)
+        derivation = derivation_id(request)
         key = documents.thumbprint(form.get("key", ""), "key")
-        with self._noted("issuer:link:refused", request, session, subject=str(derivation)):
+        with self.noted("issuer:link:refused", request, session, subject=str(derivation)):
             linking.confirm(self.deps, session, derivation, key, source=request.client_address)
-        return _see_other(f"/issuer/derivations/{derivation}")
+        return see_other(f"/issuer/derivations/{derivation}")
 
     def deny(self, request: Request) -> Response:
         """Refuse the phone."""
-        visit = self._visit(request)
+        visit = self.visit(request)
         csrf.require_own_form(request, self.sessions, visit, self.deps.site_url)
         session = card_authentication.card_session(visit.session)
-        derivation = _derivation_id(request)
-        with self._noted("issuer:link:refused", request, session, subject=str(derivation)):
+        derivation = derivation_id(request)
+        with self.noted("issuer:link:refused", request, session, subject=str(derivation)):
             linking.deny(self.deps, session, derivation, source=request.client_address)
-        return _see_other(f"/issuer/derivations/{derivation}")
+        return see_other(f"/issuer/derivations/{derivation}")
 
-    def ask_end(self, request: Request) -> Response:
-        """Ask why, before credentials are ended."""
-        visit = self._visit(request)
-        if visit.session is None:
-            return _see_other(HOME)
-        derivation = self._own(card_authentication.card_session(visit.session), request)
-        now = self.deps.clock.now()
-        with self.deps.database.snapshot() as tx:
-            view = derivation_view(derivation, credentials.of_derivation(tx, derivation.id), now)
-        return self.pages.page("end.html", visit=visit, request=request, view=view)
-
-    def end(self, request: Request) -> Response:
-        """End what the person has on one device."""
-        visit = self._visit(request)
-        form = csrf.require_own_form(request, self.sessions, visit, self.deps.site_url)
-        session = card_authentication.card_session(visit.session)
-        reason = next((known for known in REASONS if known.value == form.get("reason")), None)
-        if reason is None:
-            raise Malformed("malformed", "Choose a reason.")
-        derivation = _derivation_id(request)
-        with self._noted("issuer:derivation:refused", request, session, subject=str(derivation)):
-            invalidation.end_own(self.deps, session.person, derivation, reason, source=request.client_address)
-        return _see_other(f"{HOME}?ended=1")
-
-    def _noted(
+    def noted(
         self, name: str, request: Request, session: CardSession | None = None, *, subject: str = ""
     ) -> AbstractContextManager[None]:
         """Have written down what is refused inside."""
@@ -262,12 +237,14 @@ class SelfService:
         subject = subject or name.split(":")[1]
         return self.deps.refusals.noted(name, actor=actor, subject=subject, source=request.client_address)
 
-    def _visit(self, request: Request) -> Visit:
+    def visit(self, request: Request) -> Visit:
+        """Return the browser's visit, with its card session if there is one."""
         return browser_sessions.visit(self.deps.database, self.sessions, sessions_table, request)
 
-    def _own(self, session: CardSession, request: Request) -> Derivation:
+    def own(self, session: CardSession, request: Request) -> Derivation:
+        """Return the derivation that the path names, if it is the person's own."""
         with self.deps.database.snapshot() as tx:
-            derivation = derivations.find(tx, _derivation_id(request))
+            derivation = derivations.find(tx, derivation_id(request))
         if derivation is None or derivation.person != session.person:
             raise derivation_unknown()
         return derivation
@@ -283,12 +260,14 @@ class SelfService:
         return None
 
 
-def _derivation_id(request: Request) -> UUID:
+def derivation_id(request: Request) -> UUID:
+    """Return which derivation the path names."""
     try:
         return UUID(request.path_parameters["derivation"])
     except ValueError as exc:
         raise derivation_unknown() from exc
 
 
-def _see_other(path: str) -> RedirectResponse:
+def see_other(path: str) -> RedirectResponse:
+    """Send the browser to another page."""
     return RedirectResponse(path, 303, {"Cache-Control": "no-store"})

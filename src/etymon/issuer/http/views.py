@@ -17,6 +17,9 @@ from etymon.kernel.secret import Secret
 QUIET_ZONE: Final = 4
 """Modules of white around the code (ISO/IEC 18004 §5.3.8)."""
 
+_SHOWN_BEFORE: Final = (CredentialState.ENDED, CredentialState.PLANNED, CredentialState.HELD, CredentialState.ACTIVE)
+"""Of several certificates for a purpose, as a rekey leaves them, the page has the one that says most."""
+
 LATE: Final = frozenset({DerivationState.BEGUN, DerivationState.REDEEMED, DerivationState.CONFIRMED})
 
 
@@ -45,6 +48,8 @@ class DerivationView:
     credentials: tuple[CredentialView, ...]
     is_live: bool
     progress: str
+    held_until: datetime | None = None
+    is_held_by_officer: bool = False
 
 
 def derivation_view(derivation: Derivation, found: Iterable[Credential], now: datetime) -> DerivationView:
@@ -54,7 +59,9 @@ def derivation_view(derivation: Derivation, found: Iterable[Credential], now: da
         state = DerivationState.EXPIRED
     link = derivation.link
     said = link.description if link else None
-    shown = {credential.purpose: _credential(credential) for credential in found}
+    credentials = sorted(found, key=lambda one: (_SHOWN_BEFORE.index(one.state), one.planned_at))
+    shown = {credential.purpose: _credential(credential) for credential in credentials}  # the last of a purpose
+    held = [one for one in credentials if one.held_until is not None and one.held_until > now]
     rows = tuple(shown.get(purpose, CredentialView(purpose, "waiting", "", None)) for purpose in derivation.purposes)
     return DerivationView(
         id=derivation.id,
@@ -67,8 +74,10 @@ def derivation_view(derivation: Derivation, found: Iterable[Credential], now: da
         confirmed_at=derivation.confirmed_at,
         credentials=rows,
         is_live=state in {DerivationState.CONFIRMED, DerivationState.ISSUING}
-        or any(row.state == "active" and row.not_after and row.not_after > now for row in rows),
+        or any(row.state in {"active", "held"} and row.not_after and row.not_after > now for row in rows),
         progress=f"{state.value}:{sum(row.state == 'active' for row in rows)}",
+        held_until=max((one.held_until for one in held if one.held_until), default=None),
+        is_held_by_officer=any(one.held_by != derivation.person for one in held),
     )
 
 
@@ -81,7 +90,5 @@ def qr_image(text: Secret[str]) -> Markup:
 
 
 def _credential(credential: Credential) -> CredentialView:
-    state = {CredentialState.PLANNED: "waiting", CredentialState.ACTIVE: "active", CredentialState.ENDED: "ended"}
-    return CredentialView(
-        credential.purpose, state[credential.state], credential.serial_number or "", credential.not_after
-    )
+    state = "waiting" if credential.state is CredentialState.PLANNED else credential.state.value
+    return CredentialView(credential.purpose, state, credential.serial_number or "", credential.not_after)

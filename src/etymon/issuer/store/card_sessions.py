@@ -12,7 +12,15 @@ import sqlalchemy as sa
 from etymon.ca import refused_keys
 from etymon.directory.model import Binding
 from etymon.issuer.model import CardProof, Evidence
-from etymon.issuer.tables import card_proofs, derivations, proof_requests, requests, sessions, status_evidence
+from etymon.issuer.tables import (
+    card_proofs,
+    derivations,
+    proof_requests,
+    requests,
+    restorations,
+    sessions,
+    status_evidence,
+)
 from etymon.pki.certificate import load_der, spki_sha256
 from etymon.storage.database import Transaction
 from etymon.storage.sessions import SessionTable
@@ -172,13 +180,14 @@ def proved_card(tx: Transaction, proof: UUID) -> ProvedCard | None:
 
 
 def remove_what_is_over(tx: Transaction, now: datetime, *, proofs_before: datetime) -> int:
-    """Remove sessions and requests that are over, and older proofs than `proofs_before` under which nothing began."""
+    """Remove sessions and requests that are over, and older proofs than `proofs_before` that nothing stands on."""
     removed = tx.execute(sessions.delete().where(sessions.c.ends_at <= now)).rowcount
     removed += tx.execute(proof_requests.delete().where(proof_requests.c.expires_at <= now - REQUEST_KEPT)).rowcount
     used = sa.exists().where(derivations.c.proof_id == card_proofs.c.id)
     asked = sa.exists().where(proof_requests.c.proof_id == card_proofs.c.id)
     requested = sa.exists().where(requests.c.proof_id == card_proofs.c.id)
-    unused = (card_proofs.c.proved_at <= proofs_before, ~used, ~asked, ~requested)
+    restored = sa.exists().where(restorations.c.proof_id == card_proofs.c.id)
+    unused = (card_proofs.c.proved_at <= proofs_before, ~used, ~asked, ~requested, ~restored)
     removed += tx.execute(card_proofs.delete().where(*unused)).rowcount
     return removed
 

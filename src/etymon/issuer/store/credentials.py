@@ -9,7 +9,7 @@ from uuid import UUID
 import sqlalchemy as sa
 
 from etymon.issuer.model import CREDENTIAL_MOVES, Credential, CredentialState, EndReason, Purpose
-from etymon.issuer.tables import ACTIVE, FIRST, LIVED
+from etymon.issuer.tables import ACTIVE, FIRST, HELD, LIVED
 from etymon.issuer.tables import credentials as table
 from etymon.storage.database import Transaction
 
@@ -117,6 +117,12 @@ def of_derivation(tx: Transaction, derivation: UUID) -> tuple[Credential, ...]:
     return _all(tx, table.c.derivation_id == derivation)
 
 
+def holds_over(tx: Transaction, now: datetime, limit: int) -> tuple[UUID, ...]:
+    """Return derivations with credentials whose hold has lasted as long as it may, the longest over first."""
+    over = sa.select(table.c.derivation_id).where(HELD, table.c.held_until <= now)
+    return tuple(dict.fromkeys(tx.scalars(over.order_by(table.c.held_until, table.c.derivation_id).limit(limit))))
+
+
 def live_of_person(tx: Transaction, person: UUID, now: datetime) -> tuple[Credential, ...]:
     """Return a person's credentials that are neither ended nor over."""
     alive = sa.or_(table.c.not_after.is_(None), table.c.not_after > now)
@@ -201,4 +207,6 @@ def _credential(row: sa.Row[Any]) -> Credential:
         ended_at=row.ended_at,
         end_reason=None if row.end_reason is None else EndReason(row.end_reason),
         rule=row.rule_id,
+        held_until=row.held_until,
+        held_by=row.held_by,
     )

@@ -94,7 +94,36 @@ def list_(context: typer.Context, person: PersonArgument) -> None:
             device = " ".join(filter(None, (item["manufacturer"], item["model"], item["serialNumber"])))
             _print(item["id"], item["state"], device or "no phone yet", item["endReason"] or "")
             for each in item["credentials"]:
-                _print(" ", each["purpose"], each["state"], each["serialNumber"] or "", each["notAfterDateTime"] or "")
+                shown = ("until", each["heldUntilDateTime"]) if each["heldUntilDateTime"] else ()
+                dates = (each["serialNumber"] or "", each["notAfterDateTime"] or "")
+                _print(" ", each["purpose"], each["state"], *shown, *dates)
+
+
+@app.command("hold")
+def hold(
+    context: typer.Context,
+    derivation: Annotated[str, typer.Argument(help="Id of the derivation, as `list` shows it.")],
+    comment: Comment,
+) -> None:
+    """Put what another person has on one device on hold; unless it is restored in time, it ends. The person is told."""
+    with _administration(context) as api:
+        done = api.act(f"/etymon/derivations/{_quoted(derivation)}/hold", {"comment": comment})
+    _print(f"On hold; it ends unless it is restored before {done['heldUntilDateTime']}.")
+
+
+@app.command("restore")
+def restore(
+    context: typer.Context,
+    derivation: Annotated[str, typer.Argument(help="Id of the derivation, as `list` shows it.")],
+    evidence: Annotated[
+        str, typer.Option("--identity-evidence", help="How the person's identity was established anew; kept.")
+    ],
+) -> None:
+    """Put what another person has on hold in force again; the person is told by mail."""
+    with _administration(context) as api:
+        path = f"/etymon/derivations/{_quoted(derivation)}/restore"
+        done = api.act(path, {"identityEvidence": evidence})
+    _print(f"Restored {done['credentials']} certificates.")
 
 
 @app.command("end")
