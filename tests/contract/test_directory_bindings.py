@@ -97,7 +97,7 @@ def test_an_entry_that_accounts_are_bound_under_keeps_its_meaning(
     assert (type(refusal), refusal.code) == (Conflict, "trust_entry_in_use")
 
 
-@pytest.mark.parametrize("role", [Role.OFFICER, Role.AUDITOR])
+@pytest.mark.parametrize("role", [Role.OFFICER, Role.AUDITOR, Role.KEY_RECOVERY_AGENT, Role.KEY_RECOVERY_OFFICIAL])
 def test_an_entry_that_opens_an_officers_or_auditors_account_takes_no_further_authority(
     site: DirectorySite, role: Role
 ) -> None:
@@ -105,7 +105,7 @@ def test_an_entry_that_opens_an_officers_or_auditors_account_takes_no_further_au
     person = site.person()
     bind(site, person)
     with site.database.transaction() as tx:
-        roles.assign(tx, site.deps, person.id, role, actor=ADMINISTRATOR)
+        roles.assign(tx, site.deps, person.id, role, actor=ADMINISTRATOR, authority="letter")
     for wider in (
         replace(entry, anchors=(*entry.anchors, self_signed("own"))),
         replace(entry, anchors=(self_signed("own"),)),

@@ -13,12 +13,8 @@ from cryptography.hazmat.primitives.asymmetric import ec, rsa
 from etymon.directory.notices import MAIL_JOB
 from etymon.escrow import deposit, retention
 from etymon.escrow.key_encryption import SoftwareKeyEncryptionKey
-from etymon.escrow.model import (
-    ALLOWED,
-    RECOVERY_ALLOWED,
-    EscrowState,
-    RecoveryState,
-)
+from etymon.escrow.model import ALLOWED, EscrowState
+from etymon.escrow.recovery_model import RECOVERY_ALLOWED, RecoveryState
 from etymon.escrow.tables import keys
 from etymon.kernel.entropy import Entropy, SystemEntropy
 from etymon.kernel.errors import Conflict, Malformed, NotFound, Unavailable
@@ -249,7 +245,7 @@ def test_the_database_keeps_no_private_key_of_a_destroyed_one(vault: Vault) -> N
 
 def test_ends_are_ends() -> None:
     assert ALLOWED[EscrowState.DESTROYED] == frozenset()
-    assert RECOVERY_ALLOWED[RecoveryState.DELIVERED] == RECOVERY_ALLOWED[RecoveryState.REFUSED] == frozenset()
+    assert RECOVERY_ALLOWED[RecoveryState.FAILED] == RECOVERY_ALLOWED[RecoveryState.REFUSED] == frozenset()
     assert set(ALLOWED) == set(EscrowState)
     assert set(RECOVERY_ALLOWED) == set(RecoveryState)
 

@@ -1,36 +1,42 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Recovery of somebody else's key by two officers, on both engines."""
+"""Recovery of somebody else's keys: an official asks, two agents approve, the official collects; on both engines."""
 
 import threading
 import uuid
+from collections import Counter
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
+from datetime import timedelta
 from functools import partial
 
 import pytest
 import sqlalchemy as sa
-from cryptography.hazmat.primitives.asymmetric import ec, rsa
+from cryptography.hazmat.primitives.asymmetric import ec
+from cryptography.hazmat.primitives.serialization import pkcs12
 
 from etymon.directory import roles
 from etymon.directory.model import Role
-from etymon.directory.notices import MAIL_JOB
-from etymon.escrow import deposit, recovery, store
-from etymon.escrow.model import (
+from etymon.escrow import deposit, recovery, recovery_analysis, recovery_store
+from etymon.escrow.key_encryption import SoftwareKeyEncryptionKey
+from etymon.escrow.recovery_model import (
     RECOVERY_ALLOWED,
+    Approval,
+    Authority,
+    Cause,
+    Choice,
+    Notice,
+    Order,
     RecoveryState,
 )
 from etymon.kernel.entropy import Entropy
-from etymon.kernel.errors import EtymonError, Expired, NotPermitted
-from etymon.storage.database import Database, Transaction
+from etymon.kernel.errors import Conflict, EtymonError, Expired, Malformed, NotPermitted
+from etymon.kernel.secret import Secret
+from etymon.storage.database import Database
 from support.clock import TurnedClock
 from support.directory_site import ADMINISTRATOR
+from support.recovery_office import KRA, KRO, Office, codes
 from support.vault import Vault, refusal_of
-
-
-@pytest.fixture(scope="module")
-def transport() -> rsa.RSAPrivateKey:
-    return rsa.generate_private_key(65537, 2048)
 
 
 @pytest.fixture(scope="module")
@@ -39,146 +45,319 @@ def signing_key() -> ec.EllipticCurvePrivateKey:
 
 
 @pytest.fixture
-def vault(database: Database, clock: TurnedClock, entropy: Entropy, signing_key: ec.EllipticCurvePrivateKey) -> Vault:
-    return Vault(database, clock, entropy, signing_key)
+def office(database: Database, clock: TurnedClock, entropy: Entropy, signing_key: ec.EllipticCurvePrivateKey) -> Office:
+    return Office(Vault(database, clock, entropy, signing_key))
 
 
-def refused(vault: Vault, act: Callable[[Transaction], object]) -> EtymonError:
-    def run() -> None:
-        with vault.database.transaction() as tx:
-            act(tx)
+def at_once(*acts: Callable[[], object]) -> list[str]:
+    together = threading.Barrier(len(acts))
 
-    return refusal_of(run)
-
-
-def test_another_persons_key_is_recovered_by_two_officers_once(vault: Vault, transport: rsa.RSAPrivateKey) -> None:
-    alice, first, second = vault.person("alice"), vault.officer("first"), vault.officer("second")
-    key = vault.kept(alice)
-    vault.end_account(alice)  # as when somebody has left
-    vault.jobs(MAIL_JOB)
-    asked = vault.request(key, transport, first)
-    with vault.database.snapshot() as tx:
-        assert recovery.waiting(tx) == [asked]
-        assert recovery.waiting(tx, after=asked.id) == []
-    approved = vault.approve(asked, second)
-    assert (approved.state, approved.decided_by) == (RecoveryState.APPROVED, second.id)
-    assert vault.deliver(asked, first).startswith(b"\x30\x82")
-    assert refusal_of(lambda: vault.deliver(asked, first)).code == "recovery_state"
-    assert vault.release_count() == 1
-    assert set(vault.events(f"recovery:{asked.id}")) == {
-        "escrow:recovery:requested",
-        "escrow:recovery:approved",
-        "escrow:recovery:delivery_refused",
-    }
-    assert vault.jobs(MAIL_JOB) == []
-
-
-def test_the_officer_who_asked_does_not_approve(vault: Vault, transport: rsa.RSAPrivateKey) -> None:
-    first = vault.officer("first")
-    asked = vault.request(vault.kept(vault.person()), transport, first)
-    refusal = refusal_of(lambda: vault.approve(asked, first))
-    assert (type(refusal), refusal.code) == (NotPermitted, "second_officer_needed")
-    assert refusal_of(lambda: vault.deliver(asked, first)).code == "recovery_state"
-    assert vault.release_count() == 0
-
-
-def test_the_database_takes_no_recovery_approved_by_who_asked(vault: Vault, transport: rsa.RSAPrivateKey) -> None:
-    asked = vault.request(vault.kept(vault.person()), transport, vault.officer("first"))
-    with pytest.raises(sa.exc.IntegrityError), vault.database.transaction() as tx:
-        store.move_recovery(tx, asked, RecoveryState.APPROVED, decided_by=asked.requested_by)
-
-
-def test_nobody_but_an_officer_takes_part_and_not_for_the_own_key(vault: Vault, transport: rsa.RSAPrivateKey) -> None:
-    alice, first, second = vault.person("alice"), vault.officer("first"), vault.officer("second")
-    key = vault.kept(alice)
-    for other in (alice, vault.officer("admin", Role.ADMINISTRATOR), vault.officer("auditor", Role.AUDITOR)):
-        assert refusal_of(partial(vault.request, key, transport, other)).code == "not_an_officer"
-    asked = vault.request(key, transport, first)
-    assert refusal_of(lambda: vault.approve(asked, alice)).code == "not_an_officer"
-    own = vault.kept(second)
-    assert refusal_of(lambda: vault.request(own, transport, second)).code == "own_key"
-    theirs = vault.request(own, transport, first)
-    assert refusal_of(lambda: vault.approve(theirs, second)).code == "own_key"
-    gone = vault.officer("gone")
-    vault.end_account(gone)
-    assert refusal_of(lambda: vault.approve(asked, gone)).code == "not_an_officer"
-
-
-def test_a_recovery_is_delivered_to_the_officer_who_asked(vault: Vault, transport: rsa.RSAPrivateKey) -> None:
-    first, second = vault.officer("first"), vault.officer("second")
-    asked = vault.approve(vault.request(vault.kept(vault.person()), transport, first), second)
-    assert refusal_of(lambda: vault.deliver(asked, second)).code == "recovery_unknown"
-    assert vault.release_count() == 0
-
-
-def test_an_officer_who_is_none_any_more_gets_nothing(vault: Vault, transport: rsa.RSAPrivateKey) -> None:
-    first, second = vault.officer("first"), vault.officer("second")
-    asked = vault.approve(vault.request(vault.kept(vault.person()), transport, first), second)
-    with vault.database.transaction() as tx:
-        roles.withdraw(tx, vault.deps, first.id, Role.OFFICER, actor=ADMINISTRATOR)
-    assert refusal_of(lambda: vault.deliver(asked, first)).code == "not_an_officer"
-
-
-def test_a_refused_recovery_is_over(vault: Vault, transport: rsa.RSAPrivateKey) -> None:
-    first, second = vault.officer("first"), vault.officer("second")
-    asked = vault.approve(vault.request(vault.kept(vault.person()), transport, first), second)
-    vault.refuse(asked, second)
-    for act in (
-        lambda: vault.approve(asked, second),
-        lambda: vault.refuse(asked, first),
-        lambda: vault.deliver(asked, first),
-    ):
-        assert refusal_of(act).code == "recovery_state"
-
-
-def test_a_recovery_that_is_not_finished_in_time_is_over(vault: Vault, transport: rsa.RSAPrivateKey) -> None:
-    first, second = vault.officer("first"), vault.officer("second")
-    asked = vault.approve(vault.request(vault.kept(vault.person()), transport, first), second)
-    late = vault.request(vault.kept(vault.person("bob")), transport, first)
-    with vault.database.transaction() as tx:  # what was recorded so far is sealed elsewhere
-        tx.execute(sa.text("DELETE FROM audit_pending"))
-    vault.clock.advance(recovery.LIFETIME)
-    assert isinstance(refusal_of(lambda: vault.approve(late, second)), Expired)
-    assert isinstance(refusal_of(lambda: vault.deliver(asked, first)), Expired)
-
-
-def test_of_several_deliveries_at_once_one_is_made(vault: Vault, transport: rsa.RSAPrivateKey) -> None:
-    first, second = vault.officer("first"), vault.officer("second")
-    asked = vault.approve(vault.request(vault.kept(vault.person()), transport, first), second)
-    together = threading.Barrier(3)
-
-    def run(_: int) -> str:
+    def run(act: Callable[[], object]) -> str:
         together.wait()
         try:
-            vault.deliver(asked, first)
+            act()
         except EtymonError as refusal:
             return refusal.code
         return "done"
 
-    with ThreadPoolExecutor(3) as workers:
-        assert sorted(workers.map(run, range(3))) == ["done", "recovery_state", "recovery_state"]
+    with ThreadPoolExecutor(len(acts)) as workers:
+        return sorted(workers.map(run, acts))
+
+
+def test_another_persons_key_is_recovered_by_two_agents_once(office: Office) -> None:
+    vault = office.vault
+    vault.end_account(office.owner)  # as when somebody has left
+    office.mails()
+    asked, halves = office.approved()
+    mails = office.mails()
+    assert [name for name in ("first@", "second@", "official@") for mail in mails if name in mail]
+    assert not any(half in mail for half in halves for mail in mails)
+    (recovered,) = vault.collect(asked, halves, office.official)
+    key, certificate, others = pkcs12.load_key_and_certificates(recovered.package, "-".join(halves).encode())
+    assert key is not None
+    assert key.public_key() == office.key.public_key
+    assert (certificate, others) == (office.key.certificate, [])
+    assert codes(lambda: vault.collect(asked, halves, office.official)) == ["recovery_state"]
     assert vault.release_count() == 1
+    assert Counter(vault.events(f"recovery:{asked.id}")) == {
+        "escrow:recovery:requested": 1,
+        "escrow:recovery:approved": 2,
+        "escrow:recovery:delivered": 1,
+        "escrow:recovery:delivery_refused": 1,
+    }
+    assert "escrow:key:released" in vault.events(f"escrowed_key:{office.key.id}")
 
 
-def test_a_recovery_of_a_destroyed_or_unknown_key_is_refused(vault: Vault, transport: rsa.RSAPrivateKey) -> None:
-    first = vault.officer("first")
-    key = vault.kept(vault.person())
+def test_the_database_holds_digests_of_the_halves_and_nothing_that_opens_the_key(office: Office) -> None:
+    asked, halves = office.approved()
+    office.vault.collect(asked, halves, office.official)
+    with office.vault.database.snapshot() as tx:
+        tables = map(sa.table, ("escrow_recoveries", "escrow_releases", "audit_pending", "jobs"))
+        rows = [str(row) for table in tables for row in tx.execute(sa.select(sa.text("*")).select_from(table))]
+    assert rows
+    assert not any(half in row for half in halves for row in rows)
+
+
+def test_one_half_or_a_wrong_one_opens_nothing(office: Office) -> None:
+    vault = office.vault
+    asked, halves = office.approved()
+    other, theirs = office.approved()
+    for wrong in (halves[:1], [halves[0], halves[0]], theirs, [halves[0], theirs[1]], [halves[0], ""], []):
+        refusal = refusal_of(partial(vault.collect, asked, wrong, office.official))
+        assert (type(refusal), refusal.code) == (NotPermitted, "halves_wrong")
+    assert vault.release_count() == 0
+    typed = [f" {half.lower()}\n" for half in reversed(halves)]  # as people type, in whatever order
+    assert len(vault.collect(asked, typed, office.official)) == 1
+    assert office.state(other) is RecoveryState.APPROVED
+
+
+def test_who_asked_approves_nothing_and_nobody_approves_twice(office: Office) -> None:
+    vault = office.vault
+    both = vault.holding("both", KRO, KRA)
+    asked = vault.ask(both, office.owner)
+    refusal = refusal_of(lambda: vault.approve(asked, both))
+    assert (type(refusal), refusal.code) == (NotPermitted, "other_agent_needed")
+    half = vault.approve(asked, office.first)
+    assert codes(lambda: vault.approve(asked, office.first)) == ["other_agent_needed"]
+    assert codes(lambda: vault.collect(asked, [half, half], both)) == ["recovery_state"]
+    assert office.state(asked) is RecoveryState.HALF_APPROVED
+
+
+def test_the_database_takes_no_agent_who_asked_twice_or_whose_keys_they_are(office: Office) -> None:
+    asked = office.vault.ask(office.official, office.owner)
+    given = partial(Approval, approved_at=office.vault.clock.now(), half_digest=bytes(32))
+    for agent in (asked.requested_by, asked.order.person):
+        with pytest.raises(sa.exc.IntegrityError), office.vault.database.transaction() as tx:
+            recovery_store.approve(tx, asked, given(agent))
+    with office.vault.database.transaction() as tx:
+        half = recovery_store.approve(tx, asked, given(office.first.id))
+    for agent in (office.first.id, asked.requested_by, asked.order.person):
+        with pytest.raises(sa.exc.IntegrityError), office.vault.database.transaction() as tx:
+            recovery_store.approve(tx, half, given(agent))
+    with pytest.raises(sa.exc.IntegrityError), office.vault.database.transaction() as tx:
+        tx.execute(sa.text("UPDATE escrow_recoveries SET state = 'approved'"))
+
+
+def test_nobody_without_the_role_takes_part(office: Office) -> None:
+    vault = office.vault
+    asked = vault.ask(office.official, office.owner)
+    others = [vault.holding("nobody"), vault.holding("gone", KRA, KRO)]
+    others += [vault.holding(role.value, role) for role in set(Role) - {KRA, KRO}]
+    vault.end_account(others[1])
+    for other in others:
+        assert (
+            codes(
+                partial(vault.ask, other, office.owner),
+                partial(vault.approve, asked, other),
+                partial(vault.refuse, asked, other),
+            )
+            == ["role_missing"] * 3
+        )
+    assert codes(lambda: vault.ask(office.first, office.owner), lambda: vault.approve(asked, office.official)) == [
+        "role_missing",
+        "role_missing",
+    ]
+    assert office.found(asked) == asked
+
+
+def test_nobody_takes_part_where_the_own_keys_are_asked_for(office: Office) -> None:
+    vault = office.vault
+    subject = vault.holding("subject", KRA, KRO)
+    vault.certified(subject)
+    assert codes(lambda: vault.ask(subject, subject)) == ["own_key"]
+    office.mails()
+    asked = vault.ask(office.official, subject)
+    assert not any("subject@" in mail for mail in office.mails())
+    assert codes(lambda: vault.approve(asked, subject), lambda: vault.refuse(asked, subject)) == ["own_key", "own_key"]
+    with vault.database.snapshot() as tx:
+        seen = recovery_store.page(tx, hidden_from=office.first.id, after=None, limit=100)
+        assert asked in seen
+        assert asked not in recovery_store.page(tx, hidden_from=subject.id, after=None, limit=100)
+        place = seen.index(asked)
+        following = recovery_store.page(tx, hidden_from=office.first.id, after=asked.id, limit=100)
+        assert following == seen[place + 1 :]
+
+
+def test_what_was_approved_is_collected_by_the_official_who_asked(office: Office) -> None:
+    asked, halves = office.approved()
+    other = office.vault.holding("other", KRO)
+    assert codes(lambda: office.vault.collect(asked, halves, other)) == ["recovery_unknown"]
+    assert office.vault.release_count() == 0
+
+
+@pytest.mark.parametrize("who", ["official", "first", "second"])
+def test_with_the_role_of_one_of_the_three_the_recovery_ends(office: Office, who: str) -> None:
+    asked, halves = office.approved()
+    person, role = getattr(office, who), KRO if who == "official" else KRA
+    with office.vault.database.transaction() as tx:
+        roles.withdraw(tx, office.vault.deps, person.id, role, actor=ADMINISTRATOR, authority="letter 2")
+    expected = "role_missing" if who == "official" else "approval_void"
+    assert codes(lambda: office.vault.collect(asked, halves, office.official)) == [expected]
+    assert office.vault.release_count() == 0
+
+
+def test_a_refused_recovery_is_over_and_everybody_is_told(office: Office) -> None:
+    vault = office.vault
+    asked, halves = office.approved()
+    office.mails()
+    refused = vault.refuse(asked, office.second)
+    assert refused == office.found(asked)
+    assert refused.state is RecoveryState.REFUSED
+    told = office.mails()
+    assert [name for name in ("alice@", "official@") if any(name in mail for mail in told)] == ["alice@", "official@"]
+    third = vault.holding("third", KRA)
+    assert (
+        codes(
+            lambda: vault.approve(asked, third),
+            lambda: vault.refuse(asked, third),
+            lambda: vault.collect(asked, halves, office.official),
+        )
+        == ["recovery_state"] * 3
+    )
+    mine = vault.ask(office.official, office.owner)
+    assert vault.refuse(mine, office.official).state is RecoveryState.REFUSED
+    other = vault.holding("other", KRO)
+    assert codes(lambda: vault.refuse(vault.ask(office.official, office.owner), other)) == ["role_missing"]
+    assert isinstance(refusal_of(lambda: vault.refuse(mine, office.official, " ")), Malformed)
+
+
+def test_a_recovery_that_is_not_finished_in_time_is_over(office: Office) -> None:
+    vault = office.vault
+    asked, halves = office.approved()
+    late = vault.ask(office.official, office.owner)
+    office.mails()
+    office.later(recovery.LIFETIME - timedelta(seconds=1))
+    assert recovery.end_late(vault.escrow) == 0
+    office.later(timedelta(seconds=1))
+    for act in (lambda: vault.approve(late, office.first), lambda: vault.collect(asked, halves, office.official)):
+        assert isinstance(refusal_of(act), Expired)
+    assert recovery.end_late(vault.escrow) == 2
+    assert recovery.end_late(vault.escrow) == 0
+    assert {office.state(asked), office.state(late)} == {RecoveryState.EXPIRED}
+    assert isinstance(refusal_of(lambda: vault.refuse(late, office.first)), Expired)
+    assert len([mail for mail in office.mails() if "alice@" in mail and "not delivered" in mail]) == 2
+    assert vault.events(f"recovery:{late.id}")[0] == "escrow:recovery:expired"
+
+
+def test_of_several_collections_at_once_one_is_made(office: Office) -> None:
+    asked, halves = office.approved()
+    collect = partial(office.vault.collect, asked, halves, office.official)
+    assert at_once(collect, collect, collect) == ["done", "recovery_state", "recovery_state"]
+    assert office.vault.release_count() == 1
+
+
+def test_approvals_at_once_count_once_for_each_agent(office: Office) -> None:
+    vault = office.vault
+    asked = vault.ask(office.official, office.owner)
+    same = partial(vault.approve, asked, office.first)
+    assert at_once(same, same, same) == ["done", "other_agent_needed", "other_agent_needed"]
+    assert office.state(asked) is RecoveryState.HALF_APPROVED
+    third, fourth = vault.holding("third", KRA), vault.holding("fourth", KRA)
+    two = [partial(vault.approve, asked, agent) for agent in (office.second, third, fourth)]
+    assert at_once(*two) == ["done", "recovery_state", "recovery_state"]
+    assert office.state(asked) is RecoveryState.APPROVED
+    again = vault.ask(office.official, office.owner)
+    assert at_once(*(partial(vault.approve, again, agent) for agent in (office.first, third))) == ["done", "done"]
+    assert office.state(again) is RecoveryState.APPROVED
+
+
+def test_keys_are_asked_for_all_the_newest_or_by_their_serial_numbers(office: Office) -> None:
+    vault, first = office.vault, office.key
+    vault.clock.advance(timedelta(seconds=1))
+    second = vault.certified(office.owner)
+    vault.kept(office.owner)  # never certified: nothing is encrypted to it
+    assert first.certificate
+    ask = partial(vault.ask, office.official, office.owner)
+    assert set(ask().key_ids) == {first.id, second.id}
+    assert ask(wanted=Choice.CURRENT).key_ids == (second.id,)
+    serial = first.certificate.serial_number
+    assert ask(wanted=[serial, serial]).key_ids == (first.id,)
+    of_another = vault.certified(vault.person("bob")).certificate
+    assert of_another
+    for unknown in ([1], [serial, 1], [of_another.serial_number], []):
+        assert codes(partial(ask, wanted=unknown)) == ["escrowed_key_unknown"]
+    assert codes(lambda: vault.ask(office.official, vault.person("carol"))) == ["escrowed_key_unknown"]
+    assert codes(lambda: vault.ask(office.official, replace(office.owner, id=uuid.uuid4()))) == ["escrowed_key_unknown"]
+
+
+def test_a_destroyed_key_is_not_asked_for_and_not_collected(office: Office) -> None:
+    vault = office.vault
+    asked, halves = office.approved()
+    assert office.key.certificate
     with vault.database.transaction() as tx:
-        deposit.destroy(tx, vault.escrow, key.id, reason="never certified", actor=ADMINISTRATOR)
-    assert refusal_of(lambda: vault.request(key, transport, first)).code == "escrowed_key_destroyed"
-    unknown = replace(key, id=uuid.uuid4())
-    assert refusal_of(lambda: vault.request(unknown, transport, first)).code == "escrowed_key_unknown"
-    nothing = refused(vault, lambda tx: recovery.approve(tx, vault.escrow, uuid.uuid4(), officer=first.id))
-    assert nothing.code == "recovery_unknown"
+        tx.execute(sa.text("UPDATE escrow_keys SET keep_until = deposited_at"))
+        deposit.destroy(tx, vault.escrow, office.key.id, reason="retention over", actor=ADMINISTRATOR)
+    refusal = refusal_of(lambda: vault.collect(asked, halves, office.official))
+    assert (type(refusal), refusal.code) == (Conflict, "escrowed_key_destroyed")
+    assert vault.release_count() == 0
+    by_serial = partial(vault.ask, office.official, office.owner, wanted=[office.key.certificate.serial_number])
+    assert codes(by_serial) == ["escrowed_key_destroyed"]
+    assert codes(lambda: vault.ask(office.official, office.owner)) == ["escrowed_key_unknown"]
 
 
-def test_every_move_that_is_not_written_down_is_refused(vault: Vault, transport: rsa.RSAPrivateKey) -> None:
-    first, second = vault.officer("first"), vault.officer("second")
-    asked = vault.request(vault.kept(vault.person()), transport, first)
+def test_a_key_that_does_not_open_makes_the_recovery_fail_which_is_analyzed_once(office: Office) -> None:
+    vault = office.vault
+    asked, halves = office.approved()
+    office.mails()
+    other = SoftwareKeyEncryptionKey(Secret(bytes(32)), vault.escrow.entropy)
+    lost = replace(vault.escrow, key_encryption_key=other)
+    refused = refusal_of(lambda: recovery.collect(lost, asked.id, halves, official=office.official.id))
+    assert refused.code == "escrowed_key_unusable"
+    assert office.state(asked) is RecoveryState.FAILED
+    assert codes(lambda: vault.collect(asked, halves, office.official)) == ["recovery_state"]
+    assert any("alice@" in mail and "not delivered" in mail for mail in office.mails())
+    explain = partial(recovery_analysis.explain, vault.escrow, asked.id, "the token was away")
+    auditor = vault.holding("auditor", Role.AUDITOR)
+    assert codes(partial(explain, by=auditor.id), partial(explain, by=office.owner.id)) == ["role_missing"] * 2
+    explained = explain(by=office.second.id)
+    assert explained.cause == Cause("the token was away", office.second.id, vault.clock.now())
+    assert codes(partial(explain, by=office.first.id)) == ["recovery_state"]
+    waiting = vault.ask(office.official, office.owner)
+    assert codes(lambda: recovery_analysis.explain(vault.escrow, waiting.id, "none", by=office.first.id)) == [
+        "recovery_state"
+    ]
+    assert {"escrow:recovery:failed", "escrow:recovery:analyzed"} < set(vault.events(f"recovery:{asked.id}"))
+
+
+def test_the_person_is_told_unless_legal_process_keeps_it(office: Office) -> None:
+    vault = office.vault
+    for notice, expected in ((Notice.TOLD, 1), (Notice.WITHHELD, 0)):
+        asked = vault.ask(office.official, office.owner, notice=notice)
+        halves = [vault.approve(asked, agent) for agent in (office.first, office.second)]
+        office.mails()
+        vault.collect(asked, halves, office.official)
+        vault.refuse(vault.ask(office.official, office.owner, notice=notice), office.first)
+        told = [mail for mail in office.mails() if "alice@" in mail]
+        assert len(told) == 2 * expected
+        assert all("The court, order 12/34" in mail and "an inquiry" not in mail for mail in told)
+    refusal = refusal_of(
+        lambda: vault.ask(office.official, office.owner, authority=Authority.POLICY, notice=Notice.WITHHELD)
+    )
+    assert (type(refusal), refusal.code) == (Malformed, "notice")
+
+
+def test_who_gets_the_keys_on_what_authority_and_why_is_said() -> None:
+    order = partial(Order, uuid.uuid4(), authority=Authority.POLICY)
+    for wrong in ("", "  ", "x" * 201, "two\nlines"):
+        for name, make in {
+            "requestor": partial(order, requestor=wrong, reference="order", reason="inquiry"),
+            "reference": partial(order, requestor="Court", reference=wrong, reason="inquiry"),
+            "reason": partial(order, requestor="Court", reference="order", reason=wrong),
+        }.items():
+            assert codes(make) == [name]
+    with pytest.raises(Malformed):
+        order(requestor="Court", reference="order", reason="inquiry", document_sha256=b"short")
+
+
+def test_every_move_that_is_not_written_down_is_refused(office: Office) -> None:
+    asked = office.vault.ask(office.official, office.owner)
+
+    def move(before: RecoveryState, after: RecoveryState) -> None:
+        with office.vault.database.transaction() as tx:
+            recovery_store.move(tx, replace(asked, state=before), after)
+
     for before in RecoveryState:
         for after in set(RecoveryState) - RECOVERY_ALLOWED[before]:
-            known = replace(asked, state=before)
-            move = partial(store.move_recovery, known=known, to=after, decided_by=second.id)
-            assert refused(vault, move).code == "recovery_state"
-    with vault.database.snapshot() as tx:
-        assert store.recovery(tx, asked.id) == asked
+            assert codes(partial(move, before, after)) == ["recovery_state"]
+    assert codes(lambda: office.vault.approve(replace(asked, id=uuid.uuid4()), office.first)) == ["recovery_unknown"]
+    assert office.found(asked) == asked

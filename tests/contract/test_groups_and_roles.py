@@ -5,14 +5,16 @@ import threading
 import uuid
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
+from functools import partial
 
 import pytest
 import sqlalchemy as sa
 
+from etymon.audit import trail
 from etymon.directory import groups, roles
-from etymon.directory.model import Group, Person, Role
+from etymon.directory.model import RECOVERY_ROLES, Group, Person, Role
 from etymon.kernel.entropy import Entropy
-from etymon.kernel.errors import Conflict, EtymonError, NotFound
+from etymon.kernel.errors import Conflict, EtymonError, Malformed, NotFound
 from etymon.storage.database import Database, Transaction
 from support.clock import TurnedClock
 from support.directory_site import ADMINISTRATOR, DirectorySite
@@ -30,7 +32,11 @@ def group(site: DirectorySite, name: str = "field staff") -> Group:
 
 def assign(site: DirectorySite, person: Person, role: Role) -> None:
     with site.database.transaction() as tx:
-        roles.assign(tx, site.deps, person.id, role, actor=ADMINISTRATOR)
+        give(tx, site, person, role)
+
+
+def give(tx: Transaction, site: DirectorySite, person: Person, role: Role) -> None:
+    roles.assign(tx, site.deps, person.id, role, actor=ADMINISTRATOR, authority="letter 12/34")
 
 
 def refused(site: DirectorySite, act: Callable[[Transaction], object]) -> EtymonError:
@@ -144,6 +150,45 @@ def test_the_database_keeps_roles_apart_whoever_writes(site: DirectorySite) -> N
     )
     with pytest.raises(sa.exc.IntegrityError), site.database.transaction() as tx:
         tx.execute(copied)
+
+
+@pytest.mark.parametrize("recovers", [Role.KEY_RECOVERY_AGENT, Role.KEY_RECOVERY_OFFICIAL])
+def test_neither_administrator_nor_auditor_recovers_keys(site: DirectorySite, recovers: Role) -> None:
+    alice = site.person("alice")
+    for role in (Role.OFFICER, Role.OPERATOR, *RECOVERY_ROLES):  # an Officer may: KRP 1.3.2
+        assign(site, alice, role)
+    for role in (Role.ADMINISTRATOR, Role.AUDITOR):
+        bob = site.person(f"bob-{role.value}")
+        assign(site, bob, role)
+        assert refused(site, lambda tx, bob=bob: give(tx, site, bob, recovers)).code == "roles_separated"  # type: ignore[misc]  # bound now
+        carol = site.person(f"carol-{role.value}")
+        assign(site, carol, recovers)
+        assert refused(site, lambda tx, carol=carol, role=role: give(tx, site, carol, role)).code == "roles_separated"  # type: ignore[misc]  # bound now
+        copied = sa.text(
+            "INSERT INTO directory_roles (person_id, role, assigned_at) "
+            "SELECT person_id, :other, assigned_at FROM directory_roles WHERE role = :role"
+        ).bindparams(other=role.value, role=recovers.value)
+        with pytest.raises(sa.exc.IntegrityError), site.database.transaction() as tx:
+            tx.execute(copied)
+
+
+def test_who_recovers_keys_is_appointed_on_somebodys_authority_which_is_on_record(site: DirectorySite) -> None:
+    alice, agent = site.person("alice"), Role.KEY_RECOVERY_AGENT
+    for act in (roles.assign, roles.withdraw):
+        for authority, expected in (("", "authority_missing"), (" ", "authority"), ("two\nlines", "authority")):
+            refusal = refused(
+                site,
+                partial(act, deps=site.deps, person_id=alice.id, role=agent, actor=ADMINISTRATOR, authority=authority),
+            )
+            assert (type(refusal), refusal.code) == (Malformed, expected)
+        with site.database.transaction() as tx:
+            act(tx, site.deps, alice.id, agent, actor=ADMINISTRATOR, authority="letter 12/34")
+    with site.database.snapshot() as tx:
+        told = [event.event for event in trail.page(tx, subject=f"person:{alice.id}", limit=10)]
+    assert sorted((one.name, one.facts["role"], one.facts["authority"]) for one in told if "role" in one.name) == [
+        ("directory:role:assigned", "keyRecoveryAgent", "letter 12/34"),
+        ("directory:role:withdrawn", "keyRecoveryAgent", "letter 12/34"),
+    ]
 
 
 def test_of_two_roles_given_at_once_one_is_held(site: DirectorySite) -> None:

@@ -2,7 +2,6 @@
 """Every command of docs/operations/incidents.md as it stands there; a request on its way by commands and pages."""
 
 import re
-import shlex
 from dataclasses import replace
 from datetime import timedelta
 from pathlib import Path
@@ -10,56 +9,27 @@ from uuid import UUID, uuid4
 
 import pytest
 
-from etymon.directory import bindings, groups, people, roles
+from etymon.directory import groups
 from etymon.directory.model import Role
 from etymon.issuer import issuance_rules
 from etymon.issuer.model import Approval, IssuanceRule, Purpose
 from etymon.kernel.entropy import random_id
-from etymon.pki.keys import write_once
 from support import site_pages
-from support.card_office import ENTRY, PASSPHRASE
+from support.desk import Desk
 from support.page_commands import commands
-from support.typed_command import Typed, typed
 from support.whole_site import DOMAIN, TEST, WholeSite
 
 GROUP = "Careful staff"
 
 
-class Office:
-    """An officer's place: a card, and commands typed beside the site."""
+class Office(Desk):
+    """An officer's place."""
 
     def __init__(self, site: WholeSite, folder: Path, captured: pytest.CaptureFixture[str], name: str) -> None:
-        self.site, self.folder, self._captured = site, folder, captured
-        card = site.unbound_card(name)
-        card.stored.close()
-        for kind, secret in (("pin", card.pin), ("pass", PASSPHRASE)):
-            write_once(folder / f"{name}.{kind}", secret.reveal().encode())
-        self.options = f"--card {card.made.file} --pin-file {folder / name}.pin --passphrase-file {folder / name}.pass"
-        deps = site.wiring.directory
-        with site.deployment.database.transaction() as tx:
-            self.person = people.create(
-                tx,
-                deps,
-                user_principal_name=f"{name}@{DOMAIN}",
-                display_name=name.title(),
-                mail_addresses=(f"{name}@{DOMAIN}",),
-                actor=TEST,
-            )
-            roles.assign(tx, deps, self.person.id, Role.OFFICER, actor=TEST)
-            bindings.bind(tx, deps, trust_entry=ENTRY, identifier=card.made.uuid, person_id=self.person.id, actor=TEST)
-
-    def type(self, command: str, **replaced: str) -> Typed:
-        for usual, other in {
-            "/var/lib/etymon": str(self.site.directory / "data"),
-            "$OFFICER": self.options,
-            "incident.jsonl": str(self.folder / "incident.jsonl"),
-            **replaced,
-        }.items():
-            command = command.replace(usual, other)
-        return typed(self._captured, *shlex.split(command)[1:])
+        super().__init__(site, folder, captured, name, Role.OFFICER)
 
     def derivations(self, command: str) -> str:
-        done = self.type(f"etymon derivations --data /var/lib/etymon $OFFICER {command}")
+        done = self.type(f"etymon derivations --data /var/lib/etymon {self.options} {command}")
         assert (done.status, done.err) == (0, "")
         return done.out
 
@@ -108,7 +78,7 @@ def test_a_request_goes_from_the_page_to_the_officer_and_back(site: WholeSite, o
         if len(ids) == 1:
             assert "Refused" in office.derivations(f"refuse {ids[0]} --reason 'Not this week.'")
     assert f"Approved  careful-cora@{DOMAIN}" in office.derivations(f"approve {ids[1]}")
-    refused = office.type(f"etymon derivations --data /var/lib/etymon $OFFICER approve {ids[0]}")
+    refused = office.type(f"etymon derivations --data /var/lib/etymon {office.options} approve {ids[0]}")
     assert (refused.status, refused.err) == (2, "etymon: This request is refused already. (request_decided)\n")
     site.derive(site.enroll(site.new_phone(), card), card)
     assert certificates(site, "careful-cora") == ["active"]
@@ -133,6 +103,8 @@ def test_every_command_of_the_page_does_what_it_says(
         done = office.type(
             command,
             **{
+                "$OFFICER": office.options,
+                "incident.jsonl": str(tmp_path / "incident.jsonl"),
                 "alice@": "incident-alice@",
                 "otto@": "suspect@",
                 "DERIVATION": newest[0],

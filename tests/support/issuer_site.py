@@ -109,18 +109,18 @@ class IssuerSite:
         hierarchy = ceremony.deployment(organization, kind)
         wanted = [new for new in hierarchy if new.name.removesuffix("-root") in self.AUTHORITIES]
         self.ca = CASite(database, clock, entropy, directory, hierarchy=wanted)
-        signing_key = keys.generate(KeyType.P256)
+        signing_key, self.digest_key = keys.generate(KeyType.P256), DigestKey(Secret(bytes(range(32))))
         self.escrow = EscrowDependencies(
             database,
             clock,
             entropy,
+            self.digest_key,
             SoftwareKeyEncryptionKey(Secret(bytes(32)), entropy),
             SoftwareSigner(signing_key),
             self.ca.issue("key-generation-signer", key=proven_key(signing_key)).certificate,
         )
         self.cards = declared_pki.root(clock.now(), "Agency Card CA")
         self.card_status = CardStatus()
-        self.digest_key = DigestKey(Secret(bytes(range(32))))
         self.deps = self.dependencies(
             "https://issuer.test:8443", "https://issuer.test:8444", "https://issuer.test:8445"
         )

@@ -100,6 +100,7 @@ class RunningSite:
                 deps.database,
                 deps.clock,
                 deps.entropy,
+                deps.digest_key,
                 SoftwareKeyEncryptionKey(Secret(bytes(32)), deps.entropy),
                 SoftwareSigner(signing_key),
                 site.ca.issue("key-generation-signer", key=proven_key(signing_key)).certificate,
@@ -146,7 +147,7 @@ class RunningSite:
         person = self.site.directory.person(name)
         with self.site.database.transaction() as tx:
             for role in held:
-                roles.assign(tx, self.site.directory.deps, person.id, role, actor=ADMINISTRATOR)
+                roles.assign(tx, self.site.directory.deps, person.id, role, actor=ADMINISTRATOR, authority="letter")
         return person
 
     def _client(self, base_url: str, context: ssl.SSLContext) -> httpx.Client:

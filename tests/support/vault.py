@@ -2,9 +2,10 @@
 """A directory with an escrow, for short sentences in tests."""
 
 import functools
+import hashlib
 import itertools
 import uuid
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from datetime import UTC, datetime, timedelta
 
 import pytest
@@ -17,18 +18,15 @@ from cryptography.x509.oid import NameOID
 
 from etymon.directory import roles
 from etymon.directory.model import Person, Role
-from etymon.escrow import delivery, deposit, recovery, store
+from etymon.escrow import delivery, deposit, legal_hold, recovery, store
 from etymon.escrow.dependencies import Dependencies
 from etymon.escrow.key_encryption import SoftwareKeyEncryptionKey
-from etymon.escrow.model import (
-    EscrowedKey,
-    GeneratedKey,
-    Recovery,
-)
+from etymon.escrow.model import EscrowedKey, GeneratedKey
+from etymon.escrow.recovery_model import Authority, Choice, LegalHold, Notice, Order, RecoveredKey, Recovery
 from etymon.escrow.tables import releases
 from etymon.kernel.entropy import Entropy
 from etymon.kernel.errors import EtymonError
-from etymon.kernel.secret import Secret
+from etymon.kernel.secret import DigestKey, Secret
 from etymon.pki.algorithms import KeyType
 from etymon.pki.signer import SoftwareSigner
 from etymon.storage.database import Database
@@ -57,11 +55,13 @@ class Vault(DirectorySite):
         self, database: Database, clock: TurnedClock, entropy: Entropy, signing_key: ec.EllipticCurvePrivateKey
     ) -> None:
         super().__init__(database, clock, entropy)
+        self.signing_key = signing_key
         self._numbers = itertools.count()
         self.escrow = Dependencies(
             database,
             clock,
             entropy,
+            DigestKey(Secret(bytes(32))),
             SoftwareKeyEncryptionKey(Secret(bytes(range(32))), entropy),
             SoftwareSigner(signing_key),
             certificate_of(signing_key.public_key(), signing_key),
@@ -111,28 +111,48 @@ class Vault(DirectorySite):
         with self.database.snapshot() as tx:
             return tx.scalar(sa.select(sa.func.count()).select_from(releases)) or 0
 
-    def officer(self, name: str, role: Role = Role.OFFICER) -> Person:
+    def holding(self, name: str, *held: Role) -> Person:
+        """Return a new person who holds roles."""
         person = self.person(name)
         with self.database.transaction() as tx:
-            roles.assign(tx, self.deps, person.id, role, actor=ADMINISTRATOR)
+            for role in held:
+                roles.assign(tx, self.deps, person.id, role, actor=ADMINISTRATOR, authority="letter 1")
         return person
 
-    def request(self, key: EscrowedKey, transport: rsa.RSAPrivateKey, officer: Person) -> Recovery:
+    def certified(self, person: Person) -> EscrowedKey:
+        """Keep a key of a person with a certificate that everybody made."""
+        key = self.kept(person)
+        certificate = certificate_of(key.public_key, self.signing_key)
         with self.database.transaction() as tx:
-            return recovery.request(
-                tx, self.escrow, key.id, transport.public_key(), officer=officer.id, reason="court order 12/34"
-            )
+            deposit.certify(tx, self.escrow, key.id, certificate)
+        return self.find(key)
 
-    def approve(self, asked: Recovery, officer: Person) -> Recovery:
-        with self.database.transaction() as tx:
-            return recovery.approve(tx, self.escrow, asked.id, officer=officer.id)
+    def ask(
+        self,
+        official: Person,
+        owner: Person,
+        *,
+        wanted: Choice | Sequence[int] = Choice.ALL,
+        authority: Authority = Authority.LEGAL_PROCESS,
+        notice: Notice = Notice.TOLD,
+    ) -> Recovery:
+        order = Order(
+            owner.id, "The court", authority, "order 12/34", "an inquiry", hashlib.sha256(b"").digest(), notice
+        )
+        return recovery.request(self.escrow, order, wanted, official=official.id, source="192.0.2.8")
 
-    def refuse(self, asked: Recovery, officer: Person) -> None:
-        with self.database.transaction() as tx:
-            recovery.refuse(tx, self.escrow, asked.id, officer=officer.id)
+    def approve(self, asked: Recovery, agent: Person) -> str:
+        """Approve as an agent and return the half that the agent is shown."""
+        return recovery.approve(self.escrow, asked.id, agent=agent.id)[1].reveal()
 
-    def deliver(self, asked: Recovery, officer: Person) -> bytes:
-        return recovery.deliver(self.escrow, asked.id, officer=officer.id, source="192.0.2.8")
+    def refuse(self, asked: Recovery, by: Person, reason: str = "not signed") -> Recovery:
+        return recovery.refuse(self.escrow, asked.id, reason, by=by.id)
+
+    def collect(self, asked: Recovery, halves: Sequence[str], official: Person) -> tuple[RecoveredKey, ...]:
+        return recovery.collect(self.escrow, asked.id, halves, official=official.id, source="192.0.2.8")
+
+    def hold(self, owner: Person, by: Person) -> LegalHold:
+        return legal_hold.place(self.escrow, owner.id, reference="case 7", reason="an inquiry", by=by.id)[0]
 
 
 def refusal_of(act: Callable[[], object]) -> EtymonError:

@@ -1,7 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0
 """What the directory refuses, in one sentence each that says what to do next."""
 
-from etymon.kernel.errors import Conflict, NotFound, NotPermitted
+from etymon.kernel.errors import Conflict, Malformed, NotFound, NotPermitted
 
 
 def person_unknown() -> NotFound:
@@ -35,11 +35,17 @@ def not_a_member() -> NotFound:
 
 
 def roles_separated() -> Conflict:
-    """The person would hold two of administrator, officer and auditor."""
+    """The person would hold two roles that are kept apart."""
     return Conflict(
         "roles_separated",
-        "Administrator, officer and auditor are three different people. Give the role to somebody else.",
+        "Administrator, officer and auditor are three different people, and neither administrator nor auditor recovers "
+        "keys. Give the role to somebody else.",
     )
+
+
+def authority_missing() -> Malformed:
+    """A role in key recovery is given or taken on somebody's authority."""
+    return Malformed("authority_missing", "Say on whose authority: name the letter of appointment, or its end.")
 
 
 def role_not_held() -> NotFound:
@@ -89,11 +95,11 @@ def not_a_card() -> NotPermitted:
 
 
 def trust_entry_opens_accounts() -> NotPermitted:
-    """Return the refusal of authorities or policies that would open an Officer's or Auditor's account."""
+    """Return the refusal of authorities or policies that would open an account that is not the Administrators'."""
     return NotPermitted(
         "separated_roles",
-        "Officers or Auditors are bound under this entry, so it takes no further anchors, policies or suffixes. Make a "
-        "new entry; each of them binds a card under it.",
+        "Officers, Auditors or people who recover keys are bound under this entry, so it takes no further anchors, "
+        "policies or suffixes. Make a new entry; each of them binds a card under it.",
     )
 
 

@@ -28,10 +28,17 @@ class Role(enum.Enum):
     OFFICER = "officer"
     AUDITOR = "auditor"
     OPERATOR = "operator"
+    KEY_RECOVERY_AGENT = "keyRecoveryAgent"
+    """One of the two who let an escrowed key out (KRP 1.3.2)."""
+    KEY_RECOVERY_OFFICIAL = "keyRecoveryOfficial"
+    """Validates who asks for another person's keys, and asks the agents (KRP 1.3.3)."""
 
 
 SEPARATED_ROLES: Final = frozenset({Role.ADMINISTRATOR, Role.OFFICER, Role.AUDITOR})
 """No person holds two of these (CP 5.2.4)."""
+
+RECOVERY_ROLES: Final = frozenset({Role.KEY_RECOVERY_AGENT, Role.KEY_RECOVERY_OFFICIAL})
+"""No Administrator or Auditor holds one of these (KRP 5.2.1); an Officer, the registration authority, may."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -173,3 +180,9 @@ def check_identifier(identifier: str) -> None:
     """Raise `Malformed` unless `identifier` is what path validation may have read from a certificate."""
     if not identifier or len(identifier) > IDENTIFIER_LIMIT or not identifier.isprintable():
         raise Malformed("identifier", f"An identifier has 1 to {IDENTIFIER_LIMIT} printable characters.")
+
+
+def check_authority(authority: str) -> None:
+    """Raise `Malformed` unless `authority` is one printable line that is not blank."""
+    if not authority.strip() or len(authority) > NAME_LIMIT or not authority.isprintable():
+        raise Malformed("authority", f"Name the authority in one line of at most {NAME_LIMIT} characters.")

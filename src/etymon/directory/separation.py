@@ -2,14 +2,15 @@
 """Who may give a role, and who may touch an account that holds one (CP 5.2.1, 5.2.4).
 
 Administrators and Officers keep each other in check, so neither may make, open or take over the other's account: who
-could bind a card of their own to an Officer's account would be both.
+could bind a card of their own to an Officer's account would be both. What is true of an Officer is true of whoever
+recovers keys.
 """
 
 from collections.abc import Mapping
 from collections.abc import Set as AbstractSet
 from typing import Final
 
-from etymon.directory.model import SEPARATED_ROLES, Role
+from etymon.directory.model import RECOVERY_ROLES, SEPARATED_ROLES, Role
 from etymon.kernel.errors import NotPermitted
 
 GIVEN_BY: Final[Mapping[Role, Role]] = {
@@ -17,8 +18,13 @@ GIVEN_BY: Final[Mapping[Role, Role]] = {
     Role.OPERATOR: Role.ADMINISTRATOR,
     Role.OFFICER: Role.OFFICER,
     Role.AUDITOR: Role.OFFICER,
+    Role.KEY_RECOVERY_AGENT: Role.OFFICER,
+    Role.KEY_RECOVERY_OFFICIAL: Role.OFFICER,
 }
 """Role to the role whose holders give and take it."""
+
+GUARDED: Final = SEPARATED_ROLES | RECOVERY_ROLES
+"""Accounts that hold one of these are changed by whoever gives it."""
 
 
 def require_may_give(caller: AbstractSet[Role], changed: AbstractSet[Role]) -> None:
@@ -33,9 +39,9 @@ def require_may_give(caller: AbstractSet[Role], changed: AbstractSet[Role]) -> N
 def require_may_open(caller: AbstractSet[Role], held: AbstractSet[Role]) -> None:
     """Refuse cards, codes and new names for an account that holds roles the caller may not give.
 
-    An account without a separated role is the Administrators'. Raises NotPermitted `separated_roles`.
+    An account without a guarded role is the Administrators'. Raises NotPermitted `separated_roles`.
     """
-    for role in sorted(held & SEPARATED_ROLES or {Role.ADMINISTRATOR}, key=lambda role: role.value):
+    for role in sorted(held & GUARDED or {Role.ADMINISTRATOR}, key=lambda role: role.value):
         if GIVEN_BY[role] not in caller:
             keeper = GIVEN_BY[role].value
             raise NotPermitted("separated_roles", f"This account's cards and names are changed by an {keeper} only.")

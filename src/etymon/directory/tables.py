@@ -66,8 +66,15 @@ roles = sa.Table(
     sa.Column("person_id", sa.Uuid, sa.ForeignKey("directory_people.id"), primary_key=True),
     sa.Column("role", sa.String(20), primary_key=True),
     sa.Column("assigned_at", UTCDateTime, nullable=False),
-    sa.CheckConstraint("role IN ('administrator', 'officer', 'auditor', 'operator')", name="role_known"),
+    sa.CheckConstraint(
+        "role IN ('administrator', 'officer', 'auditor', 'operator', 'keyRecoveryAgent', 'keyRecoveryOfficial')",
+        name="role_known",
+    ),
     _among("uq_directory_roles_separated", "person_id", where="role IN ('administrator', 'officer', 'auditor')"),
+    _among("uq_directory_roles_agents", "person_id", where="role IN ('administrator', 'auditor', 'keyRecoveryAgent')"),
+    _among(
+        "uq_directory_roles_officials", "person_id", where="role IN ('administrator', 'auditor', 'keyRecoveryOfficial')"
+    ),
     sa.Index("ix_directory_roles_role", "role", "person_id"),
 )
 

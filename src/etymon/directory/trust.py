@@ -7,7 +7,7 @@ from etymon.audit.model import Fact
 from etymon.directory import bindings
 from etymon.directory.dependencies import Recording, record
 from etymon.directory.errors import trust_entry_in_use, trust_entry_opens_accounts, trust_entry_unknown
-from etymon.directory.model import EntryVersion, Role
+from etymon.directory.model import RECOVERY_ROLES, EntryVersion, Role
 from etymon.directory.store import bindings as store
 from etymon.pki.certificate import thumbprint
 from etymon.pki.trust_entry import TrustEntry, TrustKind
@@ -17,7 +17,7 @@ ANCHORS_NAMED: Final = 8
 """Anchors whose thumbprints go into the audit event."""
 
 
-KEPT_APART: Final = frozenset({Role.OFFICER, Role.AUDITOR})
+KEPT_APART: Final = frozenset({Role.OFFICER, Role.AUDITOR}) | RECOVERY_ROLES
 """Roles that whoever saves trust entries, an Administrator, must not be able to take."""
 
 
@@ -26,7 +26,8 @@ def save(tx: Transaction, deps: Recording, entry: TrustEntry, *, actor: str) -> 
 
     `Conflict` when accounts are bound under the entry and its kind or identifier would change: the same text would
     come to name somebody else. `NotPermitted` `separated_roles` when more certificates than before would stand for
-    an Officer or Auditor: who could add an authority of their own could become one (CP 5.2.4). A new entry does.
+    an Officer, an Auditor or somebody who recovers keys: who could add an authority of their own could become one
+    (CP 5.2.4). A new entry does.
     """
     before = store.locked_entry(tx, entry.name)
     if before == entry:

@@ -1,9 +1,10 @@
 # SPDX-License-Identifier: Apache-2.0
 """A key leaving escrow: put on record, unwrapped, enveloped to a transport key (RFC 7030 §4.4.2, RFC 5958).
 
-What may be released to whom is decided in `deposit` and `recovery`.
+What may be released to whom is decided in `deposit`, `history` and `recovery`.
 """
 
+from collections.abc import Mapping
 from datetime import datetime
 from typing import Final
 from uuid import UUID
@@ -62,39 +63,62 @@ def release(
     reason: str,
     actor: str,
     source: str,
-    recovery_id: UUID | None = None,
 ) -> WrappedKey:
     """Put a release on record in the caller's transaction, before anything is opened; `Conflict` when destroyed."""
     checked = check_transport_key(transport_key, carries_bits=key.public_key.key_size)
-    wrapped = store.release(tx, key.id)
+    facts: dict[str, Fact] = {"reason": reason, "transport_key_sha256": spki_sha256(checked).hex()}
+    return _released(tx, deps, key.id, facts, reason=reason, actor=actor, source=source, transport_key=checked)
+
+
+def release_recovered(
+    tx: Transaction, deps: Dependencies, key_id: UUID, recovery_id: UUID, *, reason: str, actor: str, source: str
+) -> WrappedKey:
+    """Put a release by a recovery on record, as `release` does; a recovery releases a key once."""
+    facts: dict[str, Fact] = {"reason": reason, "recovery": str(recovery_id)}
+    return _released(tx, deps, key_id, facts, reason=reason, actor=actor, source=source, recovery_id=recovery_id)
+
+
+def _released(
+    tx: Transaction,
+    deps: Dependencies,
+    key_id: UUID,
+    facts: Mapping[str, Fact],
+    *,
+    reason: str,
+    actor: str,
+    source: str,
+    transport_key: rsa.RSAPublicKey | None = None,
+    recovery_id: UUID | None = None,
+) -> WrappedKey:
+    wrapped = store.release(tx, key_id)
     store.add_release(
         tx,
         random_id(deps.entropy),
-        key_id=key.id,
+        key_id=key_id,
         released_at=deps.clock.now(),
-        transport_key=checked,
+        transport_key=transport_key,
         reason=reason,
         actor=actor,
         recovery_id=recovery_id,
     )
-    facts: dict[str, Fact] = {"reason": reason, "transport_key_sha256": spki_sha256(checked).hex()}
-    if recovery_id is not None:
-        facts["recovery"] = str(recovery_id)
-    subject = f"escrowed_key:{key.id}"
+    subject = f"escrowed_key:{key_id}"
     record(tx, deps, "key:released", actor=actor, subject=subject, facts=facts, source=source)
     return wrapped
 
 
-def opened(deps: Dependencies, wrapped: WrappedKey, transport_key: rsa.RSAPublicKey) -> bytes:
-    """Return a released key in CMS for the transport key; `Unavailable` `escrowed_key_unusable` if it does not open."""
+def unwrapped(deps: Dependencies, wrapped: WrappedKey) -> Secret[bytes]:
+    """Return a released key as PKCS #8; `Unavailable` `escrowed_key_unusable` if it does not open."""
     known = {each.id: each for each in (deps.key_encryption_key, *deps.former_keys)}
     key = wrapped.key
     if wrapped.wrapped_by not in known:
         raise key_unusable()
-    bound_to = context(key.id, key.person_id, key.public_key)
-    plain = known[wrapped.wrapped_by].unwrap(wrapped.wrapped, bound_to)
+    return known[wrapped.wrapped_by].unwrap(wrapped.wrapped, context(key.id, key.person_id, key.public_key))
+
+
+def opened(deps: Dependencies, wrapped: WrappedKey, transport_key: rsa.RSAPublicKey) -> bytes:
+    """Return a released key in CMS for the transport key; `Unavailable` `escrowed_key_unusable` if it does not open."""
     return envelope(
-        plain,
+        unwrapped(deps, wrapped),
         transport_key,
         entropy=deps.entropy,
         signer=deps.signer,

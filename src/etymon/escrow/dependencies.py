@@ -11,6 +11,7 @@ from etymon.audit.model import AuditEvent, Fact, Outcome
 from etymon.escrow.key_encryption import KeyEncryptionKey
 from etymon.kernel.clock import Clock
 from etymon.kernel.entropy import Entropy
+from etymon.kernel.secret import DigestKey
 from etymon.pki.certificate import spki_sha256
 from etymon.pki.signer import Signer
 from etymon.storage.database import Database, Transaction
@@ -20,12 +21,13 @@ from etymon.storage.database import Database, Transaction
 class Dependencies:
     """`signer` and `signer_certificate` sign what is delivered (profile `key-generation-signer`).
 
-    `former_keys` still unwrap what was wrapped under them.
+    `former_keys` still unwrap what was wrapped under them. Halves of passwords are kept as digests under `digest_key`.
     """
 
     database: Database
     clock: Clock
     entropy: Entropy
+    digest_key: DigestKey
     key_encryption_key: KeyEncryptionKey
     signer: Signer
     signer_certificate: x509.Certificate

@@ -19,6 +19,7 @@ from etymon.escrow.errors import (
     key_type_not_escrowed,
     key_unknown,
     retention_not_over,
+    under_legal_hold,
 )
 from etymon.escrow.model import ESCROWED_TYPES, RETENTION, EscrowedKey, EscrowState, GeneratedKey, check_reason
 from etymon.kernel.entropy import random_id
@@ -119,13 +120,14 @@ def release_to_transport_key(
 def destroy(tx: Transaction, deps: Dependencies, key_id: UUID, *, reason: str, actor: str) -> None:
     """Destroy the private half of a key; its record stays.
 
-    `Conflict` `retention_not_over` until a year after its certificate ends (Key Recovery Policy 4.12), and
-    `escrowed_key_destroyed` for a key that is gone.
+    `Conflict` `retention_not_over` until a year after its certificate ends (Key Recovery Policy 4.12), `legal_hold`
+    while its person's keys are held, and `escrowed_key_destroyed` for a key that is gone.
     """
     check_reason(reason)
-    if store.known_key(tx, key_id).state is EscrowState.DESTROYED:
+    key = store.known_key(tx, key_id)
+    if key.state is EscrowState.DESTROYED:
         raise key_destroyed()
     if not store.destroy(tx, key_id, deps.clock.now()):
-        raise retention_not_over()
+        raise under_legal_hold() if store.is_held(tx, key.person_id) else retention_not_over()
     facts = {"reason": reason}
     record(tx, deps, "key:destroyed", actor=actor, subject=f"escrowed_key:{key_id}", facts=facts)

@@ -44,29 +44,54 @@ def certificate_of_another_key() -> Conflict:
     return Conflict("certificate_of_another_key", "This certificate does not belong to the key in escrow.")
 
 
-def not_an_officer() -> NotPermitted:
-    """Only officers recover keys of others."""
-    return NotPermitted("not_an_officer", "Only an officer recovers another person's key.")
+def under_legal_hold() -> Conflict:
+    """The person's keys are kept for a proceeding."""
+    return Conflict("legal_hold", "This person's keys are under a legal hold. Lift it first.")
+
+
+def hold_unknown() -> NotFound:
+    """No such hold."""
+    return NotFound("legal_hold_unknown", "There is no such legal hold.")
+
+
+def hold_lifted() -> Conflict:
+    """The hold was lifted before."""
+    return Conflict("legal_hold_lifted", "This legal hold was lifted before.")
+
+
+def role_needed(*names: str) -> NotPermitted:
+    """Who acts does not hold the role for it, or has no account any more."""
+    return NotPermitted("role_missing", f"This needs the role {' or '.join(names)}.")
 
 
 def own_key() -> NotPermitted:
     """Nobody takes part in recovering the own key this way."""
-    return NotPermitted("own_key", "An officer does not take part in recovering the own key.")
+    return NotPermitted("own_key", "Nobody takes part in recovering the own key, or in what is done about it.")
 
 
-def second_officer_needed() -> NotPermitted:
-    """Who asks does not approve."""
-    return NotPermitted("second_officer_needed", "Another officer than the one who asked approves the recovery.")
+def other_agent_needed() -> NotPermitted:
+    """Two agents approve, and who asked is neither (KRP 4.2)."""
+    return NotPermitted("other_agent_needed", "Two agents who did not ask approve a recovery, each once.")
+
+
+def approval_void() -> Conflict:
+    """An agent who approved has lost the role, or the account."""
+    return Conflict("approval_void", "An agent who approved this recovery is none any more. Ask for a new one.")
+
+
+def halves_wrong() -> NotPermitted:
+    """What was given are not both halves of the password."""
+    return NotPermitted("halves_wrong", "These are not the two halves that the agents were shown.")
 
 
 def recovery_unknown() -> NotFound:
-    """No such recovery, or not this officer's."""
+    """No such recovery, or somebody else's to collect."""
     return NotFound("recovery_unknown", "There is no such recovery.")
 
 
 def recovery_state() -> Conflict:
-    """The recovery is decided or delivered."""
-    return Conflict("recovery_state", "This recovery was decided or delivered before. Ask for a new one.")
+    """The recovery is not where this can be done."""
+    return Conflict("recovery_state", "This recovery is not in a state that allows this. Look at it, or ask anew.")
 
 
 def recovery_expired() -> Expired:

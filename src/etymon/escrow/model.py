@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Escrowed keys and their recoveries as values and states."""
+"""Escrowed keys as values and states."""
 
 import enum
 from dataclasses import dataclass
@@ -38,23 +38,6 @@ ALLOWED: Final = {
 """Moves of a key; it may be released any number of times, each on record."""
 
 
-class RecoveryState(enum.Enum):
-    """Where the recovery of somebody else's key is."""
-
-    REQUESTED = "requested"
-    APPROVED = "approved"
-    DELIVERED = "delivered"
-    REFUSED = "refused"
-
-
-RECOVERY_ALLOWED: Final = {
-    RecoveryState.REQUESTED: frozenset({RecoveryState.APPROVED, RecoveryState.REFUSED}),
-    RecoveryState.APPROVED: frozenset({RecoveryState.DELIVERED, RecoveryState.REFUSED}),
-    RecoveryState.DELIVERED: frozenset[RecoveryState](),
-    RecoveryState.REFUSED: frozenset[RecoveryState](),
-}
-
-
 @dataclass(frozen=True, slots=True)
 class EscrowedKey:
     """A key in escrow, without its private half."""
@@ -89,22 +72,12 @@ class WrappedKey:
     wrapped_by: str
 
 
-@dataclass(frozen=True, slots=True)
-class Recovery:
-    """An officer's request for somebody else's key, which a second officer approves (KRP 4.2: two KRAs act)."""
-
-    id: UUID
-    key_id: UUID
-    transport_key: rsa.RSAPublicKey
-    reason: str
-    state: RecoveryState
-    requested_by: UUID
-    requested_at: datetime
-    expires_at: datetime
-    decided_by: UUID | None = None
-
-
 def check_reason(reason: str) -> None:
     """Raise `Malformed` unless a reason is given in one short printable line."""
-    if not reason.strip() or len(reason) > REASON_LIMIT or not reason.isprintable():
-        raise Malformed("reason", f"Give the reason in one line of at most {REASON_LIMIT} characters.")
+    check_line(reason, "reason")
+
+
+def check_line(text: str, name: str) -> None:
+    """Raise `Malformed` unless `text`, which is called `name`, is one short printable line that is not blank."""
+    if not text.strip() or len(text) > REASON_LIMIT or not text.isprintable():
+        raise Malformed(name, f"Give the {name} in one line of at most {REASON_LIMIT} characters.")

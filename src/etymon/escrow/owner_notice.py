@@ -1,5 +1,8 @@
 # SPDX-License-Identifier: Apache-2.0
-"""The owner of a key is told of every release and attempt; who cannot be told gets nothing (KRP 4.2)."""
+"""The owner of a key is told of every release and attempt; who cannot be told gets nothing (KRP 4.2).
+
+Of what others recover the owner is told too, unless legal process keeps it from them; that takes no address.
+"""
 
 from collections import Counter
 from collections.abc import Sequence
@@ -13,6 +16,7 @@ from etymon.escrow import store
 from etymon.escrow.dependencies import Dependencies, record
 from etymon.escrow.errors import no_notice_address
 from etymon.escrow.model import EscrowedKey
+from etymon.escrow.recovery_model import Notice, Recovery
 from etymon.kernel.errors import EtymonError
 from etymon.storage.database import Transaction
 
@@ -32,6 +36,23 @@ def released(tx: Transaction, deps: Dependencies, person: Person, keys: Sequence
     numbers = [f"{key.certificate.serial_number:x}" for key in keys if key.certificate is not None]
     listed = "".join(f"\n  certificate {number}" for number in numbers)
     _tell(tx, deps, person, len(keys), "delivered to a key store", f"{reason}{listed}")
+
+
+def recovered(tx: Transaction, deps: Dependencies, recovery: Recovery) -> None:
+    """Tell a person who has an account that a recovery gave their keys to somebody else, unless notice is withheld."""
+    _tell_of_recovery(tx, deps, recovery, "given to somebody else")
+
+
+def not_recovered(tx: Transaction, deps: Dependencies, recovery: Recovery) -> None:
+    """Tell a person who has an account that their keys were asked for in vain, unless notice is withheld."""
+    _tell_of_recovery(tx, deps, recovery, "asked for by somebody else and not delivered")
+
+
+def _tell_of_recovery(tx: Transaction, deps: Dependencies, recovery: Recovery, what: str) -> None:
+    order = recovery.order
+    person = people.find(tx, order.person)
+    if order.notice is Notice.TOLD and person is not None and person.active:
+        _tell(tx, deps, person, len(recovery.key_ids), what, f"{order.requestor}, {order.reference}")
 
 
 def refused(

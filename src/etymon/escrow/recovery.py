@@ -1,163 +1,274 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Recovering another person's key: one officer asks, another approves, and it is delivered once.
+"""Recovering another person's keys: an official asks, two agents approve, and the official collects, once (KRP 4.2).
 
-The transport key is named in the request, so that what the second officer approves is also where it goes. The person
-is not told (Key Recovery Policy 4.1.2: need not be); every step is on record.
+Each agent is shown one half of a password when approving. The official, who has both from them, collects with both
+halves: until then nothing is opened, and what is handed out opens with both alone. Of the halves digests are kept.
 """
 
+from collections.abc import Sequence
 from dataclasses import replace
 from datetime import timedelta
 from typing import Final
 from uuid import UUID
 
-from cryptography.hazmat.primitives.asymmetric import rsa
-
 from etymon.audit import sealer
-from etymon.audit.model import Outcome
-from etymon.directory import people, roles
+from etymon.audit.model import Fact, Outcome
 from etymon.directory.model import Role
-from etymon.escrow import delivery, store
+from etymon.escrow import delivery, owner_notice, recovered_key, store
+from etymon.escrow import recovery_participants as participants
+from etymon.escrow import recovery_store as recoveries
 from etymon.escrow.dependencies import Dependencies, record
 from etymon.escrow.errors import (
+    halves_wrong,
     key_destroyed,
-    not_an_officer,
-    own_key,
+    key_unknown,
+    key_unusable,
+    other_agent_needed,
     recovery_expired,
+    recovery_state,
     recovery_unknown,
-    second_officer_needed,
 )
-from etymon.escrow.model import EscrowState, Recovery, RecoveryState, check_reason
+from etymon.escrow.model import EscrowedKey, EscrowState, WrappedKey, check_reason
+from etymon.escrow.recovery_model import (
+    WAITING,
+    Approval,
+    Choice,
+    End,
+    Notice,
+    Order,
+    RecoveredKey,
+    Recovery,
+    RecoveryState,
+)
 from etymon.kernel.entropy import random_id
 from etymon.kernel.errors import EtymonError
-from etymon.pki.certificate import spki_sha256
+from etymon.kernel.secret import Secret, same
 from etymon.storage.database import Transaction
 
-LIFETIME: Final = timedelta(hours=24)
-"""Within this a recovery is approved and delivered."""
-
-PAGE_LIMIT: Final = 200
+LIFETIME: Final = timedelta(hours=72)
+"""Within this a recovery is approved and collected."""
 
 
 def request(
-    tx: Transaction,
-    deps: Dependencies,
-    key_id: UUID,
-    transport_key: rsa.RSAPublicKey,
-    *,
-    officer: UUID,
-    reason: str,
-    source: str = "",
+    deps: Dependencies, order: Order, wanted: Choice | Sequence[int], *, official: UUID, source: str = ""
 ) -> Recovery:
-    """Return an officer's request for another person's key, which waits for a second officer.
+    """Return an official's request for keys of somebody else, by choice or by serial numbers; agents are told.
 
-    `NotPermitted` `not_an_officer` or `own_key`; `NotFound`, `Conflict` and `Malformed` as for a release.
+    Raises `role_missing`, `own_key`; `NotFound` `escrowed_key_unknown`, `Conflict` `escrowed_key_destroyed`.
     """
-    check_reason(reason)
-    key = store.known_key(tx, key_id)
-    _require_officer(tx, officer, owner=key.person_id)
-    if key.state is EscrowState.DESTROYED:
-        raise key_destroyed()
-    checked = delivery.check_transport_key(transport_key, carries_bits=key.public_key.key_size)
     now = deps.clock.now()
-    recovery = Recovery(
-        id=random_id(deps.entropy),
-        key_id=key_id,
-        transport_key=checked,
-        reason=reason,
-        state=RecoveryState.REQUESTED,
-        requested_by=officer,
-        requested_at=now,
-        expires_at=now + LIFETIME,
-    )
-    store.add_recovery(tx, recovery)
-    _record(tx, deps, "requested", recovery, officer=officer, source=source)
+    with deps.database.transaction() as tx:
+        participants.require(tx, official, Role.KEY_RECOVERY_OFFICIAL, owner=order.person)
+        recovery = Recovery(
+            id=random_id(deps.entropy),
+            order=order,
+            key_ids=tuple(sorted(key.id for key in _chosen(tx, order.person, wanted))),
+            state=RecoveryState.REQUESTED,
+            requested_by=official,
+            requested_at=now,
+            expires_at=now + LIFETIME,
+        )
+        recoveries.add(tx, recovery)
+        _record(tx, deps, "requested", recovery, actor=official, source=source)
+        participants.tell_agents(tx, deps, recovery)
     return recovery
 
 
-def waiting(tx: Transaction, *, after: UUID | None = None, limit: int = 50) -> list[Recovery]:
-    """Return what waits for a second officer, oldest first, at most `PAGE_LIMIT`; `after` is the last one seen."""
-    return store.open_recoveries(tx, after=after, limit=min(limit, PAGE_LIMIT))
+def approve(deps: Dependencies, recovery_id: UUID, *, agent: UUID, source: str = "") -> tuple[Recovery, Secret[str]]:
+    """Approve a recovery as one of two agents; return it, and the half of the password that is shown this once.
 
-
-def approve(tx: Transaction, deps: Dependencies, recovery_id: UUID, *, officer: UUID, source: str = "") -> Recovery:
-    """Approve a recovery as the second officer; `NotPermitted` `second_officer_needed` for the one who asked."""
-    recovery = _live(tx, deps, recovery_id)
-    _require_officer(tx, officer, owner=store.known_key(tx, recovery.key_id).person_id)
-    if officer == recovery.requested_by:
-        raise second_officer_needed()
-    store.move_recovery(tx, recovery, RecoveryState.APPROVED, decided_by=officer)
-    _record(tx, deps, "approved", recovery, officer=officer, source=source)
-    return replace(recovery, state=RecoveryState.APPROVED, decided_by=officer)
-
-
-def refuse(tx: Transaction, deps: Dependencies, recovery_id: UUID, *, officer: UUID, source: str = "") -> None:
-    """End a recovery that is not delivered; any officer may, the one who asked too."""
-    recovery = store.recovery(tx, recovery_id)
-    _require_officer(tx, officer, owner=store.known_key(tx, recovery.key_id).person_id)
-    store.move_recovery(tx, recovery, RecoveryState.REFUSED, decided_by=officer)
-    _record(tx, deps, "refused", recovery, officer=officer, source=source)
-
-
-def deliver(deps: Dependencies, recovery_id: UUID, *, officer: UUID, source: str = "") -> bytes:
-    """Return the key of an approved recovery in CMS for its transport key, once, to the officer who asked.
-
-    Runs transactions of its own; a refusal is recorded. Whoever loses the answer asks anew.
+    Raises `role_missing`, `own_key`, `other_agent_needed`, `recovery_unknown`, `recovery_state`, `recovery_expired`.
     """
+    with deps.database.transaction() as tx:
+        recovery = _live(tx, deps, recovery_id)
+        participants.require(tx, agent, Role.KEY_RECOVERY_AGENT, owner=recovery.order.person)
+        if agent in {recovery.requested_by, recovery.first.agent if recovery.first else None}:
+            raise other_agent_needed()
+        is_first = recovery.state is RecoveryState.REQUESTED
+        half = recovered_key.half(deps.entropy, 1 if is_first else 2)
+        given = Approval(agent, deps.clock.now(), _digest(deps, recovery_id, half))
+        approved = recoveries.approve(tx, recovery, given)
+        _record(tx, deps, "approved", approved, actor=agent, source=source)
+        if not is_first:
+            participants.tell_official(tx, deps, approved, "approved by two agents: collect it with both halves")
+    return approved, half
+
+
+def refuse(deps: Dependencies, recovery_id: UUID, reason: str, *, by: UUID, source: str = "") -> Recovery:
+    """End a recovery that waits, for a reason: any agent may, and the official who asked. Raises as `approve` does."""
+    check_reason(reason)
+    with deps.database.transaction() as tx:
+        recovery = _live(tx, deps, recovery_id)
+        is_asking = by == recovery.requested_by
+        role = Role.KEY_RECOVERY_OFFICIAL if is_asking else Role.KEY_RECOVERY_AGENT
+        participants.require(tx, by, role, owner=recovery.order.person)
+        refused = _end(tx, deps, recovery, RecoveryState.REFUSED, reason, by=by, source=source)
+        if not is_asking:
+            participants.tell_official(tx, deps, refused, f"refused by an agent: {reason}")
+    return refused
+
+
+def collect(
+    deps: Dependencies, recovery_id: UUID, halves: Sequence[str], *, official: UUID, source: str = ""
+) -> tuple[RecoveredKey, ...]:
+    """Return the keys of an approved recovery, once, to the official who asked and has both halves of the password.
+
+    Runs transactions of its own; every refusal is recorded. Whoever loses the answer asks anew. A key that does not
+    open makes the whole recovery fail. Raises as `approve` does, `halves_wrong`, `approval_void`,
+    `escrowed_key_destroyed`, `escrowed_key_unusable`, and `Unavailable` while the audit trail stands still.
+    """
+    opening: Recovery | None = None
     try:
         with deps.database.transaction() as tx:
             sealer.require_live(tx, deps.clock)
             recovery = _live(tx, deps, recovery_id)
-            if officer != recovery.requested_by:
-                raise recovery_unknown()
-            key = store.known_key(tx, recovery.key_id)
-            _require_officer(tx, officer, owner=key.person_id)
-            store.move_recovery(tx, recovery, RecoveryState.DELIVERED)
-            wrapped = delivery.release(
-                tx,
-                deps,
-                key,
-                recovery.transport_key,
-                reason=recovery.reason,
-                actor=f"person:{officer}",
-                source=source,
-                recovery_id=recovery.id,
-            )
-        return delivery.opened(deps, wrapped, recovery.transport_key)
+            under = _admit(tx, deps, recovery, halves, official=official)
+            recoveries.move(tx, recovery, RecoveryState.DELIVERED)
+            wrapped = [
+                delivery.release_recovered(
+                    tx,
+                    deps,
+                    key_id,
+                    recovery.id,
+                    reason=recovery.order.reason,
+                    actor=f"person:{official}",
+                    source=source,
+                )
+                for key_id in recovery.key_ids
+            ]
+            _record(tx, deps, "delivered", recovery, actor=official, source=source)
+            owner_notice.recovered(tx, deps, recovery)
+        opening = replace(recovery, state=RecoveryState.DELIVERED)
+        return tuple(_packed(deps, each, under) for each in wrapped)
     except EtymonError as refusal:
         with deps.database.transaction() as tx:
-            record(
-                tx,
-                deps,
-                "recovery:delivery_refused",
-                actor=f"person:{officer}",
-                subject=f"recovery:{recovery_id}",
-                facts={"refusal": refusal.code},
-                outcome=Outcome.FAILURE,
-                source=source,
-            )
+            _not_delivered(tx, deps, recovery_id, refusal, opening, official=official, source=source)
         raise
 
 
+def end_late(deps: Dependencies, limit: int = 100) -> int:
+    """Let what was not collected in time expire, and tell those whose keys were asked for; return how many."""
+    with deps.database.snapshot() as tx:
+        late = recoveries.over_at(tx, deps.clock.now(), limit)
+    for recovery_id in late:
+        with deps.database.transaction() as tx:
+            recovery = recoveries.lock(tx, recovery_id)
+            if recovery.state in WAITING:
+                _end(tx, deps, recovery, RecoveryState.EXPIRED, "not collected in time")
+    return len(late)
+
+
+def _chosen(tx: Transaction, person: UUID, wanted: Choice | Sequence[int]) -> list[EscrowedKey]:
+    """Return the certified keys that are asked for; a key without a certificate has nothing encrypted to it."""
+    known = store.ever_of_person(tx, person)
+    if isinstance(wanted, Choice):
+        kept = [key for key in known if key.state is not EscrowState.DESTROYED]
+        chosen = kept[:1] if wanted is Choice.CURRENT else kept
+    else:
+        chosen = [key for key in known if key.certificate and key.certificate.serial_number in wanted]
+        if len(chosen) != len(set(wanted)):
+            raise key_unknown()
+    if not chosen:
+        raise key_unknown()
+    if any(key.state is EscrowState.DESTROYED for key in chosen):
+        raise key_destroyed()
+    return chosen
+
+
 def _live(tx: Transaction, deps: Dependencies, recovery_id: UUID) -> Recovery:
-    recovery = store.recovery(tx, recovery_id)
-    if deps.clock.now() >= recovery.expires_at:
+    """Return a recovery that waits, locked."""
+    recovery = recoveries.lock(tx, recovery_id)
+    if recovery.state is RecoveryState.EXPIRED or deps.clock.now() >= recovery.expires_at:
         raise recovery_expired()
+    if recovery.state not in WAITING:
+        raise recovery_state()
     return recovery
 
 
-def _require_officer(tx: Transaction, officer: UUID, *, owner: UUID) -> None:
-    person = people.find(tx, officer)
-    if person is None or not person.active or Role.OFFICER not in roles.roles_of(tx, officer):
-        raise not_an_officer()
-    if officer == owner:
-        raise own_key()
+def _admit(
+    tx: Transaction, deps: Dependencies, recovery: Recovery, halves: Sequence[str], *, official: UUID
+) -> Secret[bytes]:
+    """Return the password if this person collects this recovery with it, and who approved it may still."""
+    if official != recovery.requested_by:
+        raise recovery_unknown()
+    participants.require(tx, official, Role.KEY_RECOVERY_OFFICIAL, owner=recovery.order.person)
+    if recovery.state is not RecoveryState.APPROVED or recovery.first is None or recovery.second is None:
+        raise recovery_state()
+    participants.require_agents_still(tx, recovery)
+    typed = sorted((recovered_key.typed(half) for half in halves), key=lambda half: half.reveal())
+    digests = [_digest(deps, recovery.id, half) for half in typed]
+    if len(digests) != 2 or not (
+        same(digests[0], recovery.first.half_digest) & same(digests[1], recovery.second.half_digest)
+    ):
+        raise halves_wrong()
+    return recovered_key.password(*typed)
 
 
-def _record(tx: Transaction, deps: Dependencies, verb: str, recovery: Recovery, *, officer: UUID, source: str) -> None:
-    facts = {
-        "escrowed_key": str(recovery.key_id),
-        "reason": recovery.reason,
-        "transport_key_sha256": spki_sha256(recovery.transport_key).hex(),
+def _packed(deps: Dependencies, wrapped: WrappedKey, under: Secret[bytes]) -> RecoveredKey:
+    certificate = wrapped.key.certificate
+    if certificate is None:
+        raise key_unusable()
+    return RecoveredKey(wrapped.key, recovered_key.package(delivery.unwrapped(deps, wrapped), certificate, under))
+
+
+def _digest(deps: Dependencies, recovery_id: UUID, half: Secret[str]) -> bytes:
+    return deps.digest_key.digest(f"key-recovery-half:{recovery_id}", half)
+
+
+def _not_delivered(
+    tx: Transaction,
+    deps: Dependencies,
+    recovery_id: UUID,
+    refusal: EtymonError,
+    opening: Recovery | None,
+    *,
+    official: UUID,
+    source: str,
+) -> None:
+    """Record that a recovery was not delivered; one whose keys did not open has failed."""
+    subject, facts = f"recovery:{recovery_id}", {"refusal": refusal.code}
+    actor = f"person:{official}"
+    failure = Outcome.FAILURE
+    record(
+        tx, deps, "recovery:delivery_refused", actor=actor, subject=subject, facts=facts, outcome=failure, source=source
+    )
+    if opening is not None:
+        _end(tx, deps, opening, RecoveryState.FAILED, refusal.code)
+
+
+def _end(
+    tx: Transaction,
+    deps: Dependencies,
+    recovery: Recovery,
+    to: RecoveryState,
+    reason: str,
+    *,
+    by: UUID | None = None,
+    source: str = "",
+) -> Recovery:
+    """End a recovery without a key, on record, and tell whose keys were asked for."""
+    end = End(deps.clock.now(), by, reason)
+    recoveries.move(tx, recovery, to, ended_at=end.at, ended_by=by, end_reason=reason)
+    ended = replace(recovery, state=to, end=end)
+    _record(tx, deps, to.value, ended, actor=by, source=source, refusal=reason)
+    owner_notice.not_recovered(tx, deps, ended)
+    return ended
+
+
+def _record(
+    tx: Transaction, deps: Dependencies, verb: str, recovery: Recovery, *, actor: UUID | None, source: str, **more: Fact
+) -> None:
+    order = recovery.order
+    facts: dict[str, Fact] = {
+        "owner": str(order.person),
+        "escrowed_keys": ",".join(map(str, recovery.key_ids)),
+        "requestor": order.requestor,
+        "authority": order.authority.value,
+        "reference": order.reference,
+        "document_sha256": order.document_sha256.hex() if order.document_sha256 else None,
+        "reason": order.reason,
+        "notice_withheld": order.notice is Notice.WITHHELD,
+        **more,
     }
-    actor, subject = f"person:{officer}", f"recovery:{recovery.id}"
-    record(tx, deps, f"recovery:{verb}", actor=actor, subject=subject, facts=facts, source=source)
+    who = "worker" if actor is None else f"person:{actor}"
+    record(tx, deps, f"recovery:{verb}", actor=who, subject=f"recovery:{recovery.id}", facts=facts, source=source)

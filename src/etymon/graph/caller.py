@@ -15,6 +15,13 @@ READERS: Final = frozenset(Role)
 ADMINISTRATORS: Final = frozenset({Role.ADMINISTRATOR})
 OFFICERS: Final = frozenset({Role.OFFICER})
 BOTH: Final = ADMINISTRATORS | OFFICERS
+AGENTS: Final = frozenset({Role.KEY_RECOVERY_AGENT})
+OFFICIALS: Final = frozenset({Role.KEY_RECOVERY_OFFICIAL})
+RECOVERERS: Final = AGENTS | OFFICIALS
+ANALYSTS: Final = RECOVERERS | OFFICERS
+HOLDERS: Final = OFFICIALS | OFFICERS
+RECOVERY_READERS: Final = ANALYSTS | {Role.AUDITOR}
+"""Whose keys are recovered or held, and why, is for few to see."""
 
 
 @dataclass(frozen=True, slots=True)

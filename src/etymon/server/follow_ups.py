@@ -18,7 +18,7 @@ from etymon.directory.identity_accounts import ACCOUNT_CHANGED_JOB
 from etymon.directory.model import TerminationReason
 from etymon.directory.notices import MAIL_JOB
 from etymon.directory.people import ACCOUNT_ENDED_JOB
-from etymon.escrow import retention
+from etymon.escrow import recovery, retention
 from etymon.idp import accounts as idp_accounts
 from etymon.idp import duties as idp_duties
 from etymon.idp.undo import APPROVAL_UNDONE
@@ -74,6 +74,7 @@ def duties(wiring: Wiring) -> Sequence[Duty]:
         Duty("feeds", feeds.TOKEN_LIFETIME, partial(feeds.remove_what_is_over, wiring.feeds)),
         Duty("identity_provider", idp_duties.REMOVE_EVERY, partial(idp_duties.remove_over, wiring.idp)),
         Duty("escrow", RENEW_EVERY, partial(_destroy_keys, wiring)),
+        Duty("recoveries", TIDY_EVERY, partial(recovery.end_late, wiring.issuer.escrow)),
         Duty("responders", RENEW_EVERY, partial(_renew_responders, deployment)),
         Duty("lists", TIDY_EVERY, partial(_make_lists, deployment)),
         Duty("credential_holds", SWEEP_EVERY, partial(issuer_holds.end_overdue, wiring.issuer)),

@@ -279,6 +279,7 @@ def escrow(deployment: Deployment) -> EscrowDependencies:
         database=deployment.database,
         clock=deployment.clock,
         entropy=deployment.entropy,
+        digest_key=deployment.digest_key,
         key_encryption_key=in_token or in_file,
         former_keys=(in_file,) if in_token else (),
         signer=signer,

@@ -3,6 +3,7 @@
 
 import pytest
 
+from etymon.audit import trail
 from etymon.directory import bindings, groups, people, roles, trust
 from etymon.directory.model import Role
 from etymon.kernel.errors import Conflict
@@ -25,6 +26,25 @@ def test_each_role_does_its_part_and_is_told_what_remains(administrator: Operato
     assert "remains" not in officer.shown
     for operator in (administrator, officer):
         assert operator.apply(agency(), check=True) is Outcome.AS_WANTED
+
+
+def test_an_officer_appoints_who_recovers_keys_with_the_files_authority(
+    administrator: Operator, officer: Operator, running: RunningSite
+) -> None:
+    kim = {"userPrincipalName": "kim@agency.test", "displayName": "Kim", "roles": ["keyRecoveryAgent"]}
+    document = {"organization": "Test Agency", "users": [{**kim, "rolesAuthority": "letter 12/34"}]}
+    for operator in (administrator, officer):
+        assert operator.apply(document) is Outcome.AS_WANTED
+    with running.site.database.snapshot() as tx:
+        person = people.by_user_principal_name(tx, "kim@agency.test")
+        assert person is not None
+        assert roles.roles_of(tx, person.id) == {Role.KEY_RECOVERY_AGENT}
+        (assigned,) = [
+            one.event
+            for one in trail.page(tx, subject=f"person:{person.id}", limit=20)
+            if one.event.name == "directory:role:assigned"
+        ]
+        assert assigned.facts["authority"] == "letter 12/34"
 
 
 def test_an_officer_alone_is_told_that_the_administrator_comes_first(officer: Operator) -> None:

@@ -1,7 +1,8 @@
 # SPDX-License-Identifier: Apache-2.0
 """Who may call the administration API: a card, a role that counts now, and the role a write needs."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
+from collections.abc import Set as AbstractSet
 from datetime import timedelta
 from typing import Any
 from uuid import uuid4
@@ -16,6 +17,7 @@ from support.directory_site import ADMINISTRATOR
 from support.identity_provider import DERIVED
 from support.mdm_listeners import RunningSite
 
+KRA, KRO = Role.KEY_RECOVERY_AGENT, Role.KEY_RECOVERY_OFFICIAL
 READABLE = (
     "users",
     "groups",
@@ -178,6 +180,18 @@ BOTH_WRITE = [
 ]
 
 
+KEY_RECOVERY = [
+    ({KRO}, "POST", "etymon/keyRecoveries"),
+    ({KRA}, "POST", f"etymon/keyRecoveries/{ID}/approve"),
+    ({KRA, KRO}, "POST", f"etymon/keyRecoveries/{ID}/refuse"),
+    ({KRO}, "POST", f"etymon/keyRecoveries/{ID}/collect"),
+    ({KRA, KRO, Role.OFFICER}, "POST", f"etymon/keyRecoveries/{ID}/explain"),
+    ({KRO, Role.OFFICER}, "POST", "etymon/legalHolds"),
+    ({KRO, Role.OFFICER}, "POST", f"etymon/legalHolds/{ID}/lift"),
+]
+SEEN_BY_FEW = ("etymon/keyRecoveries", "etymon/legalHolds", "users/auditor@example.test/escrowedKeys")
+
+
 def test_each_write_needs_its_role(running: RunningSite) -> None:
     clients = {role: running.administration(running.somebody(role.value, role)) for role in Role}
     for writes, allowed in (
@@ -186,10 +200,22 @@ def test_each_write_needs_its_role(running: RunningSite) -> None:
         (BOTH_WRITE, {Role.ADMINISTRATOR, Role.OFFICER}),
     ):
         for method, path in writes:
-            for role, client in clients.items():
-                answer = client.request(method, f"/beta/{path}", json={})
-                is_refused = answer.status_code == 403
-                assert is_refused is (role not in allowed), (method, path, role, answer.text)
+            require(clients, method, path, allowed)
+    for allowed, method, path in KEY_RECOVERY:
+        require(clients, method, path, allowed)
+
+
+def require(clients: Mapping[Role, httpx.Client], method: str, path: str, allowed: AbstractSet[Role]) -> None:
+    for role, client in clients.items():
+        answer = client.request(method, f"/beta/{path}", json={})
+        is_refused = answer.status_code == 403
+        assert is_refused is (role not in allowed), (method, path, role, answer.text)
+
+
+def test_whose_keys_are_recovered_or_held_is_seen_by_few(running: RunningSite) -> None:
+    clients = {role: running.administration(running.somebody(role.value, role)) for role in Role}
+    for path in SEEN_BY_FEW:
+        require(clients, "GET", path, {KRA, KRO, Role.OFFICER, Role.AUDITOR})
 
 
 def test_the_list_of_writes_in_these_tests_is_complete(running: RunningSite) -> None:
@@ -201,7 +227,7 @@ def test_the_list_of_writes_in_these_tests_is_complete(running: RunningSite) -> 
         for method in operations
         if path.startswith("/beta/") and method != "get"
     }
-    known = {*ADMINISTRATORS_WRITE, *OFFICERS_WRITE, *BOTH_WRITE}
+    known = {*ADMINISTRATORS_WRITE, *OFFICERS_WRITE, *BOTH_WRITE, *((method, path) for _, method, path in KEY_RECOVERY)}
     offered = {(method, shape(path, is_parameter=lambda part: part.startswith("{"))) for method, path in written}
     assert offered == {(method, named(path)) for method, path in known}
 

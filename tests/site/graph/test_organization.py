@@ -244,6 +244,14 @@ def test_roles_are_given_by_those_who_hold_their_kind_and_never_to_themselves(
     assert everybody["alice"] == ["auditor", "operator"]
     assert code(admin.put("/beta/etymon/roles/admin@example.test", json={"roles": []})) == (403, "own_roles")
     assert admin.put(path, json={"roles": ["king"]}).status_code == 400
+    bob = running.somebody("bob")
+    agent, path = {"roles": ["keyRecoveryAgent", "officer"]}, f"/beta/etymon/roles/{bob.id}"
+    assert code(admin.put(path, json={**agent, "authority": "letter"})) == (403, "separated_roles")
+    assert code(officer.put(path, json=agent)) == (400, "authority_missing")
+    assert ok(officer.put(path, json={**agent, "authority": "letter"}))["roles"] == agent["roles"]
+    assert code(admin.post(f"/beta/users/{bob.id}/issueBindingCode")) == (403, "separated_roles")
+    assert code(officer.put(path, json={"roles": []})) == (400, "authority_missing")
+    assert ok(officer.put(path, json={"roles": [], "authority": "its end"}))["roles"] == []
     assert admin.put(f"/beta/etymon/roles/{uuid4()}", json={"roles": []}).status_code == 404
 
 

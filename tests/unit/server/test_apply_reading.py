@@ -75,6 +75,15 @@ def test_a_card_is_named_by_its_identifier_in_the_spelling_of_path_validation(fo
     assert user.links[Link.ROLES] == {HeldRole("auditor")}
 
 
+def test_whoever_recovers_keys_is_appointed_on_somebodys_authority(folder: Path) -> None:
+    text = "organization: A\nusers: [{userPrincipalName: a@b, displayName: A, roles: [officer, keyRecoveryAgent]%s}]\n"
+    (user,) = read(folder, text % ", rolesAuthority: letter 12/34").sections[Kind.USER]
+    assert user.roles_authority == "letter 12/34"
+    for nobody in ("", ", rolesAuthority: ' '"):
+        with pytest.raises(Malformed, match="name in rolesAuthority on whose authority"):
+            read(folder, text % nobody)
+
+
 def test_a_card_is_named_by_its_certificate(folder: Path, root: declared_pki.Certified) -> None:
     leaf = root.issue(NOW, "Alice")
     (folder / "alice.pem").write_bytes(leaf.certificate.public_bytes(Encoding.PEM))
@@ -132,7 +141,7 @@ def test_branding_takes_the_organisations_name_and_reads_the_logo(folder: Path) 
         (
             "organization: A\nusers: [{userPrincipalName: a@b, displayName: A, roles: [chief]}]\n",
             "users[0].roles[0]",
-            "write one of 'administrator', 'officer', 'auditor' or 'operator'",
+            "write one of 'administrator', 'officer', 'auditor', 'operator'",
         ),
         (
             "organization: A\nconfigurations:\n  - {type: vpn, name: C}\n",

@@ -15,6 +15,7 @@ from etymon.graph.http import (
     errors,
     groups,
     identity,
+    key_recoveries,
     managed_devices,
     scep,
     trust,
@@ -51,6 +52,7 @@ def create_app(deps: Dependencies) -> FastAPI:
         trust,
         scep,
         identity,
+        key_recoveries,
     ):
         resources.include_router(module.router)
     for version in VERSIONS:

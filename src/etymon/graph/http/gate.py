@@ -1,13 +1,16 @@
 # SPDX-License-Identifier: Apache-2.0
 """What endpoints ask the framework for: the services, and a caller with the role they need."""
 
+from collections.abc import Callable
 from typing import Annotated, Any
 
 from fastapi import Depends, Request
 
+from etymon.directory.model import Role
 from etymon.graph import caller as callers
 from etymon.graph.caller import Caller
 from etymon.graph.dependencies import Dependencies
+from etymon.web.exchange import client_address
 
 
 def dependencies(request: Request) -> Dependencies:
@@ -20,6 +23,15 @@ def dependencies(request: Request) -> Dependencies:
 
 
 Services = Annotated[Dependencies, Depends(dependencies)]
+
+
+def source(request: Request, deps: Services) -> str:
+    """Return the address that the request came from, behind proxies too."""
+    neighbour = request.client.host if request.client else ""
+    return client_address(request.headers, neighbour, deps.mdm.proxies)
+
+
+Source = Annotated[str, Depends(source)]
 
 
 def anybody(request: Request, deps: Services) -> Caller:
@@ -47,6 +59,19 @@ def administrator_or_officer(caller: Reader) -> Caller:
     return callers.require(caller, callers.BOTH)
 
 
+def _one_of(allowed: frozenset[Role]) -> Callable[[Caller], Caller]:
+    def admitted(caller: Reader) -> Caller:
+        return callers.require(caller, allowed)
+
+    return admitted
+
+
 Administrator = Annotated[Caller, Depends(administrator)]
 Officer = Annotated[Caller, Depends(officer)]
 AdministratorOrOfficer = Annotated[Caller, Depends(administrator_or_officer)]
+Agent = Annotated[Caller, Depends(_one_of(callers.AGENTS))]
+Official = Annotated[Caller, Depends(_one_of(callers.OFFICIALS))]
+Recoverer = Annotated[Caller, Depends(_one_of(callers.RECOVERERS))]
+Analyst = Annotated[Caller, Depends(_one_of(callers.ANALYSTS))]
+HoldKeeper = Annotated[Caller, Depends(_one_of(callers.HOLDERS))]
+RecoveryReader = Annotated[Caller, Depends(_one_of(callers.RECOVERY_READERS))]

@@ -136,9 +136,9 @@ def put_roles(request: Request, deps: Services, caller: AdministratorOrOfficer, 
         present = roles.roles_of(tx, person.id)
         separation.require_may_give(caller.roles, present ^ wanted)
         for role in sorted(present - wanted, key=lambda role: role.value):
-            roles.withdraw(tx, deps, person.id, role, actor=caller.actor)
+            roles.withdraw(tx, deps, person.id, role, actor=caller.actor, authority=body.authority)
         for role in sorted(wanted - present, key=lambda role: role.value):
-            roles.assign(tx, deps, person.id, role, actor=caller.actor)
+            roles.assign(tx, deps, person.id, role, actor=caller.actor, authority=body.authority)
         item = _roles(tx, person)
     return answers.entity(request, deps, ROLES[1:], item)
 

@@ -187,6 +187,17 @@ def find(tx: Transaction, user: str) -> Person:
     return person
 
 
+def anybody(tx: Transaction, user: str) -> Person:
+    """Return a person by id, also one whose account ended, or by the user principal name of a living account."""
+    try:
+        person = people.find(tx, UUID(user))
+    except ValueError:
+        person = people.by_user_principal_name(tx, user) if user.isprintable() else None
+    if person is None:
+        raise NotFound("user_not_found", "There is no such user. Name one whose account has ended by its id.")
+    return person
+
+
 def people_by_id(tx: Transaction, ids: set[UUID]) -> dict[UUID, Person]:
     """Return the people with these ids, also those whose accounts ended."""
     found = (people.find(tx, id_) for id_ in ids)

@@ -90,9 +90,13 @@ class IssuanceRuleBody(Body):
 
 
 class RolesBody(Body):
-    """All roles of a person."""
+    """All roles of a person, and on whose authority they change."""
 
-    roles: Annotated[list[Literal["administrator", "officer", "auditor", "operator"]], Field(max_length=10)]
+    roles: Annotated[
+        list[Literal["administrator", "officer", "auditor", "operator", "keyRecoveryAgent", "keyRecoveryOfficial"]],
+        Field(max_length=10),
+    ]
+    authority: Text = ""
 
 
 def trust_entry(shown: TrustEntry) -> dict[str, Any]:

@@ -92,6 +92,8 @@ class Join:
     after: frozenset[Joined] = frozenset()
     keeper: Role | None = None
     """Who does it, where that depends on more than the kind of the thing."""
+    authority: str = ""
+    """On whose authority roles change."""
 
 
 @dataclass(frozen=True, slots=True)

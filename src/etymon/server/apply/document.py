@@ -46,14 +46,27 @@ class CardDocument(Part):
 
 
 class UserDocument(Part):
-    """A person with an account. `cards` and `roles` are left as they are where they are absent."""
+    """A person with an account. `cards` and `roles` are left as they are where they are absent.
+
+    `rolesAuthority` says on whose authority `roles` are as they are; whoever recovers keys needs one.
+    """
 
     user_principal_name: Principal
     display_name: Name
     mail: str = ""
     other_mails: tuple[str, ...] = ()
     cards: tuple[CardDocument, ...] = ()
-    roles: tuple[Literal["administrator", "officer", "auditor", "operator"], ...] = ()
+    roles: tuple[
+        Literal["administrator", "officer", "auditor", "operator", "keyRecoveryAgent", "keyRecoveryOfficial"], ...
+    ] = ()
+    roles_authority: Annotated[str, Field(max_length=200)] = ""
+
+    @model_validator(mode="after")
+    def _names_authority(self) -> "UserDocument":
+        if {"keyRecoveryAgent", "keyRecoveryOfficial"} & set(self.roles) and not self.roles_authority.strip():
+            message = "name in rolesAuthority on whose authority this user recovers keys"
+            raise ValueError(message)
+        return self
 
 
 class GroupDocument(Part):

@@ -77,7 +77,8 @@ class _Work:
             case Link.ROLES:
                 roles = sorted(item.name for item in change.after if isinstance(item, HeldRole))
                 user = self._names.id_of(change.subject)
-                self._api.put(f"/etymon/roles/{quote(user, safe='')}", {"roles": roles})
+                body = {"roles": roles, "authority": change.authority}
+                self._api.put(f"/etymon/roles/{quote(user, safe='')}", body)
             case Link.MEMBERS:
                 self._join_members(path, change)
             case Link.CARDS:

@@ -157,7 +157,7 @@ class _Comparison:
             if surplus - removed:
                 kept.append(Kept(wanted.reference, f"{link.value}: {_listed(surplus)}, not in the file"))
             if link is Link.ROLES:
-                yield from _given(wanted.reference, before, added, removed)
+                yield from _given(wanted, before, added, removed)
                 continue
             keeper = keeper_of(present) if link is Link.CARDS else None
             after = (before | added) - removed
@@ -208,16 +208,18 @@ class _Comparison:
 
 
 def _given(
-    user: Reference, before: frozenset[Joined], added: frozenset[Joined], removed: frozenset[Joined]
+    user: Resource, before: frozenset[Joined], added: frozenset[Joined], removed: frozenset[Joined]
 ) -> Iterator[Join]:
     """Yield the roles that Administrators give and take, and those that Officers do, apart from each other."""
     for giver in Role:
         theirs = frozenset(HeldRole(name) for name, by in GIVEN_BY.items() if by is giver)
         given, taken = added & theirs, removed & theirs
         if taken:  # a role is lost before another is given: nobody holds two that are separated
-            yield Join(user, Link.ROLES, removed=taken, after=before - taken, keeper=giver)
+            after = before - taken
+            yield Join(user.reference, Link.ROLES, frozenset(), taken, after, giver, user.roles_authority)
         if given:
-            yield Join(user, Link.ROLES, given, after=(before | given) - taken, keeper=giver)
+            after = (before | given) - taken
+            yield Join(user.reference, Link.ROLES, given, frozenset(), after, giver, user.roles_authority)
 
 
 def _key(resource: Resource) -> tuple[Kind, str]:

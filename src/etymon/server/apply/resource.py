@@ -43,10 +43,12 @@ GIVEN_BY: Final = {
     "operator": Role.ADMINISTRATOR,
     "officer": Role.OFFICER,
     "auditor": Role.OFFICER,
+    "keyRecoveryAgent": Role.OFFICER,
+    "keyRecoveryOfficial": Role.OFFICER,
 }
 """Role to who gives and takes it."""
 
-SEPARATED: Final = frozenset({"administrator", "officer", "auditor"})
+SEPARATED: Final = frozenset({"administrator", "officer", "auditor", "keyRecoveryAgent", "keyRecoveryOfficial"})
 """Accounts that hold one of these are changed by whoever gives it."""
 
 
@@ -132,9 +134,9 @@ class Resource:
     """One thing, wanted or present.
 
     `fixed` cannot be changed while the thing lives. `secrets` are sent with the properties and never shown. `id` is the
-    API's, of a present thing. `token_days` is for how long a wanted enrollment profile's token is made, 0 for none;
-    `has_token` whether a present one has a token that is valid. `kept_because` says why a present thing is never ended
-    from a file.
+    API's, of a present thing. `roles_authority` goes with a user's roles and is not read back. `token_days` is for how
+    long a wanted enrollment profile's token is made, 0 for none; `has_token` whether a present one has a token that is
+    valid. `kept_because` says why a present thing is never ended from a file.
     """
 
     kind: Kind
@@ -143,6 +145,7 @@ class Resource:
     fixed: Mapping[str, Value] = field(default_factory=dict)
     links: Mapping[Link, frozenset[Joined]] = field(default_factory=dict)
     secrets: Mapping[str, Secret[str]] = field(default_factory=dict)
+    roles_authority: str = ""
     token_days: int = 0
     has_token: bool = False
     kept_because: str = ""

@@ -22,6 +22,7 @@ from etymon.server.command_line import (
     ceremony,
     derivations,
     identity_feed,
+    key_recovery,
     lint,
     phone,
     settings,
@@ -58,6 +59,7 @@ app.add_typer(identity_feed.app, name="identity-feed")
 app.add_typer(card_status.app, name="card-status")
 app.add_typer(card_issuer.app, name="card-issuer")
 app.add_typer(derivations.app, name="derivations")
+app.add_typer(key_recovery.app, name="key-recovery")
 app.add_typer(phone.app, name="phone")
 app.add_typer(verify.app, name="verify")
 app.add_typer(lint.app, name="lint")

@@ -2,27 +2,11 @@
 """`etymon derivations`: an officer decides about requests, and ends credentials of others (docs/life-cycle.md)."""
 
 import enum
-from collections.abc import Iterator
-from contextlib import contextmanager
-from typing import TYPE_CHECKING, Annotated, Any, TypeAlias
-from urllib.parse import quote
+from typing import Annotated, TypeAlias
 
 import typer
-from rich.console import Console
 
-from etymon.server.command_line.options import (
-    Card,
-    CardFiles,
-    CardPassphraseFile,
-    PINFile,
-    SiteAddress,
-    SiteAnchors,
-    SiteChoice,
-    SiteData,
-)
-
-if TYPE_CHECKING:
-    from etymon.server.apply.administration_api import AdministrationAPI
+from etymon.server.command_line.signed_in import PersonArgument, access, administration, quoted, tell
 
 app = typer.Typer(no_args_is_help=True, help="Decide about derived credentials of others, as an Officer.")
 
@@ -38,40 +22,28 @@ class Reason(enum.StrEnum):
     UNSPECIFIED = "unspecified"
 
 
-PersonArgument: TypeAlias = Annotated[str, typer.Argument(help="User principal name, or id; by id also after the end.")]
 ReasonOption: TypeAlias = Annotated[Reason, typer.Option("--reason", help="What the revocation list says.")]
 Comment: TypeAlias = Annotated[str, typer.Option("--comment", help="Why, in words; kept in the audit trail.")]
 
 
-@app.callback()
-def _access(
-    context: typer.Context,
-    *,
-    data: SiteData = None,
-    site: SiteAddress = "",
-    ca: SiteAnchors = None,
-    card: Card = None,
-    pin_file: PINFile = None,
-    passphrase_file: CardPassphraseFile = None,
-) -> None:
-    context.obj = (SiteChoice(data, site, ca), CardFiles(card, pin_file, passphrase_file))
+app.callback()(access)
 
 
 @app.command("requests")
 def requests(context: typer.Context) -> None:
     """List the requests that wait for an officer, the oldest first."""
-    with _administration(context) as api:
+    with administration(context) as api:
         for item in api.every("/etymon/derivationRequests"):
             name = item["userPrincipalName"] or item["userId"]
-            _print(item["id"], name, f"rule {item['issuanceRule']}", f"asked {item['requestedDateTime']}")
+            tell(item["id"], name, f"rule {item['issuanceRule']}", f"asked {item['requestedDateTime']}")
 
 
 @app.command("approve")
 def approve(context: typer.Context, request: Annotated[str, typer.Argument(help="Id of the request.")]) -> None:
     """Approve another person's request; the person is told by mail."""
-    with _administration(context) as api:
-        done = api.act(f"/etymon/derivationRequests/{_quoted(request)}/approve", {})
-    _print("Approved", done["userPrincipalName"], f"good until {done['expiresDateTime']}")
+    with administration(context) as api:
+        done = api.act(f"/etymon/derivationRequests/{quoted(request)}/approve", {})
+    tell("Approved", done["userPrincipalName"], f"good until {done['expiresDateTime']}")
 
 
 @app.command("refuse")
@@ -81,22 +53,22 @@ def refuse(
     reason: Annotated[str, typer.Option("--reason", help="Why, in words; the applicant is told.")],
 ) -> None:
     """Refuse another person's request; the person is told by mail."""
-    with _administration(context) as api:
-        done = api.act(f"/etymon/derivationRequests/{_quoted(request)}/refuse", {"reason": reason})
-    _print("Refused", done["userPrincipalName"])
+    with administration(context) as api:
+        done = api.act(f"/etymon/derivationRequests/{quoted(request)}/refuse", {"reason": reason})
+    tell("Refused", done["userPrincipalName"])
 
 
 @app.command("list")
 def list_(context: typer.Context, person: PersonArgument) -> None:
     """List everything that was derived for a person, the newest first."""
-    with _administration(context) as api:
-        for item in api.every(f"/users/{_quoted(person)}/derivations"):
+    with administration(context) as api:
+        for item in api.every(f"/users/{quoted(person)}/derivations"):
             device = " ".join(filter(None, (item["manufacturer"], item["model"], item["serialNumber"])))
-            _print(item["id"], item["state"], device or "no phone yet", item["endReason"] or "")
+            tell(item["id"], item["state"], device or "no phone yet", item["endReason"] or "")
             for each in item["credentials"]:
                 shown = ("until", each["heldUntilDateTime"]) if each["heldUntilDateTime"] else ()
                 dates = (each["serialNumber"] or "", each["notAfterDateTime"] or "")
-                _print(" ", each["purpose"], each["state"], *shown, *dates)
+                tell(" ", each["purpose"], each["state"], *shown, *dates)
 
 
 @app.command("hold")
@@ -106,9 +78,9 @@ def hold(
     comment: Comment,
 ) -> None:
     """Put what another person has on one device on hold; unless it is restored in time, it ends. The person is told."""
-    with _administration(context) as api:
-        done = api.act(f"/etymon/derivations/{_quoted(derivation)}/hold", {"comment": comment})
-    _print(f"On hold; it ends unless it is restored before {done['heldUntilDateTime']}.")
+    with administration(context) as api:
+        done = api.act(f"/etymon/derivations/{quoted(derivation)}/hold", {"comment": comment})
+    tell(f"On hold; it ends unless it is restored before {done['heldUntilDateTime']}.")
 
 
 @app.command("restore")
@@ -120,10 +92,10 @@ def restore(
     ],
 ) -> None:
     """Put what another person has on hold in force again; the person is told by mail."""
-    with _administration(context) as api:
-        path = f"/etymon/derivations/{_quoted(derivation)}/restore"
+    with administration(context) as api:
+        path = f"/etymon/derivations/{quoted(derivation)}/restore"
         done = api.act(path, {"identityEvidence": evidence})
-    _print(f"Restored {done['credentials']} certificates.")
+    tell(f"Restored {done['credentials']} certificates.")
 
 
 @app.command("end")
@@ -134,17 +106,17 @@ def end(
     comment: Comment,
 ) -> None:
     """End what a person has on one device; the person is told by mail."""
-    with _administration(context) as api:
-        done = api.act(f"/etymon/derivations/{_quoted(derivation)}/end", {"reason": reason.value, "comment": comment})
-    _print(f"Ended {done['credentials']} certificates.")
+    with administration(context) as api:
+        done = api.act(f"/etymon/derivations/{quoted(derivation)}/end", {"reason": reason.value, "comment": comment})
+    tell(f"Ended {done['credentials']} certificates.")
 
 
 @app.command("end-all")
 def end_all(context: typer.Context, person: PersonArgument, reason: ReasonOption, comment: Comment) -> None:
     """End everything a person has or has asked for; the person is told by mail."""
-    with _administration(context) as api:
-        done = api.act(f"/users/{_quoted(person)}/endDerivations", {"reason": reason.value, "comment": comment})
-    _print(f"Ended {done['credentials']} certificates.")
+    with administration(context) as api:
+        done = api.act(f"/users/{quoted(person)}/endDerivations", {"reason": reason.value, "comment": comment})
+    tell(f"Ended {done['credentials']} certificates.")
 
 
 @app.command("end-authorized")
@@ -162,28 +134,10 @@ def end_authorized(
     Withdraw the rules first, or people derive anew under them. Run it again after an interruption: it goes on.
     """
     body = {"since": since, "rule": rule, "officer": officer, "reason": reason.value, "comment": comment}
-    with _administration(context) as api:
+    with administration(context) as api:
         while True:
             done = api.act("/etymon/derivations/endAuthorized", body)
             told = f"Ended {done['derivations']} derivations, {done['approvals']} approvals, "
-            _print(f"{told}{done['credentials']} certificates; {done['remaining']} derivations remain.")
+            tell(f"{told}{done['credentials']} certificates; {done['remaining']} derivations remain.")
             if not done["remaining"]:
                 return
-
-
-@contextmanager
-def _administration(context: typer.Context) -> "Iterator[AdministrationAPI]":
-    from etymon.server.command_line import site_access
-
-    choice, files = context.obj
-    console = Console(stderr=True)
-    with site_access.administration(site_access.chosen(choice), files, console) as (api, _):
-        yield api
-
-
-def _quoted(text: str) -> str:
-    return quote(text, safe="")
-
-
-def _print(*parts: Any) -> None:
-    Console(highlight=False).print("  ".join(str(part) for part in parts), markup=False, soft_wrap=True)

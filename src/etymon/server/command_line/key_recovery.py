@@ -1,0 +1,180 @@
+# SPDX-License-Identifier: Apache-2.0
+"""`etymon key-recovery`: keys of others, asked for by an official, let out by two agents.
+
+See docs/operations/key-recovery.md.
+"""
+
+import base64
+import enum
+import hashlib
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Annotated, Any, Final, TypeAlias
+
+import typer
+
+from etymon.kernel.errors import Malformed
+from etymon.server.command_line import legal_hold
+from etymon.server.command_line.files import secret
+from etymon.server.command_line.signed_in import PersonArgument, access, administration, quoted, tell
+
+app = typer.Typer(
+    no_args_is_help=True, help="Recover another person's escrowed encryption keys: two agents let them out."
+)
+app.callback()(access)
+app.add_typer(legal_hold.app, name="legal-hold")
+
+RECOVERIES: Final = "/etymon/keyRecoveries"
+WAITING: Final = "?$filter=state in ('requested', 'half_approved', 'approved')"
+HALVES: Final = ("first", "second")
+
+RecoveryArgument: TypeAlias = Annotated[str, typer.Argument(help="Id of the recovery, as `list` shows it.")]
+
+
+class Keys(enum.StrEnum):
+    """Which keys are asked for."""
+
+    ALL = "all"
+    CURRENT = "current"
+
+
+class Authority(enum.StrEnum):
+    """What entitles the requestor."""
+
+    POLICY = "policy"
+    LEGAL_PROCESS = "legalProcess"
+
+
+@app.command("keys")
+def keys(context: typer.Context, person: PersonArgument) -> None:
+    """List a person's keys in escrow by their certificates, the newest first."""
+    with administration(context) as api:
+        for key in api.every(f"/users/{quoted(person)}/escrowedKeys"):
+            _tell_key(key)
+
+
+@app.command("request")
+def request(
+    context: typer.Context,
+    person: PersonArgument,
+    *,
+    requestor: Annotated[str, typer.Option("--for", help="Who gets the keys.")],
+    authority: Annotated[Authority, typer.Option(help="What entitles the requestor.")],
+    reference: Annotated[str, typer.Option(help="Which written authorisation, such as a court's number.")],
+    reason: Annotated[str, typer.Option(help="Why, in words; kept in the audit trail.")],
+    which: Annotated[Keys, typer.Option("--keys", help="All keys, or the newest.")] = Keys.ALL,
+    serial: Annotated[
+        list[str] | None, typer.Option(help="Instead: the key of this certificate; may be repeated.")
+    ] = None,
+    document: Annotated[Path | None, typer.Option(help="The authorisation; its SHA-256 goes on record.")] = None,
+    no_notice: Annotated[bool, typer.Option("--no-notice", help="Legal process keeps it from the person.")] = False,
+) -> None:
+    """Ask for another person's keys, as a key recovery official; agents are told by mail."""
+    body = {
+        "user": person,
+        "keys": "named" if serial else which.value,
+        "serialNumbers": serial or [],
+        "requestor": requestor,
+        "authority": authority.value,
+        "reference": reference,
+        "documentSha256": hashlib.sha256(document.read_bytes()).hexdigest() if document else "",
+        "reason": reason,
+        "withholdNotice": no_notice,
+    }
+    with administration(context) as api:
+        _tell_recovery(api.act(RECOVERIES, body))
+
+
+@app.command("list")
+def list_(
+    context: typer.Context,
+    *,
+    every: Annotated[bool, typer.Option("--all", help="Also those that are over.")] = False,
+    unexplained: Annotated[bool, typer.Option(help="Those that were not successful and have no cause yet.")] = False,
+) -> None:
+    """List the recoveries that wait for agents or their official, the oldest first."""
+    with administration(context) as api:
+        for item in api.every(RECOVERIES + ("" if every or unexplained else WAITING)):
+            if not unexplained or (item["endedDateTime"] and not item["cause"]):
+                _tell_recovery(item)
+
+
+@app.command("approve")
+def approve(
+    context: typer.Context,
+    recovery: RecoveryArgument,
+    half_file: Annotated[Path | None, typer.Option(help="New file for your half; else it is shown.")] = None,
+) -> None:
+    """Approve a recovery as one of two agents, and get your half of the password, this once."""
+    from etymon.pki.keys import write_once
+
+    if half_file is not None and half_file.exists():
+        raise Malformed("file_exists", f"{half_file} is there already. Name a new file.")
+    with administration(context) as api:
+        done = api.act(f"{RECOVERIES}/{quoted(recovery)}/approve", {})
+    _tell_recovery(done)
+    if half_file is None:
+        tell("Your half of the password, for", done["requestedBy"], "alone:", done["passwordHalf"])
+    else:
+        write_once(half_file, f"{done['passwordHalf']}\n".encode())
+        tell(f"Your half of the password is in {half_file}, for", done["requestedBy"], "alone.")
+
+
+@app.command("refuse")
+def refuse(
+    context: typer.Context,
+    recovery: RecoveryArgument,
+    reason: Annotated[str, typer.Option(help="Why, in words; the official is told.")],
+) -> None:
+    """Refuse a recovery as an agent, or take your own request back."""
+    with administration(context) as api:
+        _tell_recovery(api.act(f"{RECOVERIES}/{quoted(recovery)}/refuse", {"reason": reason}))
+
+
+@app.command("collect")
+def collect(
+    context: typer.Context,
+    recovery: RecoveryArgument,
+    into: Annotated[Path, typer.Option(help="Directory for the keys, one SERIAL.p12 each.")],
+    half_file: Annotated[list[Path] | None, typer.Option(help="File with a half of the password; twice.")] = None,
+) -> None:
+    """Collect the keys, once, as the official who asked, with the halves from both agents."""
+    from etymon.pki.keys import write_once
+
+    files: list[Path | None] = [*(half_file or (None, None))]
+    halves = [secret(file, f"The {name} half of the password") for file, name in zip(files, HALVES, strict=False)]
+    into.mkdir(mode=0o700, parents=True, exist_ok=True)
+    with administration(context) as api:
+        done = api.act(
+            f"{RECOVERIES}/{quoted(recovery)}/collect", {"passwordHalves": [half.reveal() for half in halves]}
+        )
+    for key in done["keys"]:
+        file = into / f"{int(key['serialNumber'], 16):x}.p12"
+        write_once(file, base64.b64decode(key["pkcs12"]))
+        tell("Written:", file)
+    tell("The password is the first half, a hyphen, and the second half.")
+
+
+@app.command("explain")
+def explain(
+    context: typer.Context,
+    recovery: RecoveryArgument,
+    cause: Annotated[str, typer.Option(help="What the analysis found, in words.")],
+) -> None:
+    """Record why a recovery was refused, expired or failed."""
+    with administration(context) as api:
+        _tell_recovery(api.act(f"{RECOVERIES}/{quoted(recovery)}/explain", {"cause": cause}))
+
+
+def _tell_recovery(item: Mapping[str, Any]) -> None:
+    name = item["userPrincipalName"] or item["userId"]
+    told = (item["cause"] or item["endReason"] or "") if item["endedDateTime"] else f"until {item['expiresDateTime']}"
+    notice = "no notice" if item["noticeWithheld"] else ""
+    tell(item["id"], item["state"], name, f"for {item['requestor']}", f"{item['authority']} {item['reference']}", told)
+    tell(" ", item["reason"], f"document {item['documentSha256'] or 'none'}", notice)
+    for key in item["keys"]:
+        _tell_key(key)
+
+
+def _tell_key(key: Mapping[str, Any]) -> None:
+    tell(" ", key["serialNumber"], key["keyType"], key["state"], f"certificate until {key['notAfterDateTime']}")
