@@ -127,7 +127,7 @@ def test_every_command_of_the_page_does_what_it_says(
     (tmp_path / "audit-seal.pem").write_text(key.out)
     shown = re.search(r"^[0-9a-f-]{36}", office.derivations(f"list incident-alice@{DOMAIN}"), re.MULTILINE)
     assert shown
-    by_command = {}
+    ends = []
     for command in commands("incidents.md"):
         done = office.type(
             command,
@@ -142,9 +142,9 @@ def test_every_command_of_the_page_does_what_it_says(
         )
         assert done.status == 0, (command, done)
         name = command.split("$OFFICER")[-1].split()[0]
-        by_command[name] = certificates(site, "incident-alice")
-        if name in {"end", "end-all"}:  # what follows is to find something
-            site.derive(held, site.card_for("incident-alice"))
-    ended = ("end", "end-all", "end-authorized")
-    assert all(set(by_command[name]) == {"ended"} for name in ended)
-    assert len(certificates(site, "incident-alice")) == 3
+        if name.startswith("end"):
+            assert set(certificates(site, "incident-alice")) == {"ended"}, command
+            ends.append(name)
+            site.derive(held, site.card_for("incident-alice"))  # what follows is to find something
+    assert ends == ["end", "end-all", "end-authorized", "end-authorized", "end-authorized"]
+    assert len(certificates(site, "incident-alice")) == 6

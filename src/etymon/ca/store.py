@@ -184,6 +184,11 @@ def issue(tx: Transaction, record: CertificateRecord, thumbprint: bytes) -> bool
     return tx.execute(_ISSUE, row).rowcount == 1
 
 
+def certificates_of(ca: str) -> sa.Select[tuple[UUID]]:
+    """Return the query for the ids of an authority's certificates, for whoever knows more of them to join."""
+    return sa.select(certificates.c.id).where(certificates.c.ca == ca)
+
+
 def find_certificate(tx: Transaction, certificate_id: UUID) -> CertificateRecord | None:
     """Return a certificate by its id."""
     return _one(tx, _BY_ID, id=certificate_id)

@@ -9,6 +9,9 @@ from cryptography import x509
 
 from etymon.ca import authorities, ceremony
 from etymon.ca.model import RevocationReason, SubjectNames
+from etymon.issuer import incidents
+from etymon.issuer.incidents import Order, Progress, Suspect
+from etymon.issuer.model import EndReason
 from etymon.issuer.scep import completion, registration_authority
 from etymon.issuer.scep.model import EnrollmentState
 from etymon.kernel.errors import NotPermitted, Unavailable
@@ -88,3 +91,17 @@ def test_a_revoked_authority_certifies_nothing_and_its_registration_authority_is
     with pytest.raises(NotPermitted, match="enrollment_ended"):
         completion.finish(site.deps, begun.id)
     assert site.enrollments()[0].state is EnrollmentState.ENDED
+
+
+def test_what_an_authority_certified_for_devices_ends_in_batches(site: SCEPSite) -> None:
+    since, devices = site.clock.now(), [site.device() for _ in range(2)]
+    for device in devices:
+        device.enroll()
+    make_successor(site)
+    registration_authority.renew(site.deps)
+    site.device().enroll()
+    order = Order(site.officer.id, EndReason.SUPERSEDED, "The authority's key is suspect.")
+    suspect = Suspect(since, authority="managed")
+    told = [incidents.end_authorized(site.deps, suspect, order, at_most=1) for _ in range(3)]
+    assert told == [Progress(0, 0, 1, 1), Progress(0, 0, 1, 0), Progress(0, 0, 0, 0)]
+    assert [each.state for each in site.enrollments()] == [EnrollmentState.ENDED] * 2 + [EnrollmentState.ACTIVE]

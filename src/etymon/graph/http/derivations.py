@@ -80,12 +80,12 @@ def end_derivations(request: Request, deps: Services, caller: Officer, user: str
 
 @router.post(DERIVATIONS + "/endAuthorized")
 def end_authorized(request: Request, deps: Services, caller: Officer, body: EndAuthorizedBody) -> Response:
-    """End the next batch of what a rule, or an officer, has authorised since a time."""
+    """End the next batch of what a rule or an officer has authorised, or an authority certified, since a time."""
     officer = None
     if body.officer:
         with deps.database.snapshot() as tx:
             officer = _anybody(tx, body.officer).id
-    suspect = Suspect(body.beginning(), body.rule, officer)
+    suspect = Suspect(body.beginning(), body.rule, officer, body.authority)
     done = incidents.end_authorized(deps.issuer, suspect, body.order(caller.person, _source(request, deps)))
     return answers.answer(shown.progress(done))
 
