@@ -148,3 +148,8 @@ def test_every_command_of_the_page_does_what_it_says(
             site.derive(held, site.card_for("incident-alice"))  # what follows is to find something
     assert ends == ["end", "end-all", "end-authorized", "end-authorized", "end-authorized"]
     assert len(certificates(site, "incident-alice")) == 6
+    rekey = (
+        "etymon derivations --data /var/lib/etymon $OFFICER rekey-certified --authority derived --comment 'A token.'"
+    )
+    refused = office.type(rekey)
+    assert (refused.status, "(no_successor)" in refused.err) == (2, True)

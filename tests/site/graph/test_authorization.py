@@ -162,6 +162,7 @@ OFFICERS_WRITE = [
     ("POST", f"etymon/derivationRequests/{ID}/refuse"),
     ("POST", f"etymon/derivations/{ID}/end"),
     ("POST", "etymon/derivations/endAuthorized"),
+    ("POST", "etymon/derivations/rekeyCertified"),
     ("POST", f"users/{ID}/endDerivations"),
 ]
 BOTH_WRITE = [

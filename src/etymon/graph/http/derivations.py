@@ -13,8 +13,8 @@ from etymon.graph.http import answers
 from etymon.graph.http.answers import ListOptions
 from etymon.graph.http.gate import Officer, Reader, Services
 from etymon.graph.representations import derivations as shown
-from etymon.graph.representations.derivations import EndAuthorizedBody, EndBody, RefusalBody
-from etymon.issuer import approval, incidents
+from etymon.graph.representations.derivations import EndAuthorizedBody, EndBody, RefusalBody, RekeyBody
+from etymon.issuer import approval, changeover, incidents
 from etymon.issuer.incidents import Suspect
 from etymon.issuer.request import DerivationRequest
 from etymon.issuer.store import rules
@@ -88,6 +88,15 @@ def end_authorized(request: Request, deps: Services, caller: Officer, body: EndA
     suspect = Suspect(body.beginning(), body.rule, officer, body.authority)
     done = incidents.end_authorized(deps.issuer, suspect, body.order(caller.person, _source(request, deps)))
     return answers.answer(shown.progress(done))
+
+
+@router.post(DERIVATIONS + "/rekeyCertified")
+def rekey_certified(request: Request, deps: Services, caller: Officer, body: RekeyBody) -> Response:
+    """Have the next batch of what an issuing authority certified rekeyed onto its successor."""
+    done = changeover.rekey_certified(
+        deps.issuer, body.authority, body.comment, officer=caller.person, source=_source(request, deps)
+    )
+    return answers.answer({"credentials": done.credentials, "remaining": done.remaining})
 
 
 def _request(tx: Transaction, found: DerivationRequest) -> dict[str, object]:

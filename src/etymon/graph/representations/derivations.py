@@ -54,6 +54,13 @@ class EndAuthorizedBody(EndBody):
         return instant(self.since, "since")
 
 
+class RekeyBody(Body):
+    """Whose certificates are rekeyed, and why, in words."""
+
+    authority: Text
+    comment: Text
+
+
 def request(shown: DerivationRequest, applicant: Person | None, rule: str) -> dict[str, Any]:
     """Show a request with its applicant and the rule it is under."""
     return {

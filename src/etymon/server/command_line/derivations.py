@@ -144,6 +144,21 @@ def end_authorized(
                 return
 
 
+@app.command("rekey-certified")
+def rekey_certified(
+    context: typer.Context,
+    authority: Annotated[str, typer.Option(help="The issuing authority before: derived …")],
+    comment: Comment,
+) -> None:
+    """Have all that an issuing authority certified rekeyed onto its successor; phones do it at their next check-in."""
+    with _administration(context) as api:
+        while True:
+            done = api.act("/etymon/derivations/rekeyCertified", {"authority": authority, "comment": comment})
+            _print(f"{done['credentials']} certificates are due to be rekeyed; {done['remaining']} remain.")
+            if not done["remaining"]:
+                return
+
+
 @contextmanager
 def _administration(context: typer.Context) -> "Iterator[AdministrationAPI]":
     from etymon.server.command_line import site_access
