@@ -6,7 +6,9 @@ from datetime import timedelta
 from uuid import uuid4
 
 import pytest
+import sqlalchemy as sa
 
+from etymon.ca.tables import certificates as certificates_table
 from etymon.directory.model import Person, Role
 from etymon.issuer import incidents
 from etymon.issuer.incidents import Order, Progress, Suspect
@@ -101,11 +103,18 @@ def test_an_order_has_a_reason_in_words_and_names_what_is_there(site: IssuerSite
     with pytest.raises(EtymonError, match="derivation_unknown"):
         incidents.end_one(site.deps, uuid4(), order(site))
     now = site.clock.now()
-    for wrong in (Suspect(now), Suspect(now, "staff", site.officer.id), Suspect(now + timedelta(minutes=1), "staff")):
+    for wrong in (
+        Suspect(now),
+        Suspect(now, "staff", site.officer.id),
+        Suspect(now, "staff", authority="derived"),
+        Suspect(now + timedelta(minutes=1), "staff"),
+    ):
         with pytest.raises(EtymonError, match="malformed"):
             incidents.end_authorized(site.deps, wrong, order(site))
     with pytest.raises(EtymonError, match="issuance_rule_unknown"):
         incidents.end_authorized(site.deps, Suspect(now, "never"), order(site))
+    with pytest.raises(EtymonError, match="authority_not_found"):
+        incidents.end_authorized(site.deps, Suspect(now, authority="never"), order(site))
 
 
 def test_what_a_rule_authorised_since_a_time_ends_in_batches(site: IssuerSite) -> None:
@@ -150,3 +159,26 @@ def test_what_an_officer_authorised_ends_rules_approvals_and_rekeys(site: Issuer
         left = requests.latest(tx, unused.person.id, wanting.id)
     assert left is not None
     assert left.state is RequestState.ENDED
+
+
+def test_what_an_authority_certified_since_a_time_ends_also_where_it_gave_up(site: IssuerSite) -> None:
+    early = somebody(site).derived()
+    site.turn(hours=1)
+    since = site.clock.now()
+    late = [somebody(site).derived() for _ in range(2)]
+    given_up = late[1].begun
+    planned = site.credential_certificate(given_up, Purpose.AUTHENTICATION).tbs_certificate_bytes
+    with site.database.transaction() as tx:  # as a plan is left that a revoked authority never signed
+        mine = credentials_table.c.derivation_id == given_up.derivation.id
+        (certificate,) = tx.scalars(sa.select(credentials_table.c.certificate_id).where(mine))
+        unsigned = {"state": "abandoned", "tbs": planned, "der": None, "thumbprint": None, "issued_at": None}
+        tx.execute(certificates_table.update().where(certificates_table.c.id == certificate).values(**unsigned))
+    other = Suspect(since, authority="device")
+    assert incidents.end_authorized(site.deps, other, order(site)) == Progress(0, 0, 0, 0)
+    suspect = Suspect(since, authority="derived")
+    told_of = [incidents.end_authorized(site.deps, suspect, order(site), at_most=1) for _ in range(3)]
+    assert told_of == [Progress(1, 0, 1, 1), Progress(1, 0, 1, 0), Progress(0, 0, 0, 0)]
+    assert not is_ended(site, early)
+    assert is_ended(site, late[0])
+    assert site.derivation(given_up).state is DerivationState.ENDED
+    assert site.events("issuer:incident:handled")[0].subject == "authority:derived"

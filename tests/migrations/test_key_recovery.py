@@ -15,7 +15,7 @@ from etymon.escrow.tables import keys, releases
 from etymon.storage import migrations
 from etymon.storage.database import Database
 
-BEFORE = "0018_key_history"
+BEFORE = "0019_held_credentials"
 NOON = datetime(2026, 11, 23, 12, tzinfo=UTC)
 
 

@@ -29,11 +29,11 @@ from etymon.server import initialization
 from etymon.server.deployment import DATABASE_FILE, HIERARCHIES, Deployment
 from etymon.server.initialization import RootKeys
 from etymon.server.key_ceremony import performance, record, verification, writing
-from etymon.server.key_ceremony.script import Participant, Script
+from etymon.server.key_ceremony.script import Participant
 from etymon.server.key_places import RootToken
 from etymon.server.wiring import Wiring
 from support.card_office import PASSPHRASE
-from support.ceremonies import Assembly, Halt, HaltingClock, assembled
+from support.ceremonies import Assembly, Founded, Halt, HaltingClock, assembled
 from support.running_clock import RunningClock
 from support.tokens import PIN, TestToken, Tokens
 
@@ -44,29 +44,9 @@ def assembly(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Assembly]:
         yield found
 
 
-@dataclass
-class Founded:
-    """An organisation that was made in a ceremony."""
-
-    assembly: Assembly
-    data: Path
-    roots: RootKeys
-    script: Script
-    record: Path
-
-    def opened(self) -> Deployment:
-        return Deployment.open(self.data, PASSPHRASE, self.assembly.clock, self.assembly.entropy)
-
-    def cards(self, *names: str) -> list[Path]:
-        return [self.assembly.directory / f"{name}.pem" for name in names or ("ada", "otto")]
-
-
 @pytest.fixture(scope="module")
 def founded(assembly: Assembly, tmp_path_factory: pytest.TempPathFactory) -> Founded:
-    folder = tmp_path_factory.mktemp("founded")
-    roots, script = RootKeys(folder / "roots", PASSPHRASE), assembly.script()
-    made = assembly.performed(script, assembly.means(folder / "data", roots))
-    return Founded(assembly, folder / "data", roots, script, made)
+    return Founded.by(assembly, assembly.script(), tmp_path_factory.mktemp("founded"))
 
 
 def test_two_people_make_an_organisation_and_their_cards_open_its_accounts(founded: Founded) -> None:
@@ -251,11 +231,6 @@ def test_a_directory_of_somebody_else_is_refused(founded: Founded, tmp_path: Pat
         assembly.performed(changed, assembly.means(tmp_path / "other", founded.roots))
 
 
-def later(founded: Founded, script: Script, roots: RootKeys | RootToken | None = None) -> Path:
-    assembly = founded.assembly
-    return assembly.performed(script, assembly.means(founded.data, roots or founded.roots))
-
-
 def test_the_roots_keys_are_brought_back_for_their_next_lists(founded: Founded, tmp_path: Path) -> None:
     deployment = founded.opened()
     before = {name: crl.current(deployment.ca, f"{name}-root") for name in HIERARCHIES}
@@ -263,18 +238,18 @@ def test_the_roots_keys_are_brought_back_for_their_next_lists(founded: Founded, 
         founded.data, founded.cards(), "Room 1", founded.assembly.clock, founded.assembly.entropy
     )
     with pytest.raises(NotFound, match="root_keys_missing"):
-        later(founded, script, RootKeys(tmp_path / "nowhere", PASSPHRASE))
+        founded.later(script, RootKeys(tmp_path / "nowhere", PASSPHRASE))
     (tmp_path / "empty").mkdir()
     with pytest.raises(NotPermitted, match="root_key_missing"):
-        later(founded, script, RootKeys(tmp_path / "empty", PASSPHRASE))
-    made = later(founded, script)
+        founded.later(script, RootKeys(tmp_path / "empty", PASSPHRASE))
+    made = founded.later(script)
     for name, old in before.items():
         new = crl.current(deployment.ca, f"{name}-root")
         assert new.number == old.number + 1
         root = x509.load_der_x509_crl(new.der)
         with deployment.database.snapshot() as tx:
             assert root.is_signature_valid(issuance.find_authority(tx, f"{name}-root").certificate.public_key())  # type: ignore[arg-type]  # a P-256 key
-    assert later(founded, script) == made
+    assert founded.later(script) == made
     assert crl.current(deployment.ca, "tls-root").number == before["tls"].number + 1, "once"
     assert not {name for name in deployment.key_files if name.endswith("-root")}, "no root key stays"
     assert len(verification.verify(made, founded.data)) == 5
@@ -285,7 +260,7 @@ def test_a_further_issuing_authority_issues_from_the_next_start(founded: Founded
     script = writing.issuing_authority(
         founded.data, "derived-2", founded.cards(), "Room 1", "p384", founded.assembly.clock, founded.assembly.entropy
     )
-    made = later(founded, script)
+    made = founded.later(script)
     assert len(verification.verify(made, founded.data)) == 5
     deployment = founded.opened()
     deployment.require_keys()
@@ -317,7 +292,7 @@ def test_a_key_that_is_there_is_not_made_into_another_authority(founded: Founded
     )
     for _ in range(2):
         with pytest.raises(Conflict, match="key_exists"):
-            later(founded, script)
+            founded.later(script)
     assert "derived-4" not in deployment.issuing_authorities()
     deployment.key_files.remove("derived-4")
     deployment.database.close()
@@ -364,11 +339,11 @@ def test_who_takes_part_later_is_judged_by_the_directory(founded: Founded, tmp_p
         roles.assign(tx, wired.directory, otto.id, Role.AUDITOR, actor="test")
         roles.assign(tx, wired.directory, otto.id, Role.OPERATOR, actor="test")
     with pytest.raises(NotPermitted, match="role_not_held"):
-        later(here, script)
+        here.later(script)
     with pytest.raises(NotPermitted, match="auditor_never_counts"):
         writing.root_lists(data, founded.cards(), "Room 1", assembly.clock, assembly.entropy)
     with pytest.raises(EtymonError, match="role_not_held"):
-        later(here, replace(script, participants=tuple(_is(p, role=Role.ADMINISTRATOR) for p in script.participants)))
+        here.later(replace(script, participants=tuple(_is(p, role=Role.ADMINISTRATOR) for p in script.participants)))
     with deployment.database.snapshot() as tx:
         refused = trail.page(tx, name="ca:ceremony:refused", subject=f"ceremony:{script.id}")
     deployment.database.close()

@@ -66,7 +66,7 @@ def enroll(site: WholeSite, person: str, key: rsa.RSAPrivateKey) -> x509.Certifi
 
 def status(site: WholeSite, certificate: x509.Certificate) -> ocsp.OCSPCertStatus:
     with site.deployment.database.snapshot() as tx:
-        authority = registration_authority.lineage(tx)[0]
+        authority = registration_authority.lineage(tx, "managed")[0]
     question = ocsp.OCSPRequestBuilder().add_certificate(certificate, authority, hashes.SHA256()).build()
     with httpx.Client(trust_env=False) as client:
         answer = client.post(

@@ -1,9 +1,10 @@
 # SPDX-License-Identifier: Apache-2.0
 """People with cards for key ceremonies, and the lists of their cards' issuer; nothing of it is on a network."""
 
+import shutil
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from datetime import datetime
 from pathlib import Path
 from typing import Final
@@ -16,6 +17,7 @@ from etymon.directory.model import Role
 from etymon.kernel.clock import Clock
 from etymon.kernel.entropy import SystemEntropy
 from etymon.pki.trust_entry import TrustEntry
+from etymon.server.deployment import Deployment
 from etymon.server.initialization import RootKeys
 from etymon.server.key_ceremony import confirmation, performance, writing
 from etymon.server.key_ceremony.confirmation import Confirmation
@@ -108,6 +110,46 @@ class Assembly:
     def without_lists(self, means: Means) -> Means:
         """Return the same without any knowledge of the cards."""
         return replace(means, status_of=lambda _: ListedStatus([]))
+
+
+@dataclass
+class Founded:
+    """An organisation that was made in a ceremony."""
+
+    assembly: Assembly
+    data: Path
+    roots: RootKeys
+    script: Script
+    record: Path
+
+    @classmethod
+    def by(cls, assembly: Assembly, script: Script, folder: Path) -> "Founded":
+        """Have a script performed in a folder."""
+        roots = RootKeys(folder / "roots", PASSPHRASE)
+        return cls(
+            assembly, folder / "data", roots, script, assembly.performed(script, assembly.means(folder / "data", roots))
+        )
+
+    def copy(self, folder: Path) -> "Founded":
+        """Return the same organisation somewhere else, for a test that leaves it another one."""
+        shutil.copytree(self.data, folder / "data")
+        shutil.copytree(self.roots.directory, folder / "roots")
+        return replace(self, data=folder / "data", roots=RootKeys(folder / "roots", PASSPHRASE))
+
+    def opened(self) -> Deployment:
+        return Deployment.open(self.data, PASSPHRASE, self.assembly.clock, self.assembly.entropy)
+
+    def cards(self, *names: str) -> list[Path]:
+        return [self.assembly.directory / f"{name}.pem" for name in names or ("ada", "otto")]
+
+    def later(self, script: Script, roots: RootKeys | RootToken | None = None, clock: Clock | None = None) -> Path:
+        """Have a script of a later ceremony confirmed and performed."""
+        return self.assembly.performed(script, self.assembly.means(self.data, roots or self.roots, clock))
+
+
+def without_managed(script: Script) -> Script:
+    """Return the script as it was before there was a hierarchy for what others manage."""
+    return replace(script, authorities=tuple(name for name in script.authorities if not name.startswith("managed")))
 
 
 @contextmanager

@@ -145,7 +145,7 @@ class SCEPSite(IssuerSite):
     @property
     def registrar(self) -> x509.Certificate:
         with self.database.snapshot() as tx:
-            return registration_authority.in_force(tx, self.deps)[0].certificate
+            return registration_authority.in_force(tx, self.deps)[0].registrar.certificate
 
     def holder(self, *, person: bool = True, device: str = "") -> Holder:
         return Holder(self.alice.id if person else None, uuid.uuid4() if device else None, device)

@@ -25,8 +25,8 @@ ANONYMOUS: Final = "anonymous"
 REFUSED: Final = (NotPermitted, NotAuthenticated, NotFound, Conflict, Malformed, Throttled)
 """What says no to somebody, and not that something does not answer."""
 
-SOMETHING_WRONG: Final = frozenset({"lint_failed", "signature_failed"})
-"""Codes of what does not answer because what was to be signed, or the signature, was found wrong."""
+SOMETHING_WRONG: Final = frozenset({"lint_failed", "signature_failed", "authority_revoked"})
+"""Codes of what does not answer because what was to be signed, its signature, or who signs was found wrong."""
 
 WINDOW: Final = timedelta(hours=1)
 MOST_OF_ONE: Final = 60

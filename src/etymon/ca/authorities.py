@@ -12,15 +12,16 @@ from cryptography import x509
 
 from etymon.audit import trail
 from etymon.audit.model import AuditEvent
-from etymon.ca import issuance, store
+from etymon.ca import issuance, revocation, store
 from etymon.ca.content import fresh_serial, lint_clean_tbs, permitted_key, policy_oid, validity
 from etymon.ca.dependencies import Dependencies
-from etymon.ca.model import NO_NAMES, Authority, SubjectNames
+from etymon.ca.model import NO_NAMES, Authority, Revocation, RevocationReason, SubjectNames
 from etymon.ca.profiles import CertificateProfile, profile_named
 from etymon.ca.refusals import noted
 from etymon.ca.template import Content, Issuer
+from etymon.kernel.errors import Conflict, NotFound, NotPermitted
 from etymon.pki.algorithms import KeyType, key_type
-from etymon.pki.certificate import spki_sha256, to_der
+from etymon.pki.certificate import spki_sha256, thumbprint, to_der
 from etymon.pki.keys import KeyStore
 from etymon.pki.signer import Signer, signed
 from etymon.storage.database import Transaction
@@ -66,7 +67,7 @@ def create_issuing(deps: Dependencies, keys: KeyStore, new: NewAuthority, *, act
         parent = issuance.find_authority(tx, new.parent or "")
     if existing is not None:
         return existing
-    request_key = f"authority:{new.name}"
+    request_key = f"{store.AUTHORITY_KEY}{new.name}"
     with noted(deps, actor=actor, subject=request_key):
         content = _content(deps, parent, new, _key(keys, new))
         with deps.database.transaction() as tx:
@@ -90,6 +91,45 @@ def issuing(tx: Transaction, hierarchy: str) -> tuple[Authority, ...]:
     """Return the authorities that a hierarchy's root certified, the newest last."""
     found = store.children(tx, f"{hierarchy}-root")
     return tuple(sorted(found, key=lambda authority: (authority.certificate.not_valid_before_utc, authority.name)))
+
+
+def current(tx: Transaction, hierarchy: str) -> Authority:
+    """Return the authority of a hierarchy that issues: the one that was made last, revoked or not."""
+    return (issuing(tx, hierarchy) or (load(tx, hierarchy),))[-1]
+
+
+def revoked(tx: Transaction) -> frozenset[str]:
+    """Return the names of the authorities whose own certificate was revoked."""
+    return store.revoked_authorities(tx)
+
+
+def revoke(tx: Transaction, deps: Dependencies, name: str, reason: RevocationReason, *, actor: str) -> Revocation:
+    """End the certificate of an authority; the list of the one above says so when that is made next.
+
+    From this commit on nothing is issued below it. Raises `NotFound`, `NotPermitted` for a root, which is on no list,
+    and `Conflict` `authority_revoked` for one that was revoked before.
+    """
+    authority = load(tx, name)
+    require_revocable(authority)
+    record = store.find_by_thumbprint(tx, thumbprint(authority.certificate))
+    if record is None:
+        raise NotFound("certificate_not_found", f"There is no record of the certificate of {name}.")
+    done = revocation.revoke(tx, deps, record.id, reason, actor=actor)
+    facts = {"parent": authority.parent, "reason": reason.name.lower(), "serial": store.serial_text(record.serial)}
+    trail.record(tx, deps.clock, deps.entropy, AuditEvent("ca:authority:revoked", actor, name, facts=facts))
+    return done
+
+
+def require_revocable(authority: Authority) -> None:
+    """Raise unless an authority's certificate can be revoked: `root_not_revocable`, `authority_revoked`."""
+    if authority.parent is None:
+        raise NotPermitted(
+            "root_not_revocable",
+            f"{authority.name} is a root, which is on no list. Have relying parties take it out of what they trust.",
+        )
+    if authority.revoked_at is not None:
+        since = f"{authority.revoked_at:%Y-%m-%d %H:%M} UTC"
+        raise Conflict("authority_revoked", f"The authority {authority.name} was revoked at {since}.")
 
 
 def _key(keys: KeyStore, new: NewAuthority) -> Signer:

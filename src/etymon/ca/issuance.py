@@ -7,6 +7,7 @@ anybody at any time: an authorization leads to one certificate, however often an
 """
 
 import hashlib
+from collections.abc import Iterable
 from dataclasses import replace
 from datetime import timedelta
 from typing import Final
@@ -61,6 +62,9 @@ ABANDONED_AFTER: Final = timedelta(hours=24)
 
 SWEEP_LIMIT: Final = 100
 
+STATUS_PROFILES: Final = frozenset({"ocsp-responder"})
+"""What an authority that was revoked goes on to issue: whoever asks is told what became of its certificates."""
+
 
 def plan(tx: Transaction, deps: Dependencies, request: IssuanceRequest) -> PlannedCertificate:
     """Store what will be signed for `request`, in the caller's transaction.
@@ -69,8 +73,8 @@ def plan(tx: Transaction, deps: Dependencies, request: IssuanceRequest) -> Plann
     a request key that was used with another public key (`request_key_used`), for a public key that was certified
     before (`key_already_certified`: nothing is renewed on the same key; `key_compromised` where that was why it was
     revoked) and for a card's (`key_of_a_card`); `NotPermitted` and `Malformed` for what authority, profile or key
-    policy do not allow; `Unavailable` `lint_failed` for what breaks a lint, and `audit_not_sealed` when the audit
-    trail stands still.
+    policy do not allow; `Unavailable` `lint_failed` for what breaks a lint, `audit_not_sealed` when the audit
+    trail stands still, and `authority_revoked` until a successor of a revoked authority issues.
     """
     known = _same_request(tx, request.request_key, request.ca, request.profile, request.key.spki_sha256)
     if known is not None:
@@ -106,6 +110,13 @@ def plan_content(
 ) -> PlannedCertificate:
     """Lint and store content that was decided already; `plan` and the making of authorities end here."""
     sealer.require_live(tx, deps.clock)
+    if _is_revoked((authority,), content.profile.name):
+        log.warning("authority_revoked", authority=authority.name, profile=content.profile.name)
+        raise Unavailable(
+            "authority_revoked",
+            f"The authority {authority.name} was revoked. It issues nothing: its successor does, once a key ceremony "
+            "has made that.",
+        )
     spki = spki_sha256(content.public_key)
     refused_keys.require_not_a_cards(tx, spki)
     tbs = lint_clean_tbs(deps, content)
@@ -151,12 +162,17 @@ def find_record(tx: Transaction, certificate_id: UUID) -> CertificateRecord:
 def complete(deps: Dependencies, planned_id: UUID) -> IssuedCertificate:
     """Sign what was planned, check it, store it, and return it; the same certificate however often it is asked for.
 
-    Raises `NotFound`, `Conflict` for a plan that was abandoned or a certificate that was revoked or held meanwhile, and
+    A plan below an authority that was revoked is abandoned. Raises `NotFound`, `Conflict` for a plan that was abandoned
+    or a certificate that was revoked or held meanwhile, and
     `Unavailable` while the authority's key cannot be used; the plan then stays and may be completed later.
     """
     with deps.database.snapshot() as tx:
         record = find_record(tx, planned_id)
         lineage = store.lineage(tx, record.ca)
+    if record.state is CertificateState.PLANNED and _is_revoked(lineage, record.profile):
+        with deps.database.transaction() as tx:  # nobody would take it: whoever asks, asks the successor
+            abandon(tx, deps, record)
+            record = find_record(tx, record.id)
     if record.state is CertificateState.PLANNED:
         record = _sign_and_store(deps, record, lineage[0])
     return _issued(record, lineage)
@@ -198,6 +214,10 @@ def abandon(tx: Transaction, deps: Dependencies, record: CertificateRecord) -> i
         return 0
     _record(tx, deps, "abandoned", record)
     return 1
+
+
+def _is_revoked(authorities: Iterable[Authority], profile: str) -> bool:
+    return profile not in STATUS_PROFILES and any(found.revoked_at is not None for found in authorities)
 
 
 def _same_request(tx: Transaction, request_key: str, ca: str, profile: str, spki: bytes) -> PlannedCertificate | None:

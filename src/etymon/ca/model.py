@@ -126,7 +126,10 @@ class IssuanceRequest:
 
 @dataclass(frozen=True, slots=True)
 class Authority:
-    """A certification authority as it is stored. `profiles` and `policies` (OIDs) are what it may certify."""
+    """A certification authority as it is stored. `profiles` and `policies` (OIDs) are what it may certify.
+
+    `revoked_at` and `reason` are of its own certificate, where the authority above has revoked that.
+    """
 
     name: str
     parent: str | None
@@ -135,6 +138,8 @@ class Authority:
     policies: tuple[str, ...]
     revocations: int
     created_at: datetime
+    revoked_at: datetime | None = None
+    reason: RevocationReason | None = None
 
 
 @dataclass(frozen=True, slots=True)

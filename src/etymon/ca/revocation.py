@@ -25,7 +25,8 @@ def revoke(
     One that is held is revoked since its hold began: nobody was to rely on it from then on.
 
     A certificate that is still planned is given up instead and never issued: then `Conflict` `certificate_abandoned`
-    is for whoever completes it, and `revoked_at` here is the present. Raises `NotFound`.
+    is for whoever completes it, and `revoked_at` here is the present. One that was given up before stays so. Raises
+    `NotFound`.
     """
     return _end(tx, deps, issuance.find_record(tx, certificate_id), reason, actor)
 
@@ -64,7 +65,8 @@ def _end(
     tx: Transaction, deps: Dependencies, record: CertificateRecord, reason: RevocationReason, actor: str
 ) -> Revocation:
     now = deps.clock.now()
-    if record.state is CertificateState.PLANNED and issuance.abandon(tx, deps, record):
+    given_up = record.state is CertificateState.ABANDONED
+    if given_up or (record.state is CertificateState.PLANNED and issuance.abandon(tx, deps, record)):
         return Revocation(record.id, record.ca, record.serial, now, reason)
     since = status_store.revoke(tx, record.id, now, reason)
     if since is None:

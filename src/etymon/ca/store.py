@@ -17,6 +17,9 @@ from etymon.ca.tables import LIVE, PLANNED, RESPONDER, authorities, certificates
 from etymon.kernel.errors import NotFound
 from etymon.storage.database import Transaction
 
+AUTHORITY_KEY: Final = "authority:"
+"""How the request keys of authorities' own certificates begin; the authority's name follows."""
+
 _CERTIFICATES: Final = sa.select(*(column for column in certificates.c if column.name != "thumbprint"))
 _BY_ID: Final = _CERTIFICATES.where(certificates.c.id == sa.bindparam("id"))
 _BY_REQUEST_KEY: Final = _CERTIFICATES.where(certificates.c.request_key == sa.bindparam("request_key"))
@@ -41,7 +44,18 @@ _RESPONDER: Final = (
     .order_by(certificates.c.not_after.desc())
     .limit(1)
 )
-_AUTHORITIES: Final = sa.select(*(column for column in authorities.c if column.name != "spki_sha256"))
+_own = certificates.alias("own")
+_AUTHORITIES: Final[sa.Select[Any]] = sa.select(
+    *(column for column in authorities.c if column.name != "spki_sha256"), _own.c.revoked_at, _own.c.reason
+).select_from(
+    authorities.outerjoin(  # the certificate that the authority above issued to it; a root has none
+        _own,
+        sa.and_(
+            _own.c.request_key == sa.literal_column(f"'{AUTHORITY_KEY}'").concat(authorities.c.name),
+            _own.c.ca == authorities.c.parent,
+        ),
+    )
+)
 _AUTHORITY: Final = _AUTHORITIES.where(authorities.c.name == sa.bindparam("name"))
 _NAMES: Final = (
     sa.select(authorities.c.name, authorities.c.parent)
@@ -111,6 +125,11 @@ def authority_names(tx: Transaction) -> tuple[str, ...]:
     return tuple(tx.scalars(sa.select(authorities.c.name).order_by(authorities.c.name)))
 
 
+def revoked_authorities(tx: Transaction) -> frozenset[str]:
+    """Return the names of the authorities whose own certificate was revoked."""
+    return frozenset(row.name for row in tx.execute(_AUTHORITIES.where(_own.c.revoked_at.is_not(None))))
+
+
 def children(tx: Transaction, name: str) -> tuple[Authority, ...]:
     """Return the authorities that `name` certified."""
     rows = tx.execute(_AUTHORITIES.where(authorities.c.parent == name).order_by(authorities.c.name))
@@ -163,6 +182,11 @@ def issue(tx: Transaction, record: CertificateRecord, thumbprint: bytes) -> bool
         "issued_at": record.issued_at,
     }
     return tx.execute(_ISSUE, row).rowcount == 1
+
+
+def certificates_of(ca: str) -> sa.Select[tuple[UUID]]:
+    """Return the query for the ids of an authority's certificates, for whoever knows more of them to join."""
+    return sa.select(certificates.c.id).where(certificates.c.ca == ca)
 
 
 def find_certificate(tx: Transaction, certificate_id: UUID) -> CertificateRecord | None:
@@ -250,6 +274,8 @@ def _authority(row: sa.Row[Any]) -> Authority:
         policies=tuple(row.policies),
         revocations=row.revocations,
         created_at=row.created_at,
+        revoked_at=row.revoked_at,
+        reason=None if row.reason is None else RevocationReason(row.reason),
     )
 
 

@@ -7,9 +7,12 @@ from typing import Final
 from uuid import UUID
 
 from etymon.audit.model import Fact, Outcome
+from etymon.ca import authorities
 from etymon.issuer import approval, errors, invalidation, officers
 from etymon.issuer.dependencies import Dependencies, record
 from etymon.issuer.model import Credential, Derivation, DerivationState, EndReason
+from etymon.issuer.scep import completion
+from etymon.issuer.scep import store as scep_store
 from etymon.issuer.store import credentials, derivations, requests, rules
 from etymon.kernel.errors import Malformed, NotFound
 from etymon.storage.database import Transaction
@@ -35,16 +38,27 @@ class Order:
 
 @dataclass(frozen=True, slots=True)
 class Suspect:
-    """What authorised issuances since a time: the rules of a name, or an officer's rules and approvals."""
+    """What stands behind certificates since a time: rules of a name, an officer's rules and approvals, or an authority.
+
+    Of an authority that is all that it certified, also what devices of other endpoint managers were given.
+    """
 
     since: datetime
     rule: str = ""
     officer: UUID | None = None
+    authority: str = ""
+
+    @property
+    def subject(self) -> str:
+        """The trail's name for it."""
+        if self.authority:
+            return f"authority:{self.authority}"
+        return f"rule:{self.rule}" if self.rule else f"person:{self.officer}"
 
 
 @dataclass(frozen=True, slots=True)
 class Progress:
-    """How many derivations, unused approvals and certificates a call ended, and how many derivations are left."""
+    """How many derivations, unused approvals and certificates a call ended, and how much is left to be ended."""
 
     derivations: int
     approvals: int
@@ -91,21 +105,23 @@ def end_authorized(deps: Dependencies, suspect: Suspect, order: Order, *, at_mos
     """End the next batch of what a suspect authorised since a time: approvals, derivations, certificates.
 
     Each derivation ends in a transaction of its own: what was done stays done. Call again while anything remains.
-    Raises `officer_required`, `reason_missing`, `Malformed`, `NotFound` for a rule that never was.
+    Raises `officer_required`, `reason_missing`, `Malformed`, `NotFound` for a rule or an authority that never was.
     """
     comment = officers.reason_of(order.comment)
-    if bool(suspect.rule) == (suspect.officer is not None):
-        raise Malformed("malformed", "Name either a rule or an officer.")
+    if [bool(suspect.rule), suspect.officer is not None, bool(suspect.authority)].count(True) != 1:
+        raise Malformed("malformed", "Name either a rule, an officer, or an authority.")
     if suspect.since > deps.clock.now():
         raise Malformed("malformed", "The time since when lies in the future.")
     with deps.database.transaction() as tx:
         officers.require(tx, order.officer)
+        if suspect.authority:
+            authorities.load(tx, suspect.authority)
         suspects = rules.authorized_by(tx, name=suspect.rule, officer=suspect.officer)
         if suspect.rule and not suspects:
             raise NotFound("issuance_rule_unknown", f"There never was an issuance rule called {suspect.rule}.")
         given = requests.approved_since(tx, suspect.since, rules=suspects, officer=suspect.officer)
         approvals = sum(approval.end(tx, deps, request, actor=order.actor) for request in given)
-    scope = derivations.Authorized(frozenset(suspects), suspect.officer, suspect.since)
+    scope = derivations.Authorized(frozenset(suspects), suspect.officer, suspect.since, suspect.authority)
     with deps.database.snapshot() as tx:
         batch = derivations.authorized(tx, scope, at_most)
     ended = 0
@@ -113,14 +129,16 @@ def end_authorized(deps: Dependencies, suspect: Suspect, order: Order, *, at_mos
         with deps.database.transaction() as tx:
             derivation = derivations.lock(tx, derivation_id)
             ended += 0 if derivation is None else _end(tx, deps, derivation, order)
+    enrolled, remaining = _end_enrollments(deps, suspect, order, at_most) if suspect.authority else (0, 0)
     with deps.database.transaction() as tx:
-        progress = Progress(len(batch), approvals, ended, derivations.count_authorized(tx, scope))
+        remaining += derivations.count_authorized(tx, scope)
+        progress = Progress(len(batch), approvals, ended + enrolled, remaining)
         _record(
             tx,
             deps,
             order,
             comment,
-            subject=f"rule:{suspect.rule}" if suspect.rule else f"person:{suspect.officer}",
+            subject=suspect.subject,
             since=suspect.since.isoformat(),
             derivations=progress.derivations,
             approvals=progress.approvals,
@@ -128,6 +146,17 @@ def end_authorized(deps: Dependencies, suspect: Suspect, order: Order, *, at_mos
             remaining=progress.remaining,
         )
     return progress
+
+
+def _end_enrollments(deps: Dependencies, suspect: Suspect, order: Order, at_most: int) -> tuple[int, int]:
+    """End the next batch of what an authority certified by SCEP; return how many it were, and how many are left."""
+    with deps.database.snapshot() as tx:
+        batch, count = scep_store.enrollments_by_authority(tx, suspect.authority, suspect.since, at_most)
+    ended = 0
+    for enrollment in batch:
+        with deps.database.transaction() as tx:
+            ended += completion.end_one(tx, deps, enrollment, order.reason, actor=order.actor, source=order.source)
+    return ended, count - len(batch)
 
 
 def _end(tx: Transaction, deps: Dependencies, derivation: Derivation, order: Order) -> int:

@@ -43,7 +43,10 @@ SECRETS: Final = ("authorities", DIGESTS, "escrow")
 """Symmetric keys, 32 bytes each: what opens the authorities' key files, what bearer values are digested under, what
 wraps escrowed keys."""
 
-PRIVATE_KEYS: Final = ("audit-seal", "tokens", "endpoint-manager", "key-generation")
+KEY_GENERATION: Final = "key-generation"
+"""What delivers server-made keys; that of a further authority has the authority's name behind it."""
+
+PRIVATE_KEYS: Final = ("audit-seal", "tokens", "endpoint-manager", KEY_GENERATION)
 """P-256 keys: of the audit trail, the identity provider's tokens, the endpoint manager, and of server-made keys."""
 
 
@@ -92,15 +95,19 @@ class Deployment:
         return key_places.escrow_cipher(self.settings, self.token)
 
     def issuing_authorities(self) -> tuple[str, ...]:
-        """Return the names of the authorities below all roots that have not ended."""
+        """Return the names of the authorities below all roots that have not ended.
+
+        One that was revoked goes on telling what became of its certificates while its key is here; it may be destroyed.
+        """
         with self.database.snapshot() as tx:
             below = [found for name in HIERARCHIES for found in authorities.issuing(tx, name)]
-        return tuple(found.name for found in below if found.certificate.not_valid_after_utc > self.clock.now())
+        living = [found for found in below if found.certificate.not_valid_after_utc > self.clock.now()]
+        return tuple(each.name for each in living if each.revoked_at is None or each.name in self.authority_keys)
 
     def newest_authority(self, hierarchy: str) -> str:
         """Return the name of the authority that issues: what a key ceremony made last."""
         with self.database.snapshot() as tx:
-            return authorities.issuing(tx, hierarchy)[-1].name
+            return authorities.current(tx, hierarchy).name
 
     def require_keys(self) -> None:
         """Refuse to serve without the keys of the issuing authorities and of escrow."""

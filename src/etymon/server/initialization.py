@@ -204,10 +204,15 @@ def _require_answer(database: Database, read: Settings) -> None:
 
 def _require_outside(data: Path, root_keys: Path) -> None:
     """Refuse a place for the root keys that is the data directory, or that has files already."""
-    if root_keys.resolve().is_relative_to(data.resolve()):
-        raise Malformed("root_keys_inside", "Root keys do not stay with the data. Choose another directory for them.")
+    require_apart(data, root_keys)
     if root_keys.exists() and any(root_keys.iterdir()):
         raise Conflict("directory_not_empty", f"{root_keys} is not empty. Choose a new directory for the root keys.")
+
+
+def require_apart(data: Path, root_keys: Path) -> None:
+    """Refuse a place for the root keys that is in the data directory."""
+    if root_keys.resolve().is_relative_to(data.resolve()):
+        raise Malformed("root_keys_inside", "Root keys do not stay with the data. Choose another directory for them.")
 
 
 def take_out(files: keys.KeyDirectory, made: Sequence[Authority], root_keys: RootKeys) -> None:

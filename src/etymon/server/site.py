@@ -16,7 +16,7 @@ from starlette.routing import BaseRoute, Mount, Route
 from starlette.types import ASGIApp, Receive, Scope, Send
 
 from etymon.audit import sealer
-from etymon.ca import crl
+from etymon.ca import authorities, crl
 from etymon.ca.http import status
 from etymon.directory import http as directory_http
 from etymon.directory import trust
@@ -28,6 +28,7 @@ from etymon.kernel.errors import EtymonError, NotPermitted, Unavailable
 from etymon.mdm import branding as mdm_branding
 from etymon.mdm import http as mdm_http
 from etymon.server import entrances, follow_ups, process_events, tls_identity
+from etymon.server.deployment import HIERARCHIES
 from etymon.server.metrics import Measured, Metrics
 from etymon.server.proxy_files import client_cas
 from etymon.server.wiring import Wiring
@@ -250,10 +251,16 @@ def health(wiring: Wiring, _request: Request) -> Response:
         lapsing = [head for head in crl.heads(tx) if head.is_about_to_lapse(clock.now())]
         _, late = terminations.count(tx, wiring.issuer)
         silent = any(source.silent_since for source in card_status_monitor.all_sources(tx))
-    ours = ", ".join(head.ca for head in lapsing if not head.offline)
+        revoked = authorities.revoked(tx)
+        issuing = {authorities.current(tx, name).name for name in HIERARCHIES if authorities.issuing(tx, name)}
+    ours = ", ".join(head.ca for head in lapsing if not head.offline and head.ca not in revoked)
     if ours:
         raise Unavailable("crl_about_to_lapse", f"No new revocation list of {ours} was made in time. Run the worker.")
-    rings = (("termination_late", late), ("card_status_unavailable", silent))
+    rings = (
+        ("termination_late", late),
+        ("card_status_unavailable", silent),
+        ("authority_revoked", issuing & revoked),
+    )
     told: dict[str, object] = {"status": "ok", "crl_about_to_lapse": [head.ca for head in lapsing]}
     if alarms := [name for name, ringing in rings if ringing]:
         told |= {"status": "alarm", "alarms": alarms}

@@ -42,7 +42,7 @@ from etymon.pki.status import CRLCache, HTTPStatusSource, NoRevocationLists, Rev
 from etymon.pki.status_hosts import USUAL, Patience, StatusHosts
 from etymon.pki.trust_entry import TrustEntry
 from etymon.server import tls_identity
-from etymon.server.deployment import Deployment
+from etymon.server.deployment import KEY_GENERATION, Deployment
 from etymon.server.keyring import KeptRegistrationKeys
 from etymon.storage.database import Transaction
 from etymon.web.branding import Branding
@@ -262,12 +262,15 @@ def issuer(deployment: Deployment, status_of: StatusOf, lists_of: ListsOf = no_l
 
 
 def escrow(deployment: Deployment) -> EscrowDependencies:
-    """Return what escrow is handed; its certificate is issued the first time."""
-    signer = deployment.signer("key-generation")
+    """Return what escrow is handed; its certificate is the issuing authority's, and issued the first time."""
+    authority, key, number = deployment.newest_authority("derived"), KEY_GENERATION, ""
+    if deployment.keyring.has(f"{key}-{authority}"):
+        key, number = f"{key}-{authority}", f":{authority}"
+    signer = deployment.signer(key)
     request = IssuanceRequest(
-        ca="derived",
+        ca=authority if number else "derived",
         profile="key-generation-signer",
-        request_key="key-generation-signer",
+        request_key=f"key-generation-signer{number}",
         key=hold(signer.public_key),
         subject=SubjectNames(common_name="Key Generation", organization=deployment.settings.organization),
         authorized_by="server",

@@ -166,6 +166,7 @@ OFFICERS_WRITE = [
     ("POST", f"etymon/derivations/{ID}/hold"),
     ("POST", f"etymon/derivations/{ID}/restore"),
     ("POST", "etymon/derivations/endAuthorized"),
+    ("POST", "etymon/derivations/rekeyCertified"),
     ("POST", f"users/{ID}/endDerivations"),
 ]
 BOTH_WRITE = [

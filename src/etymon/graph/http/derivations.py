@@ -18,9 +18,10 @@ from etymon.graph.representations.derivations import (
     EndBody,
     HoldBody,
     RefusalBody,
+    RekeyBody,
     RestoreBody,
 )
-from etymon.issuer import approval, holds, incidents
+from etymon.issuer import approval, changeover, holds, incidents
 from etymon.issuer.incidents import Suspect
 from etymon.issuer.request import DerivationRequest
 from etymon.issuer.store import rules
@@ -74,18 +75,18 @@ def end_derivation(deps: Services, caller: Officer, source: Source, derivation: 
 
 
 @router.post(DERIVATIONS + "/{derivation}/hold")
-def hold_derivation(request: Request, deps: Services, caller: Officer, derivation: UUID, body: HoldBody) -> Response:
+def hold_derivation(deps: Services, caller: Officer, source: Source, derivation: UUID, body: HoldBody) -> Response:
     """Put what another person has on one device on hold."""
-    until = holds.hold(deps.issuer, derivation, body.order(caller.person, _source(request, deps)))
+    until = holds.hold(deps.issuer, derivation, body.order(caller.person, source))
     return answers.answer({"heldUntilDateTime": until})
 
 
 @router.post(DERIVATIONS + "/{derivation}/restore")
 def restore_derivation(
-    request: Request, deps: Services, caller: Officer, derivation: UUID, body: RestoreBody
+    deps: Services, caller: Officer, source: Source, derivation: UUID, body: RestoreBody
 ) -> Response:
     """Put what another person has on hold in force again, on evidence of who that person is."""
-    restored = holds.restore(deps.issuer, derivation, body.order(caller.person, _source(request, deps)))
+    restored = holds.restore(deps.issuer, derivation, body.order(caller.person, source))
     return answers.answer({"credentials": restored})
 
 
@@ -100,14 +101,23 @@ def end_derivations(deps: Services, caller: Officer, source: Source, user: str, 
 
 @router.post(DERIVATIONS + "/endAuthorized")
 def end_authorized(deps: Services, caller: Officer, source: Source, body: EndAuthorizedBody) -> Response:
-    """End the next batch of what a rule, or an officer, has authorised since a time."""
+    """End the next batch of what a rule or an officer has authorised, or an authority certified, since a time."""
     officer = None
     if body.officer:
         with deps.database.snapshot() as tx:
             officer = anybody(tx, body.officer).id
-    suspect = Suspect(body.beginning(), body.rule, officer)
+    suspect = Suspect(body.beginning(), body.rule, officer, body.authority)
     done = incidents.end_authorized(deps.issuer, suspect, body.order(caller.person, source))
     return answers.answer(shown.progress(done))
+
+
+@router.post(DERIVATIONS + "/rekeyCertified")
+def rekey_certified(deps: Services, caller: Officer, source: Source, body: RekeyBody) -> Response:
+    """Have the next batch of what an issuing authority certified rekeyed onto its successor."""
+    done = changeover.rekey_certified(
+        deps.issuer, body.authority, body.comment, officer=caller.person, source=source
+    )
+    return answers.answer({"credentials": done.credentials, "remaining": done.remaining})
 
 
 def _request(tx: Transaction, found: DerivationRequest) -> dict[str, object]:

@@ -63,15 +63,23 @@ class EndBody(Body):
 
 
 class EndAuthorizedBody(EndBody):
-    """What a suspect authorised since a time: the rules of a name, or an officer by id or user principal name."""
+    """What stands behind certificates since a time: rules of a name, an officer by id or name, an issuing authority."""
 
     since: Annotated[str, Field(max_length=40)]
     rule: Text = ""
     officer: Text = ""
+    authority: Text = ""
 
     def beginning(self) -> datetime:
         """Return the time; raises Malformed."""
         return instant(self.since, "since")
+
+
+class RekeyBody(Body):
+    """Whose certificates are rekeyed, and why, in words."""
+
+    authority: Text
+    comment: Text
 
 
 def request(shown: DerivationRequest, applicant: Person | None, rule: str) -> dict[str, Any]:

@@ -11,8 +11,10 @@ from typing import Final
 from starlette.responses import Response
 from starlette.routing import BaseRoute
 
+from etymon.ca import authorities
 from etymon.issuer.dependencies import Dependencies
-from etymon.issuer.scep import challenges, registration_authority
+from etymon.issuer.scep import challenges
+from etymon.issuer.scep.model import HIERARCHY
 from etymon.kernel.errors import EtymonError, NotAuthenticated, Throttled
 from etymon.kernel.secret import Secret
 from etymon.pki.certificate import to_der
@@ -69,7 +71,7 @@ def site_routes(deps: Dependencies) -> list[BaseRoute]:
             person = ""
         secret, _ = challenges.ask_page(deps, name, password, person=person, source=request.client_address)
         with deps.database.snapshot() as tx:
-            authority = registration_authority.lineage(tx)[0]
+            authority = authorities.current(tx, HIERARCHY).certificate
         thumbprint = hashlib.sha256(to_der(authority)).hexdigest().upper()
         groups = " ".join(thumbprint[at : at + 8] for at in range(0, len(thumbprint), 8))
         return _page(_CHALLENGE.format(thumbprint=groups, challenge=secret.reveal()), 200, {})

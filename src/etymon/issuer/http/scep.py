@@ -99,8 +99,8 @@ def _certificates(deps: Dependencies, request: Request) -> Response:
     """Give the registration authority's certificate first: some clients encrypt to the first that is not a root."""
     with deps.database.snapshot() as tx:
         connectors.load(tx, request.path_parameters["connector"])
-        registrar = registration_authority.in_force(tx, deps)[0]
-        found = [registrar.certificate, *registration_authority.lineage(tx)]
+        newest = registration_authority.in_force(tx, deps)[0]
+        found = [newest.registrar.certificate, *registration_authority.lineage(tx, newest.authority)]
     body = cms.encode_certificates(to_der(certificate) for certificate in found)
     return Response(body, 200, {"Content-Type": scep.CERTIFICATES, **_NOT_KEPT})
 

@@ -9,7 +9,7 @@ from etymon.issuer.dependencies import Dependencies
 from etymon.issuer.intune.connection import Connection, member, unavailable
 from etymon.issuer.model import EndReason
 from etymon.issuer.scep import completion, connectors, store
-from etymon.issuer.scep.model import AUTHORITY, ChallengeSource, Enrollment
+from etymon.issuer.scep.model import ChallengeSource, Enrollment
 from etymon.storage.database import Transaction
 
 SERVICE: Final = "PkiConnectorFEService"
@@ -60,7 +60,7 @@ def _revoked(deps: Dependencies, request: Mapping[str, Any]) -> Mapping[str, obj
             "requestContext": context,
             "succeeded": False,
             "errorCode": "CertificateNotFoundError",
-            "errorMessage": f"The authority {AUTHORITY} has no such certificate of Intune's.",
+            "errorMessage": "There is no such certificate of Intune's here.",
         }
     return {"requestContext": context, "succeeded": True, "errorCode": "None", "errorMessage": None}
 

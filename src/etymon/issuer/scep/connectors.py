@@ -13,7 +13,7 @@ from etymon.directory.model import Role
 from etymon.issuer.dependencies import Dependencies, record
 from etymon.issuer.scep import store
 from etymon.issuer.scep.errors import connector_unknown, not_by_officer
-from etymon.issuer.scep.model import AUTHORITY, ChallengeSource, Connector
+from etymon.issuer.scep.model import HIERARCHY, ChallengeSource, Connector
 from etymon.issuer.store import clients
 from etymon.kernel.entropy import random_token
 from etymon.kernel.errors import NotFound
@@ -37,7 +37,7 @@ def save(tx: Transaction, deps: Dependencies, connector: Connector, *, officer: 
     has no authority for endpoints.
     """
     _require_officer(tx, officer)
-    authorities.load(tx, AUTHORITY)
+    authorities.current(tx, HIERARCHY)
     if connector.client is not None and clients.find(tx, connector.client) is None:
         raise NotFound("client_unknown", "There is no such client.")
     password = None

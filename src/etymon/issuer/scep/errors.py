@@ -119,3 +119,8 @@ def enrollment_ended() -> NotPermitted:
 def registration_authority_missing() -> Unavailable:
     """No registration authority has been made yet, or its key is not here."""
     return Unavailable("registration_authority_missing", "The registration authority is being made. Try again.")
+
+
+def authority_revoked(name: str) -> Unavailable:
+    """The authority that issues here was revoked, and nobody has made its successor yet."""
+    return Unavailable("authority_revoked", f"The authority {name} was revoked. Its successor is not made yet.")

@@ -48,18 +48,20 @@ def answer(deps: Dependencies, connector_name: str, message: bytes, *, source: s
     """
     with deps.database.snapshot() as tx:
         connector = connectors.load(tx, connector_name)
-        registrars = registration_authority.in_force(tx, deps)
     subject = f"scep_connector:{connector.name}"
     noted = deps.refusals.noted
     with noted(REFUSED_EVENT, actor=ANONYMOUS, subject=subject, source=source):
+        with deps.database.snapshot() as tx:
+            in_force = registration_authority.in_force(tx, deps)
         read = scep_message.decode(message)
+    registrars = [each.registrar for each in in_force]
     answering = Answer(deps, registrars[0], read)
     try:
         with noted(REFUSED_EVENT, actor=ANONYMOUS, subject=subject, source=source):
             sender = _verified(read, connector.permitted)
             content, cipher = envelope.opened(read.content, registrars, connector.permitted, deps.entropy)
             opened = _Opened(read, sender, content, cipher)
-            granted = _granted(deps, connector, opened, source=source)
+            granted = _granted(deps, connector, in_force[0].authority, opened, source=source)
     except Pending:
         return pending(answering)
     except REFUSED as refusal:
@@ -88,11 +90,11 @@ def _verified(read: PKIMessage, permitted: Permitted) -> Sender:
     return Sender(read.signer, key)
 
 
-def _granted(deps: Dependencies, connector: Connector, opened: _Opened, *, source: str) -> bytes:
+def _granted(deps: Dependencies, connector: Connector, authority: str, opened: _Opened, *, source: str) -> bytes:
     """Do what the message asks for, and return what goes back in an envelope."""
     match opened.message.attributes.message_type:
         case MessageType.PKCS_REQ | MessageType.RENEWAL_REQ:
-            request = _request(connector, opened)
+            request = _request(connector, authority, opened)
             issued = enrollment.enroll(deps, request, source=source)
         case MessageType.CERT_POLL:
             scep.decode_issuer_and_subject(opened.content)
@@ -108,11 +110,12 @@ def _granted(deps: Dependencies, connector: Connector, opened: _Opened, *, sourc
     return cms.encode_certificates([to_der(issued.certificate)])  # alone: clients take the first for theirs
 
 
-def _request(connector: Connector, opened: _Opened) -> EnrollmentRequest:
+def _request(connector: Connector, authority: str, opened: _Opened) -> EnrollmentRequest:
     proven, asked = csr.verify_rsa_proof(opened.content, connector.permitted)
     attributes = opened.message.attributes
     return EnrollmentRequest(
         connector=connector,
+        authority=authority,
         sender=opened.sender,
         transaction_id=attributes.transaction_id,
         is_renewal=attributes.message_type == MessageType.RENEWAL_REQ,

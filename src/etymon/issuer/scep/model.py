@@ -16,7 +16,7 @@ from etymon.pki.algorithms import KeyType
 from etymon.pki.message_algorithms import Permitted
 
 PROFILE: Final = "managed-endpoint"
-AUTHORITY: Final = "managed"
+HIERARCHY: Final = "managed"
 """Whose certificates connectors give out; no door of this deployment takes them."""
 
 CONNECTOR_NAME: Final = re.compile(r"[a-z0-9][a-z0-9-]{0,39}")

@@ -11,7 +11,7 @@ from etymon.ca import issuance
 from etymon.ca.model import IssuanceRequest, Validity
 from etymon.issuer.dependencies import Dependencies, record
 from etymon.issuer.scep import completion, errors, store
-from etymon.issuer.scep.model import AUTHORITY, PROFILE, ConfirmedNames, Connector, Enrollment, EnrollmentState, Holder
+from etymon.issuer.scep.model import PROFILE, ConfirmedNames, Connector, Enrollment, EnrollmentState, Holder
 from etymon.kernel.entropy import random_id
 from etymon.pki.csr import ProvenCSR
 from etymon.storage.database import Transaction
@@ -36,10 +36,11 @@ class Sender:
 class EnrollmentRequest:
     """A proven request. `is_renewal` says that the message calls itself one; some clients renew without.
 
-    `old_algorithms` names those that the connector lets in by exception and the message used.
+    `authority` certifies it. `old_algorithms` names those that the connector lets in by exception and the message used.
     """
 
     connector: Connector
+    authority: str
     sender: Sender
     transaction_id: bytes
     is_renewal: bool
@@ -87,7 +88,7 @@ def plan(
         tx,
         deps.ca,
         IssuanceRequest(
-            ca=AUTHORITY,
+            ca=request.authority,
             profile=PROFILE,
             request_key=authorization.request_key,
             key=request.proven,

@@ -8,6 +8,7 @@ from uuid import UUID
 
 import sqlalchemy as sa
 
+from etymon.ca.store import certificates_of
 from etymon.issuer.model import EndReason
 from etymon.issuer.scep.model import (
     ENROLLMENT_MOVES,
@@ -193,6 +194,20 @@ def enrollments_of_person(tx: Transaction, person: UUID) -> tuple[Enrollment, ..
         sa.select(*enrollments.c).where(enrollments.c.person_id == person, enrollments.c.state != EnrollmentState.ENDED)
     )
     return tuple(_enrollment(row) for row in rows)
+
+
+def enrollments_by_authority(
+    tx: Transaction, authority: str, since: datetime, limit: int
+) -> tuple[tuple[UUID, ...], int]:
+    """Return ids of enrollments that an authority certified since a time and that have not ended, and how many are."""
+    conditions = (
+        enrollments.c.state != EnrollmentState.ENDED,
+        enrollments.c.planned_at >= since,
+        enrollments.c.certificate_id.in_(certificates_of(authority)),
+    )
+    ids = tx.scalars(sa.select(enrollments.c.id).where(*conditions).order_by(enrollments.c.id).limit(limit))
+    count = tx.scalar(sa.select(sa.func.count()).select_from(enrollments).where(*conditions))
+    return tuple(ids), count or 0
 
 
 def certificates_of_person(tx: Transaction, person: UUID, *, valid_at: datetime) -> tuple[UUID, ...]:

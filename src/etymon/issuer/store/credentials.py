@@ -8,6 +8,7 @@ from uuid import UUID
 
 import sqlalchemy as sa
 
+from etymon.ca.store import certificates_of
 from etymon.issuer.model import CREDENTIAL_MOVES, Credential, CredentialState, EndReason, Purpose
 from etymon.issuer.tables import ACTIVE, FIRST, HELD, LIVED
 from etymon.issuer.tables import credentials as table
@@ -110,6 +111,20 @@ def note_rekey_time(tx: Transaction, credential: UUID, due: datetime) -> bool:
     missing = table.c.rekey_from.is_(None)
     done = tx.execute(table.update().where(table.c.id == credential, ACTIVE, missing).values(rekey_from=due))
     return done.rowcount == 1
+
+
+def certified_by(tx: Transaction, authority: str, now: datetime, limit: int) -> tuple[UUID, ...]:
+    """Return active credentials that an authority certified and whose rekey is not due yet, in one order."""
+    return tuple(tx.scalars(sa.select(table.c.id).where(_not_due(authority, now)).order_by(table.c.id).limit(limit)))
+
+
+def count_certified_by(tx: Transaction, authority: str, now: datetime) -> int:
+    """Return how many there are of them."""
+    return tx.scalar(sa.select(sa.func.count()).select_from(table).where(_not_due(authority, now))) or 0
+
+
+def _not_due(authority: str, now: datetime) -> sa.ColumnElement[bool]:
+    return sa.and_(ACTIVE, table.c.rekey_from > now, table.c.certificate_id.in_(certificates_of(authority)))
 
 
 def of_derivation(tx: Transaction, derivation: UUID) -> tuple[Credential, ...]:

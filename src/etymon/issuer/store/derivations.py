@@ -9,6 +9,7 @@ from uuid import UUID
 
 import sqlalchemy as sa
 
+from etymon.ca.store import certificates_of
 from etymon.directory.model import Binding
 from etymon.issuer.errors import derivation_over
 from etymon.issuer.model import (
@@ -145,11 +146,12 @@ def made_with(
 
 @dataclass(frozen=True, slots=True)
 class Authorized:
-    """What rules, or approvals of an officer, have authorised since a time."""
+    """What rules, or approvals of an officer, have authorised since a time; or what an authority has certified."""
 
     rules: frozenset[UUID]
     officer: UUID | None
     since: datetime
+    authority: str = ""
 
 
 def authorized(tx: Transaction, scope: Authorized, limit: int) -> tuple[UUID, ...]:
@@ -163,12 +165,15 @@ def count_authorized(tx: Transaction, scope: Authorized) -> int:
 
 
 def _authorized(scope: Authorized) -> Filter:
-    certified = sa.exists().where(
+    living = sa.exists().where(
         credentials.c.derivation_id == table.c.id,
         credentials.c.state != CredentialState.ENDED.value,
         credentials.c.planned_at >= scope.since,
-        sa.func.coalesce(credentials.c.rule_id, table.c.rule_id).in_(scope.rules),
     )
+    if scope.authority:
+        by_authority = living.where(credentials.c.certificate_id.in_(certificates_of(scope.authority)))
+        return sa.and_(table.c.state.in_([state.value for state in OPEN]), by_authority)
+    certified = living.where(sa.func.coalesce(credentials.c.rule_id, table.c.rule_id).in_(scope.rules))
     begun = sa.and_(table.c.rule_id.in_(scope.rules), table.c.begun_at >= scope.since)
     approved = table.c.request_id.in_(
         sa.select(requests.c.id).where(requests.c.decided_by == scope.officer, requests.c.decided_at >= scope.since)

@@ -93,6 +93,41 @@ def root_lists(script: ScriptFile, data: Data, participant: Cards, place: Place)
 
 
 @app.command()
+def hierarchy(
+    script: ScriptFile,
+    data: Data,
+    name: Annotated[
+        str, typer.Option(help="Which the organisation has not: managed, of one made before there was it.")
+    ],
+    participant: Cards,
+    place: Place,
+    key_type: KeyTypeName = "p256",
+) -> None:
+    """Write the script for a hierarchy that an organisation lacks: a root of its own and its issuing authority."""
+    from etymon.server.key_ceremony import writing
+
+    _written(script, writing.hierarchy(data, name, participant, place, key_type, SystemClock(), SystemEntropy()))
+
+
+@app.command("authority-revocation")
+def authority_revocation(
+    script: ScriptFile,
+    data: Data,
+    name: Annotated[str, typer.Option(help="Which authority: derived, device-2 …")],
+    reason: Annotated[
+        str, typer.Option(help="cACompromise, keyCompromise, superseded, cessationOfOperation … (RFC 5280 §5.3.1).")
+    ],
+    participant: Cards,
+    place: Place,
+) -> None:
+    """Write the script that has an issuing authority revoked by its root, for good; nothing it issued is good then."""
+    from etymon.server.key_ceremony import writing
+
+    made = writing.revocation(data, name, reason, participant, place, SystemClock(), SystemEntropy())
+    _written(script, made)
+
+
+@app.command()
 def show(script: ScriptFile) -> None:
     """Show what a script says, for those who confirm it."""
     from etymon.server.key_ceremony import script as scripts

@@ -128,16 +128,33 @@ def end_authorized(
     comment: Comment,
     rule: Annotated[str, typer.Option(help="Name of the issuance rule, in force or not.")] = "",
     officer: Annotated[str, typer.Option(help="Or the officer who made rules and approved.")] = "",
+    authority: Annotated[str, typer.Option(help="Or the issuing authority: derived, managed-2 …")] = "",
 ) -> None:
-    """End everything that one rule, or one officer, has authorised since a time, batch by batch.
+    """End everything that one rule or officer has authorised, or one authority certified, since a time, in batches.
 
     Withdraw the rules first, or people derive anew under them. Run it again after an interruption: it goes on.
     """
-    body = {"since": since, "rule": rule, "officer": officer, "reason": reason.value, "comment": comment}
+    named = {"rule": rule, "officer": officer, "authority": authority}
+    body = {"since": since, **named, "reason": reason.value, "comment": comment}
     with administration(context) as api:
         while True:
             done = api.act("/etymon/derivations/endAuthorized", body)
             told = f"Ended {done['derivations']} derivations, {done['approvals']} approvals, "
-            tell(f"{told}{done['credentials']} certificates; {done['remaining']} derivations remain.")
+            tell(f"{told}{done['credentials']} certificates; {done['remaining']} remain.")
+            if not done["remaining"]:
+                return
+
+
+@app.command("rekey-certified")
+def rekey_certified(
+    context: typer.Context,
+    authority: Annotated[str, typer.Option(help="The issuing authority before: derived …")],
+    comment: Comment,
+) -> None:
+    """Have all that an issuing authority certified rekeyed onto its successor; phones do it at their next check-in."""
+    with administration(context) as api:
+        while True:
+            done = api.act("/etymon/derivations/rekeyCertified", {"authority": authority, "comment": comment})
+            tell(f"{done['credentials']} certificates are due to be rekeyed; {done['remaining']} remain.")
             if not done["remaining"]:
                 return

@@ -85,6 +85,7 @@ def init(
     console.print(
         f"The organisation is in {data}. Its root keys are in {where}: take it to a safe place.", soft_wrap=True
     )
+    console.print("One person made these keys, which is for trying. Otherwise hold `etymon ceremony organization`.")
     console.print("One-time codes, good for a day; hand them over in person:")
     for name, code in codes.items():
         console.print(f"  {name}  [bold]{code.reveal()}[/]")

@@ -6,35 +6,32 @@ Every step may be repeated. Performed again after an interruption, a script goes
 
 from collections.abc import Callable, Sequence
 from contextlib import closing
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from pathlib import Path
-from typing import Final
 
 from etymon.audit import sealer, trail
 from etymon.audit.model import AuditEvent
-from etymon.ca import authorities, ceremony, crl
-from etymon.ca.authorities import NewAuthority
-from etymon.ca.model import SubjectNames
+from etymon.ca import authorities, ceremony
 from etymon.directory import bindings, people, roles, trust
 from etymon.directory.model import Role
 from etymon.kernel.clock import Clock
 from etymon.kernel.entropy import Entropy
-from etymon.kernel.errors import Conflict, NotPermitted
+from etymon.kernel.errors import NotPermitted
 from etymon.kernel.secret import Secret
 from etymon.pki.status import StatusSource
 from etymon.pki.trust_entry import TrustEntry
 from etymon.server import initialization, settings
 from etymon.server.deployment import Deployment
 from etymon.server.initialization import Founder, RootKeys
-from etymon.server.key_ceremony import confirmation, record
+from etymon.server.key_ceremony import acts, confirmation, record
+from etymon.server.key_ceremony.acts import Stage
 from etymon.server.key_ceremony.confirmation import Confirmation, Confirmed
+from etymon.server.key_ceremony.hierarchy import hierarchy_of, roots_of
 from etymon.server.key_ceremony.journal import Journal, JournaledKeys
 from etymon.server.key_ceremony.record import Performed
 from etymon.server.key_ceremony.script import Kind, Script, this_program
 from etymon.server.key_places import PlacedKeys, RootToken
 from etymon.server.wiring import Wiring
-
-UNUSED: Final = "found that no such keys are there"
 
 
 @dataclass(frozen=True, slots=True)
@@ -77,9 +74,9 @@ def _organization(script: Script, confirmations: Sequence[Confirmation], means: 
     with closing(deployment.database):
         _seal(deployment)  # what an interruption left unsealed would stop the making of authorities
         placed, hierarchy = initialization.place_keys(deployment, means.root_keys), hierarchy_of(script)
-        if not journal.has(UNUSED):
+        if not journal.has(acts.UNUSED):
             initialization.require_unused(deployment, placed, hierarchy)
-            journal.step(UNUSED)
+            journal.step(acts.UNUSED)
         initialization.make_escrow_key(deployment)
         keys, actor = JournaledKeys(placed, journal), _actor(script)
         made = ceremony.create(deployment.ca_with(placed), keys, hierarchy, actor=actor)
@@ -108,60 +105,26 @@ def _later(script: Script, confirmations: Sequence[Confirmation], means: Means, 
             entries = trust.entries(tx)
         confirmed = confirmation.judge(script, confirmations, entries, means.status_of, means.clock.now())
         _require_roles(deployment, confirmed)
+        if script.kind is Kind.HIERARCHY and isinstance(means.root_keys, RootKeys):
+            initialization.require_apart(means.data, means.root_keys.directory)
         roots = means.root_keys.open() if isinstance(means.root_keys, RootKeys) else None
         placed = (
             initialization.place_keys(deployment, means.root_keys) if roots is None else deployment.placed_keys(roots)
         )
-        _require_roots(placed, deployment, script)
+        if script.kind is not Kind.HIERARCHY:
+            _require_roots(placed, deployment, script)
     journal.begin()
     _seal(deployment)
-    keys, deps = JournaledKeys(placed, journal), deployment.ca_with(placed)
-    if script.kind is Kind.ISSUING_AUTHORITY:
-        (new,) = hierarchy_of(script)
-        if not journal.has(UNUSED):
-            if keys.find(new.name) is not None:
-                raise Conflict("key_exists", f"There is a key called {new.name} already. Choose another name.")
-            journal.step(UNUSED)
-        initialization.make_escrow_key(deployment)
-        ceremony.create(deps, keys, [new], actor=actor)
-        with deployment.database.transaction() as tx:
-            own = new.name.split("-")[0]
-            if own in {"derived", "device"}:
-                trust.save(tx, Wiring(deployment).directory, initialization.own_entry(tx, deployment, own), actor=actor)
-        journal.step(f"made the authority {new.name}")
-    for name in _roots(script):
-        signed = f"signed the next list of {name}"
-        if not journal.has(signed):
-            crl.publish(deps, name)
-            journal.step(signed)
-    names = list(dict.fromkeys((*script.authorities, *_roots(script))))
+    acts.perform(Stage(script, deployment, deployment.ca_with(placed), JournaledKeys(placed, journal), journal))
+    names = list(dict.fromkeys((*script.authorities, *roots_of(script))))
     performed = record.gathered(script, confirmed, deployment, placed, names, means.root_keys)
     return _finish(script, deployment, journal, performed)
-
-
-def hierarchy_of(script: Script) -> tuple[NewAuthority, ...]:
-    """Return the authorities that a script makes."""
-    organization = SubjectNames(organization=str(script.configuration["organization"]))
-    usual = {new.name: new for new in ceremony.deployment(organization, script.key_type)}
-    if script.kind is Kind.ORGANIZATION:
-        return tuple(usual.values())
-    (name,) = script.authorities
-    hierarchy, _, number = name.partition("-")
-    like = usual[hierarchy]
-    subject = replace(like.subject, common_name=f"{like.subject.common_name} {number}")
-    return (replace(like, name=name, subject=subject),)
-
-
-def _roots(script: Script) -> tuple[str, ...]:
-    if script.kind is Kind.ROOT_LISTS:
-        return script.authorities
-    return (f"{script.authorities[0].split('-')[0]}-root",)
 
 
 def _require_roots(placed: PlacedKeys, deployment: Deployment, script: Script) -> None:
     """Refuse what was brought unless it has the roots' keys, and these very ones."""
     with deployment.database.snapshot() as tx:
-        known = {name: authorities.load(tx, name) for name in _roots(script)}
+        known = {name: authorities.load(tx, name) for name in roots_of(script)}
     for name, root in known.items():
         signer = placed.find(name)
         if signer is None or signer.public_key != root.certificate.public_key():

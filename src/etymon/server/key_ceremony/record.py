@@ -13,6 +13,7 @@ from cryptography.exceptions import InvalidSignature
 from cryptography.hazmat.primitives.serialization import load_der_public_key
 
 from etymon.ca import authorities, crl
+from etymon.ca.model import Authority
 from etymon.kernel.errors import EtymonError, Malformed, NotPermitted
 from etymon.pki.algorithms import default_signature_algorithm, key_type
 from etymon.pki.certificate import spki, spki_sha256, to_der
@@ -22,7 +23,7 @@ from etymon.server.deployment import Deployment
 from etymon.server.initialization import RootKeys
 from etymon.server.key_ceremony.confirmation import Confirmed
 from etymon.server.key_ceremony.journal import FOLDER, Journal
-from etymon.server.key_ceremony.script import Script, canonical, this_program
+from etymon.server.key_ceremony.script import Kind, Script, canonical, this_program
 from etymon.server.key_places import PlacedKeys, RootToken
 
 VERSION: Final = 1
@@ -136,6 +137,8 @@ def printed(record: Path) -> str:
             f"                certificate SHA-256 {made['certificate_sha256']}, until {made['not_after']}",
             f"                list no. {made['list_number']}, SHA-256 {made['list_sha256']}, next {made['list_next']}",
         ]
+        if "revoked_at" in made:
+            lines.append(f"                REVOKED {made['revoked_at']} for {made['revocation_reason']}")
     lines += ["", f"ESCROW KEY      {document['escrow_key']}", "", "LEFT THE MACHINE"]
     lines += [f"  {left['what']}: {left['where']}  {left['sha256']}".rstrip() for left in document["left_the_machine"]]
     lines += ["", f"This record is the file {record.name}, SHA-256", f"  {sha256(record)}", "", "SIGNED BY HAND", ""]
@@ -203,11 +206,19 @@ def _authority(deployment: Deployment, placed: PlacedKeys, name: str) -> dict[st
         "list_number": revoked.number,
         "list_sha256": hashlib.sha256(revoked.der).hexdigest(),
         "list_next": revoked.next_update.isoformat(),
+        **_end(found),
     }
 
 
+def _end(authority: Authority) -> dict[str, str]:
+    if authority.revoked_at is None or authority.reason is None:
+        return {}
+    return {"revoked_at": authority.revoked_at.isoformat(), "revocation_reason": authority.reason.name.lower()}
+
+
 def _left(script: Script, name: str, root_keys: RootKeys | RootToken) -> dict[str, str]:
-    brought = "" if script.kind.value == "organization" else ", brought for this and taken back"
+    is_new = script.kind in {Kind.ORGANIZATION, Kind.HIERARCHY}
+    brought = "" if is_new else ", brought for this and taken back"
     digest = ""
     if isinstance(root_keys, RootKeys):
         digest = "SHA-256 " + hashlib.sha256((root_keys.directory / f"{name}.pem").read_bytes()).hexdigest()

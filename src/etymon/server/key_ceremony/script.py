@@ -16,6 +16,7 @@ from uuid import UUID
 from cryptography import x509
 
 import etymon
+from etymon.ca.model import RevocationReason
 from etymon.directory.model import Person, Role, folded
 from etymon.kernel.errors import EtymonError, Malformed, NotPermitted
 from etymon.pki.algorithms import KeyType
@@ -33,6 +34,19 @@ class Kind(enum.Enum):
     ORGANIZATION = "organization"
     ISSUING_AUTHORITY = "issuing-authority"
     ROOT_LISTS = "root-lists"
+    HIERARCHY = "hierarchy"
+    REVOCATION = "authority-revocation"
+
+
+REASONS: Final[Mapping[str, RevocationReason]] = {
+    "keyCompromise": RevocationReason.KEY_COMPROMISE,
+    "cACompromise": RevocationReason.CA_COMPROMISE,
+    "affiliationChanged": RevocationReason.AFFILIATION_CHANGED,
+    "superseded": RevocationReason.SUPERSEDED,
+    "cessationOfOperation": RevocationReason.CESSATION_OF_OPERATION,
+    "privilegeWithdrawn": RevocationReason.PRIVILEGE_WITHDRAWN,
+}
+"""Why an authority's certificate is revoked, in the words of RFC 5280 §5.3.1; a ceremony always says why."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -61,7 +75,11 @@ class Program:
 
 @dataclass(frozen=True, slots=True)
 class Script:
-    """What a ceremony does. `authorities` are names of what is made (an organisation's, one more) or whose list is."""
+    """What a ceremony does.
+
+    `authorities` are names of what is made (an organisation's, a hierarchy, one more), whose list is, or of what is
+    revoked, for a `reason` of `REASONS`.
+    """
 
     id: UUID
     kind: Kind
@@ -73,8 +91,11 @@ class Script:
     authorities: tuple[str, ...]
     configuration: Mapping[str, object]
     trust_entries: tuple[TrustEntry, ...]
+    reason: str = ""
 
     def __post_init__(self) -> None:
+        if self.reason not in (REASONS if self.kind is Kind.REVOCATION else {""}):
+            raise Malformed("revocation_reason", f"Say why: {', '.join(REASONS)}.")
         if not self.place.strip() or not self.place.isprintable() or len(self.place) > 200:
             raise Malformed("place", "Say in one line where the ceremony is held.")
         require_two(self.participants)
@@ -93,6 +114,7 @@ class Script:
             "authorities": list(self.authorities),
             "configuration": dict(self.configuration),
             "trust_entries": [entry.to_document() for entry in self.trust_entries],
+            **({"reason": self.reason} if self.reason else {}),
         }
 
     @classmethod
@@ -112,6 +134,7 @@ class Script:
                 authorities=tuple(map(str, document["authorities"])),
                 configuration=dict(document["configuration"]),
                 trust_entries=tuple(TrustEntry.from_document(found) for found in document["trust_entries"]),
+                reason=str(document.get("reason", "")),
             )
         except (KeyError, ValueError, TypeError, AttributeError) as exc:
             raise _unreadable() from exc

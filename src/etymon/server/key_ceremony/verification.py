@@ -19,14 +19,14 @@ from etymon.pki.certificate import load, spki_sha256, to_der
 from etymon.server import deployment, settings
 from etymon.server.key_ceremony import record
 from etymon.server.key_ceremony.confirmation import Confirmation, require_genuine
-from etymon.server.key_ceremony.script import Script, read_document
+from etymon.server.key_ceremony.script import Kind, Script, read_document
 
 
 def verify(file: Path, data: Path | None) -> tuple[str, ...]:
     """Return in sentences what was verified of a record, with `data` against that deployment too.
 
     Raises `NotPermitted` for what does not hold: `record_forged`, `script_exchanged`, `not_confirmed` or the codes of
-    a confirmation, `certificate_exchanged`, `record_of_another`, `record_not_in_trail`.
+    a confirmation, `certificate_exchanged`, `not_revoked`, `record_of_another`, `record_not_in_trail`.
     """
     document = read_document(file)
     seal = record.require_signed(document)
@@ -38,6 +38,7 @@ def verify(file: Path, data: Path | None) -> tuple[str, ...]:
             "The record is as it was signed.",
             *_confirmed(script, document["script_sha256"], confirmations),
             *_certificates(made),
+            *_revocations(script, made),
         ]
     except (KeyError, ValueError, TypeError) as exc:
         raise Malformed("ceremony_record", f"{file} is no record of a key ceremony.") from exc
@@ -76,6 +77,27 @@ def _certificates(made: Sequence[Mapping[str, Any]]) -> list[str]:
         if not x509.load_der_x509_crl(octets).is_signature_valid(certificate.public_key()):  # type: ignore[arg-type]  # authorities have RSA or EC keys
             raise _exchanged(each["name"])
     return [f"{len(made)} certificates and their lists are those of the keys that the record names."]
+
+
+def _revocations(script: Script, made: Sequence[Mapping[str, Any]]) -> list[str]:
+    """See that the root's list ends what the script revokes, and for its reason."""
+    if script.kind is not Kind.REVOCATION:
+        return []
+    by_name = {each["name"]: each for each in made}
+    (name,) = script.authorities
+    certificate = load(base64.b64decode(by_name[name]["certificate"], validate=True))
+    octets = base64.b64decode(by_name[by_name[name]["parent"]]["list"], validate=True)
+    entry = x509.load_der_x509_crl(octets).get_revoked_certificate_by_serial_number(certificate.serial_number)
+    if entry is None or _reason(entry) != script.reason:
+        raise NotPermitted("not_revoked", f"The root's list does not say that {name} was revoked for {script.reason}.")
+    return [f"The root's list says that {name} was revoked for {script.reason}."]
+
+
+def _reason(entry: x509.RevokedCertificate) -> str:
+    try:
+        return entry.extensions.get_extension_for_class(x509.CRLReason).value.reason.value
+    except x509.ExtensionNotFound:
+        return ""
 
 
 def _against(data: Path, file: Path, script: Script, seal: bytes, made: Sequence[Mapping[str, Any]]) -> list[str]:

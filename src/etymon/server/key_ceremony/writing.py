@@ -25,7 +25,7 @@ from etymon.server.deployment import HIERARCHIES
 from etymon.server.key_ceremony.script import MAY_TAKE_PART, Kind, Participant, Script, this_program
 from etymon.storage.database import Transaction
 
-FURTHER: Final = re.compile(r"(derived|device)-[1-9][0-9]{0,3}")
+FURTHER: Final = re.compile(r"(derived|device|managed)-[1-9][0-9]{0,3}")
 """Names of further authorities. Phones pin the TLS authority: that one stays."""
 
 
@@ -60,8 +60,27 @@ def issuing_authority(
 ) -> Script:
     """Return the script for a further issuing authority of an organisation."""
     if not FURTHER.fullmatch(name):
-        raise Malformed("authority_name", "Call a further authority derived-2, device-2 and so on.")
+        raise Malformed("authority_name", "Call a further authority derived-2, device-2, managed-2 and so on.")
     return _later(data, Kind.ISSUING_AUTHORITY, (name,), cards, place, _key_type(key_type), clock, entropy)
+
+
+def hierarchy(
+    data: Path, name: str, cards: Sequence[Path], place: str, key_type: str, clock: Clock, entropy: Entropy
+) -> Script:
+    """Return the script for a hierarchy that an organisation has not: a root of its own and its issuing authority."""
+    if name not in HIERARCHIES:
+        raise Malformed("authority_name", f"A hierarchy is one of {', '.join(HIERARCHIES)}.")
+    names = (f"{name}-root", name)
+    return _later(data, Kind.HIERARCHY, names, cards, place, _key_type(key_type), clock, entropy)
+
+
+def revocation(
+    data: Path, name: str, reason: str, cards: Sequence[Path], place: str, clock: Clock, entropy: Entropy
+) -> Script:
+    """Return the script that has an issuing authority's certificate revoked by its root, for one of `REASONS`."""
+    with closing(deployment.open_database(data, settings.load(data))) as database, database.snapshot() as tx:
+        authorities.require_revocable(authorities.load(tx, name))
+    return _later(data, Kind.REVOCATION, (name,), cards, place, KeyType.P256, clock, entropy, reason)
 
 
 def root_lists(data: Path, cards: Sequence[Path], place: str, clock: Clock, entropy: Entropy) -> Script:
@@ -88,7 +107,7 @@ def readable(script: Script) -> str:
         f"Written {script.written_at:%Y-%m-%d %H:%M} UTC",
         f"Program: etymon {script.program.version}, SHA-256 {script.program.sha256}",
         f"Script: SHA-256 {script.sha256}",
-        f"Authorities: {', '.join(script.authorities)}; new keys are {script.key_type.value}",
+        _acts(script),
     ]
     lines += [f"Setting {name}: {value}" for name, value in script.configuration.items()]
     lines += [f"Cards trusted: {entry.name}, {len(entry.anchors)} anchors" for entry in script.trust_entries]
@@ -97,6 +116,17 @@ def readable(script: Script) -> str:
         for each in script.participants
     ]
     return "\n".join(lines)
+
+
+def _acts(script: Script) -> str:
+    names = ", ".join(script.authorities)
+    match script.kind:
+        case Kind.REVOCATION:
+            return f"Revokes for good: the authority {names}, for {script.reason}"
+        case Kind.ROOT_LISTS:
+            return f"Signs the next lists of: {names}"
+        case _:
+            return f"Authorities: {names}; new keys are {script.key_type.value}"
 
 
 def _later(
@@ -108,12 +138,13 @@ def _later(
     key_type: KeyType,
     clock: Clock,
     entropy: Entropy,
+    reason: str = "",
 ) -> Script:
     read = settings.load(data)
     database = deployment.open_database(data, read)
     with closing(database), database.snapshot() as tx:
         participants = tuple(_participant(tx, card(file)) for file in cards)
-        if kind is Kind.ISSUING_AUTHORITY:
+        if kind in {Kind.ISSUING_AUTHORITY, Kind.HIERARCHY}:
             _require_free(tx, names[0])
     return Script(
         id=random_id(entropy),
@@ -126,6 +157,7 @@ def _later(
         authorities=names,
         configuration={"organization": read.organization},
         trust_entries=(),
+        reason=reason,
     )
 
 

@@ -1,0 +1,77 @@
+# SPDX-License-Identifier: Apache-2.0
+"""A planned change of the issuing authority: what the one before certified is rekeyed onto the next."""
+
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+
+from etymon.ca import authorities, ceremony
+from etymon.ca.model import RevocationReason, SubjectNames
+from etymon.directory.model import Role
+from etymon.issuer import changeover
+from etymon.issuer.changeover import Progress
+from etymon.issuer.model import Purpose
+from etymon.kernel.errors import EtymonError
+from etymon.storage.database import Database
+from support.applicants import somebody
+from support.issuer_rekey import holder, rekeying_site
+from support.issuer_site import IssuerSite
+
+
+@pytest.fixture
+def site(database: Database, tmp_path: Path) -> IssuerSite:
+    return rekeying_site(database, tmp_path)
+
+
+def issue_from_a_successor(site: IssuerSite) -> None:
+    (like,) = [new for new in ceremony.deployment(SubjectNames(organization="Agency")) if new.name == "derived"]
+    second = replace(like, name="derived-2", subject=replace(like.subject, common_name="Derived Credential CA 2"))
+    ceremony.create(site.ca.deps, site.ca.keys, [second], actor="ceremony")
+    site.deps = replace(site.deps, authority="derived-2")
+
+
+def rekey(
+    site: IssuerSite, authority: str = "derived", comment: str = "Another token.", at_most: int = 200
+) -> Progress:
+    officer = site.officer.id
+    return changeover.rekey_certified(
+        site.deps, authority, comment, officer=officer, source="192.0.2.1", at_most=at_most
+    )
+
+
+def test_what_the_one_before_certified_is_rekeyed_in_batches(site: IssuerSite) -> None:
+    phone = holder(site, Purpose.AUTHENTICATION, Purpose.SIGNATURE, due=False)
+    with pytest.raises(EtymonError, match="rekey_not_due"):
+        phone.take()
+    issue_from_a_successor(site)
+    assert [rekey(site, at_most=1) for _ in range(3)] == [Progress(1, 1), Progress(1, 0), Progress(0, 0)]
+    with site.database.snapshot() as tx:
+        second = authorities.load(tx, "derived-2").certificate
+    phone.take().verify_directly_issued_by(second)
+    told = site.events("issuer:changeover:rekeyed")
+    assert {(event.actor, event.subject) for event in told} == {(f"person:{site.officer.id}", "authority:derived")}
+    assert {event.facts["comment"] for event in told} == {"Another token."}
+    assert sorted(str(event.facts["remaining"]) for event in told) == ["0", "0", "1"]
+
+
+def test_a_change_that_cannot_be_is_refused(site: IssuerSite) -> None:
+    with pytest.raises(EtymonError, match="no_successor"):
+        rekey(site)
+    issue_from_a_successor(site)
+    for authority, comment, code in (
+        ("derived-3", "Another token.", "authority_not_found"),
+        ("derived-root", "Another token.", "root_not_revocable"),
+        ("derived", " ", "reason_missing"),
+    ):
+        with pytest.raises(EtymonError, match=code):
+            rekey(site, authority, comment)
+    for role in (None, Role.ADMINISTRATOR, Role.AUDITOR, Role.OPERATOR):
+        person = somebody(site, role=role).person
+        with pytest.raises(EtymonError, match="officer_required"):
+            changeover.rekey_certified(site.deps, "derived", "Mine.", officer=person.id, source="")
+    with site.database.transaction() as tx:
+        authorities.revoke(tx, site.ca.deps, "derived", RevocationReason.SUPERSEDED, actor="ceremony")
+    with pytest.raises(EtymonError, match="authority_revoked"):
+        rekey(site)
+    assert not site.events("issuer:changeover:rekeyed")
