@@ -20,13 +20,8 @@ from etymon.pki.algorithms import PublicKey
 from etymon.pki.attestation_chain import AttestationTrust, NotAttested
 from etymon.pki.certificate import public_key, spki
 from etymon.wire import key_description
-from etymon.wire.key_description import (
-    ApplicationId,
-    AuthorizationList,
-    KeyDescription,
-    SecurityLevel,
-    VerifiedBootState,
-)
+from etymon.wire.authorization_list import AuthorizationList, VerifiedBootState
+from etymon.wire.key_description import ApplicationId, KeyDescription, SecurityLevel
 
 LONGEST_CHALLENGE_BYTES: Final = 128
 
@@ -99,19 +94,20 @@ def verify(
     trust: AttestationTrust,
     at: datetime,
     *,
-    challenge: bytes | None,
+    challenges: Collection[bytes] | None,
     key: PublicKey | None = None,
     purposes: Collection[int] = (),
 ) -> AttestedKey:
     """Return what a chain of DER certificates, leaf first, proves of the key it is for; raises `NotAttested`.
 
-    None for `challenge` or `key` asks for none in particular; `purposes` must be among those the hardware allows.
+    It must be made for one of `challenges`. None there or for `key` asks for none in particular; `purposes` must be
+    among those the hardware allows.
     """
     chain = attestation_chain.verify(encoded, trust, at)
     leaf, description = chain.leaf, chain.description
     if key is not None and spki(leaf) != spki(key):
         raise NotAttested("attestation_wrong_key", "The attestation is for another key than the one that is asked for.")
-    if challenge is not None and not same(description.challenge, challenge):
+    if challenges is not None and not any(same(description.challenge, given) for given in challenges):
         raise NotAttested("attestation_wrong_challenge", "The key was not made for this request. Make a new key.")
     enforced = description.hardware_enforced
     if description.keymaster_security_level is SecurityLevel.SOFTWARE:

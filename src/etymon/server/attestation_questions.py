@@ -45,12 +45,12 @@ class Verifier:
     def verify(self, question: Question) -> AttestedKey:
         """Judge one chain; raises `NotAttested`, and `Malformed` where the question itself cannot be used."""
         at = questions.moment(question.at) if question.at is not None else self._clock.now()
-        challenge = _challenge(question.challenge)
+        challenges = _challenges(question.challenge)
         if not question.root:
             raise Malformed("root_missing", "Name at least one file of attestation roots (root).")
         status = self._status(question.revocations) if question.revocations is not None else None
         trust = AttestationTrust(self._roots(question.root), status)
-        attested = key_attestation.verify(self._chain(question.chain), trust, at, challenge=challenge)
+        attested = key_attestation.verify(self._chain(question.chain), trust, at, challenges=challenges)
         key_attestation.require(attested, Requirements())
         return attested
 
@@ -119,9 +119,9 @@ def _question(found: Mapping[str, object], given: Question) -> Question:
     )
 
 
-def _challenge(text: str | None) -> bytes | None:
+def _challenges(text: str | None) -> tuple[bytes, ...] | None:
     try:
-        return None if text is None else bytes.fromhex(text)
+        return None if text is None else (bytes.fromhex(text),)
     except ValueError as exc:
         raise Malformed("challenge_malformed", "A challenge is written in hexadecimal digits.") from exc
 

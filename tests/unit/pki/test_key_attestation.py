@@ -15,7 +15,8 @@ from etymon.pki import attestation_status, certificate, key_attestation
 from etymon.pki.attestation_chain import LARGEST_CERTIFICATE_BYTES, MOST, AttestationTrust, NotAttested
 from etymon.pki.attestation_status import AttestationStatusList
 from etymon.pki.key_attestation import AttestedKey, Requirements
-from etymon.wire.key_description import SecurityLevel, VerifiedBootState
+from etymon.wire.authorization_list import VerifiedBootState
+from etymon.wire.key_description import SecurityLevel
 from support import attestations as made
 from support.attestations import SOFTWARE, STRONG_BOX, TEE, Maker, description, hardware_of, integer, null
 
@@ -35,7 +36,10 @@ def chain(hardware: dict[int, bytes] | None = None, *, maker: Maker = MAKER, **s
 
 def verify(encoded: tuple[bytes, ...], trust: AttestationTrust = TRUST, at: datetime = NOW, **said: Any) -> AttestedKey:
     said = {"challenge": CHALLENGE, "key": PUBLIC, "purposes": {key_attestation.SIGN}, **said}
-    attested = key_attestation.verify(encoded, trust, at, **said)
+    challenge = said.pop("challenge")
+    attested = key_attestation.verify(
+        encoded, trust, at, challenges=None if challenge is None else (challenge, b"older"), **said
+    )
     key_attestation.require(attested, Requirements())
     return attested
 

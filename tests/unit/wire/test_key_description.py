@@ -8,8 +8,10 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from etymon.kernel.errors import DecodeError
+from etymon.wire import authorization_list as lists
 from etymon.wire import key_description as codec
-from etymon.wire.key_description import AuthorizationList, KeyDescription, RootOfTrust, SecurityLevel, VerifiedBootState
+from etymon.wire.authorization_list import AuthorizationList, RootOfTrust, VerifiedBootState
+from etymon.wire.key_description import KeyDescription, SecurityLevel
 from support import attestations as made
 from support.attestations import description, enumerated, hardware_of, integer, null, octets, sequence, set_of
 
@@ -106,7 +108,7 @@ ORIGIN = tagged(702, integer(0))
         ),
         pytest.param(listed(tagged(704, made.root_of_trust(state=4))), id="unknown boot state"),
         pytest.param(
-            listed(*(tagged(1000 + number, null()) for number in range(codec.MOST_TAGS + 1))), id="too many tags"
+            listed(*(tagged(1000 + number, null()) for number in range(lists.MOST_TAGS + 1))), id="too many tags"
         ),
         pytest.param(members(challenge=octets(bytes(codec.LIMIT_BYTES))), id="too large"),
     ],
@@ -144,17 +146,17 @@ def test_any_bytes_decode_to_a_stable_description_or_a_decode_error(data: bytes)
 
 NUMBERS = st.integers(0, 2**64 - 1)
 VALUES = {
-    codec.Kind.INTEGER: NUMBERS,
-    codec.Kind.INTEGERS: st.lists(NUMBERS, max_size=4).map(tuple),
-    codec.Kind.PRESENT: st.just(True),  # noqa: FBT003 - what stands for NULL
-    codec.Kind.OCTETS: st.binary(max_size=40),
-    codec.Kind.ROOT_OF_TRUST: st.builds(
+    lists.Kind.INTEGER: NUMBERS,
+    lists.Kind.INTEGERS: st.lists(NUMBERS, max_size=4).map(tuple),
+    lists.Kind.PRESENT: st.just(True),  # noqa: FBT003 - what stands for NULL
+    lists.Kind.OCTETS: st.binary(max_size=40),
+    lists.Kind.ROOT_OF_TRUST: st.builds(
         RootOfTrust, st.binary(max_size=32), st.booleans(), st.sampled_from(VerifiedBootState), st.binary(max_size=32)
     ),
 }
 LISTS = st.builds(
     AuthorizationList,
-    st.fixed_dictionaries({}, optional={name: VALUES[kind] for name, kind in codec.TAGS.values()}),
+    st.fixed_dictionaries({}, optional={name: VALUES[kind] for name, kind in lists.TAGS.values()}),
     st.dictionaries(st.integers(1000, 2**20), st.binary(max_size=9)).map(lambda some: tuple(sorted(some.items()))),
 )
 

@@ -11,6 +11,7 @@ from uuid import UUID
 import segno
 from markupsafe import Markup
 
+from etymon.issuer.attestation.model import KeyAttestation
 from etymon.issuer.model import Credential, CredentialState, Derivation, DerivationState, Purpose
 from etymon.kernel.secret import Secret
 
@@ -32,7 +33,10 @@ class CredentialView:
 
 @dataclass(frozen=True, slots=True)
 class DerivationView:
-    """One device on a page. `key` is the link key's thumbprint; `progress` changes with everything a page shows."""
+    """One device on a page. `key` is the link key's thumbprint; `progress` changes with everything a page shows.
+
+    `attested` is where that key is proved to be, and on which model; empty where nothing is proved.
+    """
 
     id: UUID
     state: DerivationState
@@ -45,9 +49,12 @@ class DerivationView:
     credentials: tuple[CredentialView, ...]
     is_live: bool
     progress: str
+    attested: str = ""
 
 
-def derivation_view(derivation: Derivation, found: Iterable[Credential], now: datetime) -> DerivationView:
+def derivation_view(
+    derivation: Derivation, found: Iterable[Credential], now: datetime, attestations: Iterable[KeyAttestation] = ()
+) -> DerivationView:
     """Return what pages show; a state whose time is over shows as expired before a worker has said so."""
     state = derivation.state
     if state in LATE and now >= derivation.expires_at:
@@ -69,6 +76,15 @@ def derivation_view(derivation: Derivation, found: Iterable[Credential], now: da
         is_live=state in {DerivationState.CONFIRMED, DerivationState.ISSUING}
         or any(row.state == "active" and row.not_after and row.not_after > now for row in rows),
         progress=f"{state.value}:{sum(row.state == 'active' for row in rows)}",
+        attested=next((_proved(each) for each in attestations if link and each.key_sha256 == link.key_thumbprint), ""),
+    )
+
+
+def _proved(found: KeyAttestation) -> str:
+    if not found.is_attested:
+        return ""
+    return ", ".join(
+        filter(None, (found.security_level.replace("_", " "), f"{found.manufacturer} {found.model}".strip()))
     )
 
 

@@ -95,6 +95,10 @@ def list_(context: typer.Context, person: PersonArgument) -> None:
             _print(item["id"], item["state"], device or "no phone yet", item["endReason"] or "")
             for each in item["credentials"]:
                 _print(" ", each["purpose"], each["state"], each["serialNumber"] or "", each["notAfterDateTime"] or "")
+            for found in item["attestations"]:
+                where = (found["securityLevel"] or "").replace("_", " ")
+                model = " ".join(filter(None, (found["manufacturer"], found["model"])))
+                _print(" ", f"key of {found['purpose']}", found["verdict"], where, model, found["authority"] or "")
 
 
 @app.command("end")
