@@ -15,6 +15,7 @@ from etymon.ca import certificates
 from etymon.ca import issuance as ca_issuance
 from etymon.directory import bindings
 from etymon.issuer import completion, device_identity, follow_ups, initial_issuance, planning
+from etymon.issuer.attestation import judging
 from etymon.issuer.initial_issuance import Enrolled
 from etymon.issuer.model import CredentialState, DerivationState, Purpose
 from etymon.issuer.store import derivations
@@ -326,10 +327,11 @@ def plan_only(site: IssuerSite, link: Link, purpose: Purpose = Purpose.AUTHENTIC
     """Do what a process does that is killed between plan and signature."""
     request = link.request(purpose)
     proven = csr.verify_proof_of_possession(est.decode_body(request.body))
+    judged = judging.judge(site.deps, purpose, proven.public_key, None, challenges=())
     with site.database.transaction() as tx:
         locked = derivations.lock(tx, link.begun.derivation.id)
         assert locked is not None
-        return planning.use_authorization(tx, site.deps, locked, request, proven, source=PHONE_ADDRESS)
+        return planning.use_authorization(tx, site.deps, locked, request, proven, judged, source=PHONE_ADDRESS)
 
 
 def test_a_plan_left_behind_is_finished_by_a_worker(site: IssuerSite, link: Link) -> None:

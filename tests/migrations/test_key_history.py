@@ -1,6 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0
 """0016 goes up on a filled database, and what knows only the schema before goes on writing there."""
 
+from etymon.issuer.model import Attestation
 from etymon.issuer.store import rules
 from etymon.storage import migrations
 from etymon.storage.database import Database
@@ -9,7 +10,9 @@ from support.old_replica import OldReplica
 BEFORE = "0011_rekey"
 
 
-def test_rules_from_before_and_of_an_old_replica_give_the_history(empty_database: Database) -> None:
+def test_rules_from_before_and_of_an_old_replica_give_the_history_and_record_attestations(
+    empty_database: Database,
+) -> None:
     migrations.upgrade(empty_database, to=BEFORE)
     old = OldReplica(empty_database)
     written = [old.begin()[0]]
@@ -20,3 +23,4 @@ def test_rules_from_before_and_of_an_old_replica_give_the_history(empty_database
             kept = rules.find(tx, rule)
             assert kept is not None
             assert kept[0].key_history
+            assert kept[0].attestation is Attestation.RECORDED

@@ -60,7 +60,10 @@ def kind_of(to: Endpoint) -> str:
         return "application/pkcs10"
     if to.path.startswith("/ocsp/"):
         return "application/ocsp-request"
-    problem_forms = ("/mdm/", "/issuer/link/v1", "/issuer/key-history/v1", "/issuer/management", "/graph/", "/scim/v2")
+    problem_forms = (
+        *("/mdm/", "/issuer/link/v1", "/issuer/key-history/v1", "/issuer/attestation/v1", "/issuer/management"),
+        *("/graph/", "/scim/v2"),
+    )
     if to.path.startswith(problem_forms):
         return "application/json"
     return "application/x-www-form-urlencoded"

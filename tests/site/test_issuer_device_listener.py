@@ -58,6 +58,7 @@ def test_a_phone_finds_redeems_waits_and_enrolls(issuer: RunningIssuer) -> None:
         "est": site.deps.device_url + "/.well-known/est",
         "rekeyConfirmation": site.deps.device_url + "/issuer/rekey/v1/confirmation",
         "keyHistory": site.deps.device_url + "/issuer/key-history/v1",
+        "attestationChallenge": site.deps.device_url + "/issuer/attestation/v1/challenge",
     }
     session, phone = site.present_card(), site.phone()
     begun = site.begin(session)
@@ -317,3 +318,21 @@ def test_cacerts_and_csrattrs_ask_for_no_certificate(issuer: RunningIssuer) -> N
     )
     issuer.site.withdraw_rule()
     assert client.get("/.well-known/est/signature/csrattrs").status_code == 204
+
+
+def test_a_challenge_for_a_new_key_is_given_to_a_derived_credential_alone(issuer: RunningIssuer) -> None:
+    address, asked = "/issuer/attestation/v1/challenge", {"protocol": 1, "purpose": "signature"}
+    stranger = issuer.client().post(address, json=asked)
+    assert (stranger.status_code, stranger.json()["type"]) == (401, "urn:etymon:problem:derived_credential_required")
+    phone = issuer.site.phone()
+    answer = issuer.client(phone).post(address, json=asked)
+    assert (answer.status_code, answer.json()["type"]) == (403, "urn:etymon:problem:wrong_certificate_kind")
+
+
+def test_an_attestation_that_is_no_list_of_certificates_is_malformed(issuer: RunningIssuer) -> None:
+    site = issuer.site
+    phone, begun = site.phone(), site.begin(site.present_card())
+    client = issuer.client(phone)
+    for junk in ("text", [], ["?"], [7], [["nested"]], ["AAAA"] * 9, ["A" * 20_000], {"0": "AAAA"}):
+        answer = client.post(REDEEM, json=redemption(begun, phone, attestation=junk))
+        assert (answer.status_code, answer.json()["type"]) == (400, "urn:etymon:problem:malformed")

@@ -162,7 +162,7 @@ def site_request(held: HeldPhone) -> dict[str, object]:
     alias = "transport-test"
     if keys.entry(alias) is None:
         keys.generate(alias, KeyType.RSA2048, requires_activation=False)
-    request = generated_key.request(keys.handle(alias), "SN")
+    request = generated_key.request(held.phone.device, keys.handle(alias))
     return {"protocol": 1, "keys": [str(uuid.uuid4())], "request": base64.b64encode(request).decode()}
 
 

@@ -16,6 +16,7 @@ AGENCY: dict[str, Any] = {
             "identifier": "uuid",
         }
     ],
+    "attestationAuthorities": [{"name": "phones", "roots": ["north.pem"], "statusList": "status.json"}],
     "users": [
         {
             "userPrincipalName": "ana@agency.test",

@@ -168,7 +168,8 @@ FORMS: Final[tuple[tuple[str, Callable[[httpx.Response], None]], ...]] = (
     (r"/certsrv/.*", is_an_ndes_page),
     (r"/ocsp/.*", is_an_ocsp_failure),
     (r"/graph/.*", is_a_graph_error),
-    (r"/(mdm|issuer/link/v1|issuer/rekey|issuer/key-history|issuer/management|crl|certificates)/.*", is_a_problem),
+    (r"/(mdm|crl|certificates)/.*", is_a_problem),
+    (r"/issuer/(link/v1|rekey|key-history|attestation|management)/.*", is_a_problem),
     (r"/issuer/\.well-known/.*|/issuer/derivations/\{derivation\}/state|/healthz|/metrics", is_a_problem),
 )
 """Path to form; what is not named is for people."""

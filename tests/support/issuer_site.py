@@ -272,14 +272,14 @@ class IssuerSite:
         return Phone(issued.certificate, key, **changes)
 
     def redeem(self, phone: Phone, begun: Begun, **changes: Any) -> Linked:
-        qr = scanned(begun)
-        device = device_identity.judge(self.deps, phone.peer)
+        qr, device = scanned(begun), device_identity.judge(self.deps, phone.peer)
         request = Redemption(
             changes.get("link", qr.link),
             changes.get("secret", qr.secret),
             phone.spki,
             DESCRIPTION,
             changes.get("password", begun.password),
+            changes.get("attestation"),
         )
         return redemption.redeem(self.deps, request, device, source=PHONE_ADDRESS)
 

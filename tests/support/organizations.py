@@ -30,6 +30,7 @@ def write_certificates(folder: Path) -> None:
         (folder / name).write_bytes(root.certificate.public_bytes(Encoding.PEM))
     (folder / "logo.png").write_bytes(b"\x89PNG\r\n\x1a\n" + bytes(64))
     (folder / "wifi.txt").write_text("correct horse battery\n", "utf-8")
+    (folder / "status.json").write_text('{"entries": {"ab": {"status": "REVOKED"}}}', "utf-8")
 
 
 def written(folder: Path, organization: Mapping[str, Any], name: str = "organization.yaml") -> Path:

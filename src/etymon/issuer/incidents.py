@@ -9,6 +9,8 @@ from uuid import UUID
 from etymon.audit.model import Fact, Outcome
 from etymon.ca import authorities
 from etymon.issuer import approval, errors, invalidation, officers
+from etymon.issuer.attestation import store as attestations
+from etymon.issuer.attestation.model import KeyAttestation
 from etymon.issuer.dependencies import Dependencies, record
 from etymon.issuer.model import Credential, Derivation, DerivationState, EndReason
 from etymon.issuer.scep import completion
@@ -66,10 +68,14 @@ class Progress:
     remaining: int
 
 
-def of_person(tx: Transaction, person: UUID) -> tuple[tuple[Derivation, tuple[Credential, ...]], ...]:
-    """Return everything that was ever derived for a person, the newest first, with its certificates."""
+def of_person(
+    tx: Transaction, person: UUID
+) -> tuple[tuple[Derivation, tuple[Credential, ...], tuple[KeyAttestation, ...]], ...]:
+    """Return everything that was ever derived for a person, the newest first, with certificates and attestations."""
     found = derivations.of_person(tx, person, set(DerivationState))
-    return tuple((derivation, credentials.of_derivation(tx, derivation.id)) for derivation in found)
+    return tuple(
+        (each, credentials.of_derivation(tx, each.id), attestations.of_derivation(tx, each.id)) for each in found
+    )
 
 
 def end_one(deps: Dependencies, derivation_id: UUID, order: Order) -> int:

@@ -25,6 +25,8 @@ from etymon.issuer import (
     linking,
     planning,
 )
+from etymon.issuer.attestation import judging
+from etymon.issuer.attestation.judging import Judged
 from etymon.issuer.dependencies import Dependencies, record
 from etymon.issuer.model import (
     AUTHORIZING,
@@ -152,17 +154,30 @@ def redeem(deps: Dependencies, request: EnrollmentRequest, device: DeviceIdentit
 def _redeem(deps: Dependencies, request: EnrollmentRequest, device: DeviceIdentity | None, *, source: str) -> Enrolled:
     derivation = _authorized(deps, request, device)
     proven = csr.verify_proof_of_possession(est.decode_body(request.body))
+    judged = judging.judge(
+        deps,
+        request.purpose,
+        proven.public_key,
+        est.attestation(proven.der),
+        challenges=(link_qr.request_attestation_challenge(request.authorization, request.purpose.value),),
+    )
     if request.purpose is Purpose.ENCRYPTION:
-        return _redeem_with_escrow(deps, derivation, request, proven, source=source)
+        return _redeem_with_escrow(deps, derivation, request, proven, judged, source=source)
     if request.purpose is Purpose.AUTHENTICATION and derivation.link and spki(proven.public_key) != derivation.link.key:
         raise errors.key_not_linked()
-    credential = _plan(deps, derivation, request, proven, source=source)
+    credential = _plan(deps, derivation, request, proven, judged, source=source)
     issued = completion.finish_now(deps, credential.id)
     return Enrolled(issued.certificate, issued.chain, None)
 
 
 def _redeem_with_escrow(
-    deps: Dependencies, derivation: Derivation, request: EnrollmentRequest, proven: ProvenCSR, *, source: str
+    deps: Dependencies,
+    derivation: Derivation,
+    request: EnrollmentRequest,
+    proven: ProvenCSR,
+    judged: Judged,
+    *,
+    source: str,
 ) -> Enrolled:
     """Have escrow make and keep the key before it is certified, and envelope it to the request's own key."""
     transport = escrowed_key.transport_key(proven)
@@ -170,7 +185,7 @@ def _redeem_with_escrow(
         is_used = derivations.request_digest(tx, derivation.id, request.purpose) is not None
         key_type = eligibility.still_applicant(tx, derivation).rule.encryption_key_type
     generated = None if is_used else escrowed_key.generate(deps, derivation, transport, key_type)
-    credential = _plan(deps, derivation, request, generated, source=source)
+    credential = _plan(deps, derivation, request, generated, judged, source=source)
     issued = completion.finish_now(deps, credential.id)
     enveloped = escrowed_key.enveloped(deps, credential, transport, reason="initial issuance", source=source)
     return Enrolled(issued.certificate, issued.chain, enveloped)
@@ -181,12 +196,13 @@ def _plan(
     derivation: Derivation,
     request: EnrollmentRequest,
     key: ProvenCSR | GeneratedKey | None,
+    judged: Judged,
     *,
     source: str,
 ) -> Credential:
     with deps.database.transaction() as tx:
         locked = _live(derivations.lock(tx, derivation.id), deps.clock.now())
-        return planning.use_authorization(tx, deps, locked, request, key, source=source)
+        return planning.use_authorization(tx, deps, locked, request, key, judged, source=source)
 
 
 def _named(deps: Dependencies, request: EnrollmentRequest) -> str:

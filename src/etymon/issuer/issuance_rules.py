@@ -47,6 +47,9 @@ def save(tx: Transaction, deps: Dependencies, rule: IssuanceRule, *, officer: UU
         approval=kept.approval.value,
         device_models=_listed(kept.device_models) or "any",
         key_history=kept.key_history,
+        attestation=kept.attestation.value,
+        attestation_level=kept.attestation_level.name.lower(),
+        verified_boot=kept.verified_boot,
     )
     return kept
 

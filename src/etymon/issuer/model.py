@@ -12,6 +12,7 @@ from uuid import UUID
 from etymon.escrow.model import ESCROWED_TYPES
 from etymon.kernel.errors import Malformed
 from etymon.pki.algorithms import KeyType
+from etymon.wire.key_description import SecurityLevel
 
 LINK_LIFETIME: Final = timedelta(minutes=10)
 """A link code lives no longer (SP 800-63B-4, external binding: at most ten minutes)."""
@@ -51,6 +52,17 @@ class Approval(enum.StrEnum):
     """The officer who made the rule has approved whom and what it covers."""
     SECOND_PERSON = "second_person"
     """An officer other than the applicant approves each derivation by itself."""
+
+
+class Attestation(enum.StrEnum):
+    """What becomes of a phone's proof of where its keys are (SP 800-63B-4 3.2.4)."""
+
+    OFF = "off"
+    """It is not looked at."""
+    RECORDED = "recorded"
+    """It is judged and kept; a phone without one gets credentials too."""
+    REQUIRED = "required"
+    """No certificate for a key that is not proved."""
 
 
 class Purpose(enum.StrEnum):
@@ -191,8 +203,8 @@ class IssuanceRule:
     `most_derivations` is how many devices of one person may carry credentials at a time. `link_password` shows a
     number beside the QR code that the person types on the phone. `device_models` are the classes of devices that are
     approved (SP 800-157r1 §2.2), as `MANUFACTURER/MODEL` with `*` for any text; none means all.
-    number beside the QR code that the person types on the phone. `key_history` gives phones the person's earlier
-    encryption keys.
+    `key_history` gives phones the person's earlier encryption keys. `attestation` is what is asked of keys made on the
+    phone; where it is required, `attestation_level` and `verified_boot` say how much, and `device_models` are proved.
     """
 
     id: UUID
@@ -211,6 +223,9 @@ class IssuanceRule:
     key_history: bool = True
     approval: Approval = Approval.BLANKET
     device_models: tuple[str, ...] = ()
+    attestation: Attestation = Attestation.RECORDED
+    attestation_level: SecurityLevel = SecurityLevel.TRUSTED_ENVIRONMENT
+    verified_boot: bool = True
 
     def device_class(self, manufacturer: str, model: str) -> str | None:
         """Return the class that covers a device, `*` where all are covered; None where none does."""
@@ -239,7 +254,7 @@ class IssuanceRule:
             raise _malformed_rule("Encryption keys are RSA-2048 or RSA-3072.")
         if not 1 <= self.most_derivations <= 100:
             raise _malformed_rule("A person may have credentials on 1 to 100 devices.")
-        _require_device_models(self.device_models)
+        _require_phones(self.device_models, self.attestation_level)
         if self.instructions_url and not self.instructions_url.startswith("https://"):
             raise _malformed_rule("The address of the instructions is an https address.")
 
@@ -344,9 +359,11 @@ def _pattern(device_model: str) -> str:
     return device_model.casefold().replace("[", "[[]").replace("?", "[?]")  # only the star is special
 
 
-def _require_device_models(classes: Collection[str]) -> None:
+def _require_phones(classes: Collection[str], level: SecurityLevel) -> None:
     if len(classes) > MOST_DEVICE_MODELS or not all(map(_is_device_model, classes)):
         raise _malformed_rule("A device class is written MANUFACTURER/MODEL, at most 200 characters, 100 of them.")
+    if level is SecurityLevel.SOFTWARE:
+        raise _malformed_rule("Keys are attested in a trusted environment or a StrongBox.")
 
 
 def _is_device_model(text: str) -> bool:

@@ -13,6 +13,8 @@ from etymon.directory import bindings, people
 from etymon.escrow import deposit
 from etymon.escrow.model import GeneratedKey
 from etymon.issuer import certified_names, completion, eligibility, errors
+from etymon.issuer.attestation import judging
+from etymon.issuer.attestation.judging import Judged
 from etymon.issuer.dependencies import Dependencies, record
 from etymon.issuer.derived_identifier import identifier_of
 from etymon.issuer.eligibility import Applicant
@@ -53,6 +55,7 @@ def use_authorization(
     derivation: Derivation,
     request: EnrollmentRequest,
     key: ProvenCSR | GeneratedKey | None,
+    judged: Judged,
     *,
     source: str,
 ) -> Credential:
@@ -72,7 +75,7 @@ def use_authorization(
     if key is None:
         raise errors.issuance_unfinished()
     request_key = f"derivation:{derivation.id}:{request.purpose.value}"
-    credential = plan(tx, deps, derivation, applicant, request.purpose, key, request_key=request_key)
+    credential = plan(tx, deps, derivation, applicant, request.purpose, key, judged, request_key=request_key)
     record(
         tx,
         deps,
@@ -95,6 +98,7 @@ def plan(
     applicant: Applicant,
     purpose: Purpose,
     key: ProvenCSR | GeneratedKey,
+    judged: Judged,
     *,
     request_key: str,
     replaces: UUID | None = None,
@@ -102,9 +106,11 @@ def plan(
 ) -> Credential:
     """Store what will be signed, with today's names, as a credential of a locked derivation that a worker may finish.
 
-    `request_key` is the authority's name for the authorization.
-    Raises `key_type_not_allowed`, `Conflict` for a key that was ever certified, and what the authority refuses.
+    `request_key` is the authority's name for the authorization, `judged` what was found of the request's own key.
+    Raises `key_type_not_allowed`, what `judging.accept` refuses, `Conflict` for a key that was ever certified, and
+    what the authority refuses.
     """
+    judging.accept(tx, deps, judged, applicant.rule, derivation.id, actor=f"person:{derivation.person}")
     planned = _plan(tx, deps, applicant, purpose, key=_certifiable(tx, deps, applicant, key), request_key=request_key)
     device = derivation.link.device if derivation.link else None
     credential = Credential(

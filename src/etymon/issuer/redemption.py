@@ -9,6 +9,8 @@ from uuid import UUID
 from etymon.audit.model import Outcome
 from etymon.directory.model import Person
 from etymon.issuer import eligibility, errors, link_key, link_secret, linking
+from etymon.issuer.attestation import judging
+from etymon.issuer.attestation.judging import Judged
 from etymon.issuer.dependencies import Dependencies, record
 from etymon.issuer.model import (
     WRONG_SECRETS_LIMIT,
@@ -31,13 +33,17 @@ from etymon.wire import link_qr
 
 @dataclass(frozen=True, slots=True)
 class Redemption:
-    """What a phone sends after it scanned the code. `key` is the DER SubjectPublicKeyInfo of the link key."""
+    """What a phone sends after it scanned the code. `key` is the DER SubjectPublicKeyInfo of the link key.
+
+    `attestation` are the DER certificates that say where it is, the key's own first; None where the phone sent none.
+    """
 
     link: UUID
     secret: Secret[bytes]
     key: bytes
     description: DeviceDescription
     password: Secret[str] | None = None
+    attestation: tuple[bytes, ...] | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -56,23 +62,35 @@ def redeem(deps: Dependencies, request: Redemption, device: DeviceIdentity | Non
 
     Raises `link_unknown`, `link_expired`, `link_secret_wrong`, `link_password_required`, `link_password_wrong` (five
     wrong ones of either kind end the link), `link_denied`, `link_already_redeemed`, `device_identity_required`,
-    `device_class_not_covered`, and what eligibility refuses.
+    `device_class_not_covered`, what eligibility refuses, and where the rule requires attestation what it lacks.
     """
     public_key = link_key.load(request.key)
+    judged = judging.judge(
+        deps,
+        Purpose.AUTHENTICATION,
+        public_key,
+        request.attestation,
+        challenges=(link_qr.link_attestation_challenge(request.secret, request.link),),
+    )
     with (
         deps.refusals.noted(
             "issuer:link:refused", actor=linking.actor_of(device), subject=str(request.link), source=source
         ),
         deps.database.transaction() as tx,
     ):
-        answer = _redeem(tx, deps, replace(request, key=spki(public_key)), device, source)
+        answer = _redeem(tx, deps, replace(request, key=spki(public_key)), judged, device, source)
     if isinstance(answer, EtymonError):  # refused and recorded, and what the refusal changed is kept
         raise answer
     return answer
 
 
 def _redeem(
-    tx: Transaction, deps: Dependencies, request: Redemption, device: DeviceIdentity | None, source: str
+    tx: Transaction,
+    deps: Dependencies,
+    request: Redemption,
+    judged: Judged,
+    device: DeviceIdentity | None,
+    source: str,
 ) -> Linked | EtymonError:
     found = derivations.lock_with_secret(tx, request.link)
     if device is None and (found is None or _managed_only(tx, found[0])):
@@ -93,6 +111,7 @@ def _redeem(
     device_class = applicant.rule.device_class(said.manufacturer, said.model)
     if device_class is None:
         raise errors.device_class_not_covered()
+    judging.accept(tx, deps, judged, applicant.rule, derivation.id, actor=linking.actor_of(device))
     if derivation.link is None:
         return _linked(applicant.person, _take(tx, deps, derivation, request, device, source))
     taken_by = derivation.link.device.thumbprint if derivation.link.device else None

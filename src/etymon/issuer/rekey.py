@@ -22,6 +22,8 @@ from etymon.issuer import (
     planning,
     superseding,
 )
+from etymon.issuer.attestation import challenges, judging
+from etymon.issuer.attestation.judging import Judged
 from etymon.issuer.dependencies import Dependencies, record
 from etymon.issuer.initial_issuance import Enrolled
 from etymon.issuer.model import Credential, CredentialState, Derivation, Purpose
@@ -77,8 +79,15 @@ def _rekey(deps: Dependencies, asking: Credential, request: RekeyRequest, *, sou
         key: ProvenCSR | GeneratedKey = proven
         if transport is not None and rule is not None:
             key = escrowed_key.generate(deps, derivation, transport, rule.encryption_key_type)
+        judged = judging.judge(
+            deps,
+            request.purpose,
+            proven.public_key,
+            est.attestation(proven.der),
+            challenges=challenges.taken(deps, asking, request.purpose),
+        )
         card = card_recheck.require_good(deps, asking.person)
-        planned = _plan(deps, asking, request, key, card=card, source=source)
+        planned = _plan(deps, asking, request, key, judged, card=card, source=source)
     if planned is None:
         raise errors.credential_unknown()
     issued = completion.finish_now(deps, planned.id)
@@ -93,6 +102,7 @@ def _plan(
     asking: Credential,
     request: RekeyRequest,
     key: ProvenCSR | GeneratedKey,
+    judged: Judged,
     *,
     card: str,
     source: str,
@@ -113,6 +123,7 @@ def _plan(
             applicant,
             request.purpose,
             key,
+            judged,
             request_key=f"rekey:{replaced.id}:{random_id(deps.entropy)}",  # which may be used once, the credentials say
             replaces=replaced.id,
             request_digest=request.digest,

@@ -6,7 +6,15 @@ from typing import Final
 
 import sqlalchemy as sa
 
-from etymon.issuer.model import Approval, CardLinkState, CredentialState, DerivationState, EndReason, Purpose
+from etymon.issuer.model import (
+    Approval,
+    Attestation,
+    CardLinkState,
+    CredentialState,
+    DerivationState,
+    EndReason,
+    Purpose,
+)
 from etymon.issuer.request import RequestState
 from etymon.storage.schema import UTCDateTime, metadata
 
@@ -37,6 +45,9 @@ issuance_rules: Final = sa.Table(
     sa.Column("approval", sa.String(20), nullable=False, server_default=Approval.BLANKET.value),
     sa.Column("device_models", sa.JSON, nullable=False, server_default="[]"),
     sa.Column("key_history", sa.Boolean, nullable=False, server_default=sa.true()),
+    sa.Column("attestation", sa.String(20), nullable=False, server_default=Attestation.RECORDED.value),
+    sa.Column("attestation_level", sa.String(30), nullable=False, server_default="trusted_environment"),
+    sa.Column("verified_boot", sa.Boolean, nullable=False, server_default=sa.true()),
 )
 sa.Index(
     "uq_issuer_issuance_rules_name_in_force",

@@ -13,10 +13,10 @@ _VERSION_1 = 0
 
 
 def certification_request(key: ExternalKey, common_name: str, *attributes: bytes) -> bytes:
-    """Return a DER request for `key`, with DER attributes; the issuer ignores the name."""
+    """Return a DER request for `key`, with DER attributes in any order; the issuer ignores the name."""
     subject = x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, common_name)])
     information = der.sequence(
-        der.integer(_VERSION_1), subject.public_bytes(), spki(key.public_key), der.explicit(0, *attributes)
+        der.integer(_VERSION_1), subject.public_bytes(), spki(key.public_key), der.explicit(0, *sorted(attributes))
     )
     algorithm = default_signature_algorithm(key_type(key.public_key))
     signature = sign(key, information, SignatureScheme(algorithm.hash()))

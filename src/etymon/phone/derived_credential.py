@@ -88,7 +88,7 @@ def set_up(device: Device, screen: Screen) -> None:
             _choose_secret(device, screen)
             _install_all(device, screen)
         except EtymonError as refused:
-            if refused.code in ENDED:
+            if refused.code in ENDED or refused.code.startswith(link.NOT_ATTESTED):
                 abandon(device)
             raise
         _fetch_history(device)
@@ -172,7 +172,9 @@ def _install_all(device: Device, screen: Screen) -> None:
 def _install(device: Device, connection: Connection, purpose: Purpose, known: tuple[x509.Certificate, ...]) -> None:
     derivation = under_way.derivation(device)
     key = under_way.key(device, purpose)
-    body = _request(device, purpose, lambda: certification_request(key, device.state.hardware.serial_number))
+    proof = () if purpose is Purpose.AUTHENTICATION else generated_key.attestation(device, key.alias)
+    name = device.state.hardware.serial_number
+    body = _request(device, purpose, lambda: certification_request(key, name, *proof))
     certificate = est.enroll(
         connection,
         under_way.service(derivation).est,
@@ -189,7 +191,7 @@ def _install_server_generated(
     derivation = under_way.derivation(device)
     alias = derivation.alias(purpose)
     transport = under_way.transport_key(device)
-    body = _request(device, purpose, lambda: generated_key.request(transport, device.state.hardware.serial_number))
+    body = _request(device, purpose, lambda: generated_key.request(device, transport))
     envelope, certificate = est.server_generated(
         connection,
         under_way.service(derivation).est,

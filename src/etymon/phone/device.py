@@ -20,7 +20,8 @@ from etymon.kernel.entropy import Entropy
 from etymon.kernel.errors import Conflict, NotFound
 from etymon.phone.certificate_chain import without_roots
 from etymon.phone.key_store.activation import DEFAULT_COST, ScryptCost
-from etymon.phone.key_store.opening import VaultKind, open_key_store
+from etymon.phone.key_store.attestation import PhoneMaker
+from etymon.phone.key_store.opening import VaultKind, equip, open_key_store
 from etymon.phone.key_store.store import KeyStore
 from etymon.phone.record import decode, encode
 from etymon.phone.sealed_file import SealedFile, device_secret
@@ -79,13 +80,20 @@ class Device:
         hardware: Hardware,
         vault: VaultKind = VaultKind.SOFTWARE,
         roots: Iterable[x509.Certificate] = (),
+        maker: PhoneMaker | None = None,
     ) -> Self:
-        """Make a factory-new phone in an empty directory; `Conflict` `phone_exists` where there is one."""
+        """Make a factory-new phone in an empty directory; with a maker its keys can be attested.
+
+        `Conflict` `phone_exists` where there is one.
+        """
         directory.mkdir(mode=0o700, parents=True, exist_ok=True)
         device = cls(directory, surroundings, _locked(directory))
         if device._file.read() is not None:
             device.close()
             raise Conflict("phone_exists", "There is a phone in this directory already.")
+        if maker is not None:
+            attester = maker.attester(hardware.manufacturer, hardware.model)
+            equip(directory / "keys", device._secret, surroundings.entropy, attester)
         device._save(PhoneState(hardware, vault, tuple(certificates.to_der(root) for root in roots)))
         return device
 

@@ -14,10 +14,19 @@ from etymon.pki.certificate import to_der
 from etymon.wire import est
 
 
-def request(transport: KeyHandle, serial_number: str) -> bytes:
-    """Return a request that names the transport key by its identifier."""
+def request(device: Device, transport: KeyHandle) -> bytes:
+    """Return a request that names the transport key by its identifier, with its attestation."""
     identifier = SubjectKeyIdentifier.from_public_key(transport.public_key).digest  # RFC 5280 §4.2.1.2 method 1
-    return certification_request(transport, serial_number, est.decrypt_key_identifier_attribute(identifier))
+    named = est.decrypt_key_identifier_attribute(identifier)
+    return certification_request(
+        transport, device.state.hardware.serial_number, named, *attestation(device, transport.alias)
+    )
+
+
+def attestation(device: Device, alias: str) -> tuple[bytes, ...]:
+    """Return the attribute that says where a key is; none where the phone cannot attest."""
+    entry = device.keys.entry(alias)
+    return (est.attestation_attribute(entry.attestation),) if entry and entry.attestation else ()
 
 
 def keep(

@@ -99,7 +99,7 @@ def _fetch(device: Device, address: IssuerAddress, service: LinkService, history
 def _released(device: Device, connection: Connection, service: LinkService, history: KeyHistory) -> Document:
     request = history.request
     if request is None:
-        request = generated_key.request(_transport(device, history), device.state.hardware.serial_number)
+        request = generated_key.request(device, _transport(device, history))
         _save(device, replace(history, request=request))
     asked = {
         "protocol": link.PROTOCOL,

@@ -21,6 +21,9 @@ from etymon.pki.certificate import spki, spki_sha256
 from etymon.wire import link_qr
 
 PROTOCOL: Final = 1
+NOT_ATTESTED: Final = "attestation_"
+"""How codes begin of refusals after which a key is of no use: a new one has to be made, or another phone be taken."""
+
 WAIT_SECONDS: Final = 20
 BETWEEN_POLLS_SECONDS: Final = 1
 LONGEST_BACKOFF_SECONDS: Final = 30
@@ -51,6 +54,9 @@ def service(device: Device, address: IssuerAddress) -> LinkService:
         est=https_address(answer.text("est")),
         rekey_confirmation=https_address(answer.text("rekeyConfirmation", "")) if "rekeyConfirmation" in answer else "",
         key_history=https_address(answer.text("keyHistory")) if "keyHistory" in answer else "",
+        attestation_challenge=(
+            https_address(answer.text("attestationChallenge")) if "attestationChallenge" in answer else ""
+        ),
     )
 
 
@@ -71,6 +77,7 @@ def redeem(device: Device, derivation: Derivation, found: LinkService, link_key:
             **({"password": derivation.password.reveal()} if derivation.password else {}),
             "key": document.base64_text(spki(link_key.public_key)),
             "device": device_description(device.state.hardware),
+            **_attestation(device, link_key),
         },
     )
     digits = link_qr.six_digits(derivation.secret, derivation.link, spki_sha256(link_key.public_key))
@@ -108,6 +115,13 @@ def authorization(device: Device, derivation: Derivation, redemption: Redemption
             backoff = BETWEEN_POLLS_SECONDS
         pause.wait(backoff)
     raise Expired("link_expired", "Nobody confirmed on the PC in time. Begin again there.")
+
+
+def _attestation(device: Device, key: KeyHandle) -> Mapping[str, object]:
+    entry = device.keys.entry(key.alias)
+    if entry is None or not entry.attestation:
+        return {}
+    return {"attestation": [document.base64_text(certificate) for certificate in entry.attestation]}
 
 
 def purposes(answer: Document) -> tuple[Purpose, ...]:

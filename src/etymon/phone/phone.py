@@ -17,6 +17,7 @@ from etymon.phone.applications.access import Approve
 from etymon.phone.applications.web_view import Page
 from etymon.phone.device import Device, Surroundings
 from etymon.phone.key_store.activation import Activation
+from etymon.phone.key_store.attestation import PhoneMaker
 from etymon.phone.key_store.contract import TokenReference
 from etymon.phone.key_store.opening import VaultKind
 from etymon.phone.key_store.store import UseSession
@@ -81,9 +82,13 @@ class Phone:
         hardware: Hardware,
         vault: VaultKind = VaultKind.SOFTWARE,
         roots: Iterable[x509.Certificate] = (),
+        maker: PhoneMaker | None = None,
     ) -> Self:
-        """Make a factory-new phone in an empty directory; `roots` are the authorities it trusts from the factory."""
-        return cls(Device.new(directory, surroundings, hardware=hardware, vault=vault, roots=roots))
+        """Make a factory-new phone in an empty directory; `roots` are the authorities it trusts from the factory.
+
+        With a `maker` it says where its keys are, up to the maker's root.
+        """
+        return cls(Device.new(directory, surroundings, hardware=hardware, vault=vault, roots=roots, maker=maker))
 
     @classmethod
     def open(cls, directory: Path, surroundings: Surroundings) -> Self:

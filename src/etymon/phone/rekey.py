@@ -94,7 +94,7 @@ def _replace(device: Device, address: IssuerAddress, service: LinkService, purpo
         else:
             _own(device, connection, service, begun, known)
     except EtymonError as refused:
-        if refused.code in GIVEN_UP:
+        if refused.code in GIVEN_UP or refused.code.startswith(link.NOT_ATTESTED):
             _change(device, purpose, None)
             device.remove_unnamed_keys()
         raise
@@ -111,9 +111,8 @@ def _own(
     device: Device, connection: Connection, service: LinkService, begun: Rekey, known: Sequence[x509.Certificate]
 ) -> None:
     key = _key(device, connection, service, begun.alias, begun.purpose)
-    body = begun.request or _kept_request(
-        device, begun, certification_request(key, device.state.hardware.serial_number)
-    )
+    name, proof = device.state.hardware.serial_number, generated_key.attestation(device, key.alias)
+    body = begun.request or _kept_request(device, begun, certification_request(key, name, *proof))
     certificate = est.reenroll(connection, service.est, begun.purpose, body)
     device.keys.set_certificate(begun.alias, certificate, certificate_chain.chain(certificate, known))
 
@@ -122,9 +121,7 @@ def _server_generated(
     device: Device, connection: Connection, service: LinkService, begun: Rekey, known: Sequence[x509.Certificate]
 ) -> None:
     transport = _key(device, connection, service, begun.transport_alias, begun.purpose)
-    body = begun.request or _kept_request(
-        device, begun, generated_key.request(transport, device.state.hardware.serial_number)
-    )
+    body = begun.request or _kept_request(device, begun, generated_key.request(device, transport))
     envelope, certificate = est.server_generated(connection, service.est, begun.purpose, body)
     generated_key.keep(device, begun.alias, begun.transport_alias, envelope, certificate, known)
 
@@ -173,8 +170,18 @@ def _change(device: Device, purpose: Purpose, changed: Rekey | None) -> None:
 def _key(device: Device, connection: Connection, service: LinkService, alias: str, purpose: Purpose) -> KeyHandle:
     if device.keys.entry(alias) is None:
         kind = est.key_type(connection, service.est, purpose)
-        return device.keys.generate(alias, kind, requires_activation=True)
+        challenge = _challenge(device, connection, service, purpose)
+        decrypts = purpose is Purpose.ENCRYPTION
+        return device.keys.generate(alias, kind, requires_activation=True, challenge=challenge, decrypts=decrypts)
     return device.keys.handle(alias)
+
+
+def _challenge(device: Device, connection: Connection, service: LinkService, purpose: Purpose) -> bytes | None:
+    """Return what the issuer wants a new key attested for; None where nobody could attest or look."""
+    if not device.keys.attests or not service.attestation_challenge:
+        return None
+    asked = {"protocol": link.PROTOCOL, "purpose": purpose.value}
+    return connection.ask("POST", service.attestation_challenge, asked).octets("challenge")
 
 
 def _is_installed(device: Device, purpose: Purpose) -> bool:

@@ -202,6 +202,7 @@ class LinkService:
     est: str
     rekey_confirmation: str = ""
     key_history: str = ""
+    attestation_challenge: str = ""
 
 
 @dataclass(frozen=True, slots=True)

@@ -10,6 +10,7 @@ from etymon.phone.device import Device
 from etymon.phone.key_store.contract import KeyHandle
 from etymon.phone.state import Derivation, LinkService, Purpose, Redemption
 from etymon.pki.algorithms import KeyType
+from etymon.wire import link_qr
 
 
 def derivation(device: Device) -> Derivation:
@@ -57,7 +58,9 @@ def key(device: Device, purpose: Purpose) -> KeyHandle:
     present = derivation(device)
     alias = present.alias(purpose)
     if device.keys.entry(alias) is None:
-        return device.keys.generate(alias, _wanted(device, present, purpose), requires_activation=True)
+        kind = _wanted(device, present, purpose)
+        challenge = _challenge(present, purpose)
+        return device.keys.generate(alias, kind, requires_activation=True, challenge=challenge)
     return device.keys.handle(alias)
 
 
@@ -66,8 +69,17 @@ def transport_key(device: Device) -> KeyHandle:
     present = derivation(device)
     alias = present.transport_alias
     if device.keys.entry(alias) is None:
-        return device.keys.generate(alias, _wanted(device, present, Purpose.ENCRYPTION), requires_activation=True)
+        kind = _wanted(device, present, Purpose.ENCRYPTION)
+        challenge = _challenge(present, Purpose.ENCRYPTION)
+        return device.keys.generate(alias, kind, requires_activation=True, challenge=challenge, decrypts=True)
     return device.keys.handle(alias)
+
+
+def _challenge(derivation: Derivation, purpose: Purpose) -> bytes:
+    """Return what a key is attested for: the link's secret for the link key, the authorization for the others."""
+    if purpose is Purpose.AUTHENTICATION:
+        return link_qr.link_attestation_challenge(derivation.secret, derivation.link)
+    return link_qr.request_attestation_challenge(authorization(derivation), purpose.value)
 
 
 def _wanted(device: Device, derivation: Derivation, purpose: Purpose) -> KeyType:

@@ -4,39 +4,31 @@
 Files are PEM or DER, may hold several certificates or CRLs, and are read once for a whole batch.
 """
 
-import json
 import re
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, fields
-from datetime import UTC, datetime
 from functools import lru_cache
-from pathlib import Path
 from typing import IO, Final, Literal, TypeAlias
 
 from cryptography import x509
 
 from etymon.kernel.clock import Clock
-from etymon.kernel.errors import EtymonError, Malformed, TooLarge
+from etymon.kernel.errors import Malformed
 from etymon.pki import certificate, leniency, path_verification, revocation_lists
 from etymon.pki.leniency import Leniency
 from etymon.pki.path_material import Material
 from etymon.pki.path_verification import Verdict
 from etymon.pki.path_walk import PathParameters
 from etymon.pki.revocation_lists import RevocationLists
+from etymon.server import questions
+from etymon.server.questions import Answer, Options
 
 Revocation: TypeAlias = Literal["required", "off"]
-
-LONGEST_LINE: Final = 1024 * 1024
-"""Bytes of one line of a batch."""
-
-MOST_FILES: Final = 1000
-"""Files of one option."""
 
 MOST_KEPT: Final = 64
 """Sets of files that are kept read."""
 
 _OID: Final = re.compile(r"([01]\.[1-3]?[0-9]|2\.(0|[1-9][0-9]*))(\.(0|[1-9][0-9]*))*")
-_RFC3339: Final = re.compile(r"\d{4}-\d\d-\d\d[Tt ]\d\d:\d\d:\d\d(\.\d{1,9})?([Zz]|[+-]\d\d:\d\d)", re.ASCII)
 
 
 @dataclass(frozen=True, slots=True)
@@ -66,7 +58,7 @@ class Verifier:
 
     def verify(self, question: Question) -> Verdict:
         """Judge one certificate; raises `Malformed` where the question itself cannot be used."""
-        at = _moment(question.at) if question.at is not None else self._clock.now()
+        at = questions.moment(question.at) if question.at is not None else self._clock.now()
         parameters = PathParameters(
             policies=_policies(question.policy),
             explicit_policy=question.explicit_policy,
@@ -84,11 +76,11 @@ class Verifier:
         if not name:
             raise Malformed("leaf_missing", "Name the file of the certificate to judge (leaf).")
         limit = certificate.LIMIT_BYTES
-        data = self._stdin.read(limit + 1) if name == "-" else _read(name, limit)
-        return certificate.load(_without_keys(name, data))
+        data = self._stdin.read(limit + 1) if name == "-" else questions.read(name, limit)
+        return certificate.load(questions.without_keys(name, data))
 
 
-def ask(question: Question, verifier: Verifier) -> tuple[dict[str, object], int]:
+def ask(question: Question, verifier: Verifier) -> Answer:
     """Return the answer to one question as JSON values, and the exit status."""
     try:
         verdict = verifier.verify(question)
@@ -97,66 +89,31 @@ def ask(question: Question, verifier: Verifier) -> tuple[dict[str, object], int]
     return _answer(verdict), 0 if verdict.valid else 1
 
 
-def batch(lines: IO[bytes], given: Question, verifier: Verifier) -> Iterator[tuple[dict[str, object], int]]:
+def batch(lines: IO[bytes], given: Question, verifier: Verifier) -> Iterator[Answer]:
     """Yield the answer to each line, in order, with the exit status it has; `given` fills what a line lacks."""
-    for number, line in enumerate(_lines(lines), start=1):
-        if not line.strip():
-            continue
-        found: dict[str, object] = {}
-        try:
-            found = _object(line)
-            verdict = verifier.verify(_question(found, given))
-        except Malformed as error:
-            told = Malformed(error.code, f"Line {number}: {error.detail}")
-            yield {"id": found.get("id"), **_unusable(told)}, 2
-        else:
-            yield {"id": found.get("id"), **_answer(verdict)}, 0 if verdict.valid else 1
 
+    def one(found: Mapping[str, object]) -> Answer:
+        verdict = verifier.verify(_question(found, given))
+        return _answer(verdict), 0 if verdict.valid else 1
 
-def _lines(file: IO[bytes]) -> Iterator[bytes]:
-    """Yield lines as they come; of one that is too long, so much that this can be seen."""
-    while line := file.readline(LONGEST_LINE + 1):
-        yield line
-        while len(line) > LONGEST_LINE and not line.endswith(b"\n"):
-            line = file.readline(LONGEST_LINE + 1)
+    return questions.batch(lines, one, _unusable)
 
 
 def _answer(verdict: Verdict) -> dict[str, object]:
     return {
         "valid": verdict.valid,
-        "errors": [] if verdict.refusal is None else [_error(verdict.refusal)],
+        "errors": [] if verdict.refusal is None else [questions.told(verdict.refusal)],
         "policies": sorted(verdict.policies),
     }
 
 
 def _unusable(error: Malformed) -> dict[str, object]:
-    return {"valid": False, "errors": [_error(error)], "policies": []}
-
-
-def _error(error: EtymonError) -> dict[str, str]:
-    reason = error.facts.get("reason") or error.facts.get("certificate")
-    return {"code": error.code, "detail": f"{error.detail} ({reason})" if reason else error.detail}
-
-
-def _object(line: bytes) -> dict[str, object]:
-    if len(line) > LONGEST_LINE:
-        raise Malformed("line_malformed", f"A line has at most {LONGEST_LINE} bytes.")
-    try:
-        found = json.loads(line.decode("utf-8"))
-    except (ValueError, RecursionError) as exc:
-        raise Malformed("line_malformed", "This is not a JSON object.") from exc
-    if not isinstance(found, dict):
-        raise Malformed("line_malformed", "This is not a JSON object.")
-    return found
+    return {"valid": False, "errors": [questions.told(error)], "policies": []}
 
 
 def _question(found: Mapping[str, object], given: Question) -> Question:
-    """Return the question of a line; an option that may repeat also takes a single text."""
-    known = {option.name for option in fields(Question)}
-    for name in found:
-        if name != "id" and name not in known:
-            raise Malformed("option_unknown", f"There is no option {name[:60]}. See etymon verify certificate --help.")
-    options = _Options(found)
+    """Return the question of a line."""
+    options = Options(found, {option.name for option in fields(Question)}, "etymon verify certificate")
     return Question(
         leaf=options.text("leaf", given.leaf) or "",
         anchor=options.texts("anchor", given.anchor),
@@ -166,57 +123,19 @@ def _question(found: Mapping[str, object], given: Question) -> Question:
         explicit_policy=options.flag("explicit_policy", given.explicit_policy),
         inhibit_policy_mapping=options.flag("inhibit_policy_mapping", given.inhibit_policy_mapping),
         inhibit_any_policy=options.flag("inhibit_any_policy", given.inhibit_any_policy),
-        revocation=options.revocation(given.revocation),
+        revocation=_revocation(options.text("revocation", given.revocation)),
         at=options.text("at", given.at),
         leniency=options.texts("leniency", given.leniency),
     )
 
 
-class _Options:
-    """A line's values, each in the type of its option, or what was given before."""
-
-    def __init__(self, found: Mapping[str, object]) -> None:
-        self._found = found
-
-    def text(self, name: str, given: str | None) -> str | None:
-        value = self._found.get(name, given)
-        if value is None or isinstance(value, str):
-            return value
-        raise _malformed(name)
-
-    def texts(self, name: str, given: tuple[str, ...]) -> tuple[str, ...]:
-        value = self._found.get(name, given)
-        listed = [value] if isinstance(value, str) else value
-        if isinstance(listed, list | tuple) and all(isinstance(item, str) for item in listed):
-            return tuple(listed)
-        raise _malformed(name)
-
-    def flag(self, name: str, given: bool) -> bool:  # noqa: FBT001 - a value that stands in for another
-        value = self._found.get(name, given)
-        if isinstance(value, bool):
-            return value
-        raise _malformed(name)
-
-    def revocation(self, given: Revocation) -> Revocation:
-        match self._found.get("revocation", given):
-            case "required":
-                return "required"
-            case "off":
-                return "off"
-        raise _malformed("revocation")
-
-
-def _malformed(name: str) -> Malformed:
-    return Malformed("option_malformed", f"The option {name} has a value that it does not take.")
-
-
-def _moment(text: str) -> datetime:
-    if _RFC3339.fullmatch(text):
-        try:
-            return datetime.fromisoformat(text.upper()).astimezone(UTC)
-        except (ValueError, OverflowError):
-            pass
-    raise Malformed("at_malformed", "A moment is written as in RFC 3339, with its zone: 2026-03-01T12:00:00Z.")
+def _revocation(text: str | None) -> Revocation:
+    match text:
+        case "required":
+            return "required"
+        case "off":
+            return "off"
+    raise questions.option_malformed("revocation")
 
 
 def _policies(names: Iterable[str]) -> frozenset[str]:
@@ -228,8 +147,8 @@ def _policies(names: Iterable[str]) -> frozenset[str]:
 
 def _material(anchors: tuple[str, ...], intermediates: tuple[str, ...], named: frozenset[Leniency]) -> Material:
     tolerant = Leniency.ECDSA_NULL_PARAMETERS in named
-    trusted = [found for name in _counted(anchors) for found in _certificates(name, tolerant=tolerant)]
-    others = [found for name in _counted(intermediates) for found in _certificates(name, tolerant=False)]
+    trusted = [found for name in questions.counted(anchors) for found in _certificates(name, tolerant=tolerant)]
+    others = [found for name in questions.counted(intermediates) for found in _certificates(name, tolerant=False)]
     material = Material.of(trusted, others)
     if not material.anchors:
         raise Malformed("anchor_unusable", "No trust anchor has a form and size that is taken. Name another file.")
@@ -238,7 +157,7 @@ def _material(anchors: tuple[str, ...], intermediates: tuple[str, ...], named: f
 
 def _certificates(name: str, *, tolerant: bool) -> tuple[x509.Certificate, ...]:
     """Read a file of which at least one certificate can be read; what cannot be read is as if it were not there."""
-    data = _without_keys(name, _read(name, certificate.LIMIT_BYTES))
+    data = questions.without_keys(name, questions.read(name, certificate.LIMIT_BYTES))
     found, _ = certificate.load_anchors(data) if tolerant else certificate.load_readable(data)
     if not found:
         raise Malformed("certificate_malformed", f"{name} holds no certificate that can be read, DER or PEM.")
@@ -246,28 +165,5 @@ def _certificates(name: str, *, tolerant: bool) -> tuple[x509.Certificate, ...]:
 
 
 def _lists(names: tuple[str, ...]) -> RevocationLists:
-    files = (_read(name, revocation_lists.LARGEST_LIST_BYTES) for name in _counted(names))
+    files = (questions.read(name, revocation_lists.LARGEST_LIST_BYTES) for name in questions.counted(names))
     return RevocationLists.of(found for data in files for found in revocation_lists.load_many(data))
-
-
-def _counted(names: tuple[str, ...]) -> tuple[str, ...]:
-    if len(names) > MOST_FILES:
-        raise TooLarge("too_many_files", f"An option names at most {MOST_FILES} files. Put several into one file.")
-    return names
-
-
-def _read(name: str, limit: int) -> bytes:
-    try:
-        with Path(name).open("rb") as file:
-            data = file.read(limit + 1)
-    except (OSError, ValueError) as exc:
-        raise Malformed("file_unreadable", f"{name} cannot be read. Name a file that is there.") from exc
-    if len(data) > limit:
-        raise TooLarge("file_too_large", f"{name} has more than {limit} bytes.")
-    return data
-
-
-def _without_keys(name: str, data: bytes) -> bytes:
-    if b"PRIVATE KEY-----" in data:
-        raise Malformed("private_key", f"{name} holds a private key. Give certificates alone, and keep the key away.")
-    return data

@@ -124,6 +124,11 @@ def elements(data: bytes) -> tuple[Element, ...]:
     return tuple(found)
 
 
+def first(data: bytes) -> Element:
+    """Read the element that `data` begins with; what follows it is not looked at."""
+    return _element(data, 0)
+
+
 def only(data: bytes, tag: int) -> Element:
     """Read exactly one element of `tag`; trailing bytes are refused."""
     element = _element(data, 0)

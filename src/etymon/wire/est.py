@@ -22,6 +22,9 @@ MOST_PARTS: Final = 8
 MOST_ATTRIBUTES: Final = 64
 
 ASYMMETRIC_DECRYPT_KEY_IDENTIFIER: Final = "1.2.840.113549.1.9.16.2.54"
+KEY_ATTESTATION: Final = "2.25.16603186306889938753934472450348112887"
+"""Our own attribute, made from a UUID (X.667): there is no standard one for these chains."""
+
 """Names the key a server-made key is enveloped to (RFC 7030 §4.4.1.2)."""
 
 RSA_ENCRYPTION: Final = "1.2.840.113549.1.1.1"
@@ -127,11 +130,31 @@ def decrypt_key_identifier_attribute(key_identifier: bytes) -> bytes:
     return der.sequence(der.object_identifier(ASYMMETRIC_DECRYPT_KEY_IDENTIFIER), value)
 
 
+def attestation_attribute(chain: Sequence[bytes]) -> bytes:
+    """Return the CSR attribute that carries a key attestation: DER certificates, the attested key's first."""
+    value = der.encode(der.SET, der.sequence(*chain))
+    return der.sequence(der.object_identifier(KEY_ATTESTATION), value)
+
+
+def attestation(csr: bytes) -> tuple[bytes, ...] | None:
+    """Return the certificates of the key attestation in a PKCS #10 request (DER); None where it has none."""
+    value = _attribute_value(csr, KEY_ATTESTATION)
+    if value is None:
+        return None
+    return tuple(each.encoded for each in der.elements(der.expect(value, der.SEQUENCE).content))
+
+
 def decrypt_key_identifier(csr: bytes) -> bytes | None:
     """Return the AsymmetricDecryptKeyIdentifier of a PKCS #10 request (DER); None where it has none.
 
     Whether the request is signed by its key is for the caller to verify first.
     """
+    value = _attribute_value(csr, ASYMMETRIC_DECRYPT_KEY_IDENTIFIER)
+    return None if value is None else der.expect(value, der.OCTET_STRING).content
+
+
+def _attribute_value(csr: bytes, wanted: str) -> der.Element | None:
+    """Return the one value of an attribute of a request; None where it has no such attribute."""
     request = der.elements(der.only(csr, der.SEQUENCE).content)
     if len(request) != 3:
         raise _malformed_csr()
@@ -143,13 +166,13 @@ def decrypt_key_identifier(csr: bytes) -> bytes | None:
     named = [
         values
         for oid, values in map(_attribute, der.elements(der.expect(information[3], 0xA0).content))
-        if oid == ASYMMETRIC_DECRYPT_KEY_IDENTIFIER
+        if oid == wanted
     ]
     if not named:
         return None
     if len(named) != 1 or len(named[0]) != 1:
         raise _malformed_csr()
-    return der.expect(named[0][0], der.OCTET_STRING).content
+    return named[0][0]
 
 
 def _key_attribute(key_type: str) -> bytes:

@@ -28,6 +28,8 @@ LONGEST_TEXT: Final = 600
 DIGITS_CONTEXT: Final = b"etymon-link-digits/1"
 AUTHORIZATION_CONTEXT: Final = b"etymon-link-authorization/1"
 REQUEST_CONTEXT: Final = b"etymon-link-request/1"
+LINK_ATTESTATION_CONTEXT: Final = b"etymon-link-attestation/1"
+REQUEST_ATTESTATION_CONTEXT: Final = b"etymon-request-attestation/1"
 
 
 @dataclass(frozen=True, slots=True)
@@ -114,6 +116,18 @@ def authorization_message(link: UUID) -> bytes:
 def request_message(purpose: str, body: bytes) -> bytes:
     """Return what the link key signs over one EST request; `body` is the bytes as sent."""
     return b"\x00".join((REQUEST_CONTEXT, purpose.encode("ascii"), hashlib.sha256(body).digest()))
+
+
+def link_attestation_challenge(secret: Secret[bytes], link: UUID) -> bytes:
+    """Return what the link key is attested for: nobody knew it before the code was shown."""
+    message = b"\x00".join((LINK_ATTESTATION_CONTEXT, str(link).encode("ascii")))
+    return hmac.digest(secret.reveal(), message, hashlib.sha256)
+
+
+def request_attestation_challenge(authorization: Secret[str], purpose: str) -> bytes:
+    """Return what the key of an EST request is attested for: nobody knew it before the PC confirmed."""
+    message = b"\x00".join((REQUEST_ATTESTATION_CONTEXT, purpose.encode("ascii")))
+    return hmac.digest(authorization.reveal().encode("utf-8"), message, hashlib.sha256)
 
 
 def _unpadded(octets: bytes) -> str:

@@ -27,6 +27,7 @@ READABLE = (
     "deviceManagement/intuneBrandingProfiles",
     "deviceManagement/managedDevices",
     "etymon/trustEntries",
+    "etymon/attestationAuthorities",
     "etymon/issuanceRules",
     "etymon/roles",
     "etymon/scepConnectors",
@@ -149,6 +150,8 @@ ADMINISTRATORS_WRITE = [
     ("DELETE", f"deviceManagement/intuneBrandingProfiles/{ID}"),
     ("PUT", "etymon/trustEntries/cards"),
     ("DELETE", "etymon/trustEntries/cards"),
+    ("PUT", "etymon/attestationAuthorities/x"),
+    ("DELETE", "etymon/attestationAuthorities/x"),
 ]
 OFFICERS_WRITE = [
     ("PUT", "etymon/issuanceRules/x"),

@@ -3,7 +3,7 @@
 
 import base64
 import io
-from datetime import timedelta
+from datetime import UTC, datetime, timedelta
 from typing import Any
 from uuid import uuid4
 
@@ -15,6 +15,7 @@ from PIL import Image
 from etymon.ca import ceremony
 from etymon.ca.model import SubjectNames
 from etymon.directory import people
+from etymon.pki.certificate import to_der
 from support import declared_pki
 from support.graph_answers import (
     BRANDING,
@@ -186,6 +187,28 @@ def test_scep_connectors_and_their_clients_are_an_officers(
     assert officer.put(path, json=body).status_code == 404
 
 
+def test_attestation_authorities_are_an_administrators(admin: httpx.Client, officer: httpx.Client) -> None:
+    root = declared_pki.root(datetime.now(UTC), "Phones").certificate
+    body = {"roots": [base64.b64encode(to_der(root)).decode()], "revokedSerialNumbers": ["ab", "12"]}
+    path = "/beta/etymon/attestationAuthorities/phones"
+    assert officer.put(path, json=body).status_code == 403
+    assert created(admin.put(path, json=body))["revokedSerialNumbers"] == ["12", "ab"]
+    assert ok(admin.put(path, json={"roots": body["roots"]}))["revokedSerialNumbers"] is None
+    (listed,) = ok(officer.get("/beta/etymon/attestationAuthorities"))["value"]
+    assert (listed["name"], listed["roots"]) == ("phones", body["roots"])
+    assert ok(officer.get(path))["name"] == "phones"
+    refusals: tuple[dict[str, object], ...] = (
+        {"roots": []},
+        {"roots": ["AAAA"]},
+        {**body, "revokedSerialNumbers": ["X"]},
+    )
+    for refused in refusals:
+        assert admin.put(path, json=refused).status_code == 400
+    assert admin.put("/beta/etymon/attestationAuthorities/UPPER", json=body).status_code == 400
+    gone(admin.delete(path))
+    assert admin.delete(path).status_code == 404
+
+
 def test_issuance_rules_are_an_officers(running: RunningSite, admin: httpx.Client, officer: httpx.Client) -> None:
     group = running.site.group("Staff")
     body = {"groupIds": [str(group)], "purposes": ["authentication", "signature"], "lifetimeDays": 365}
@@ -198,6 +221,13 @@ def test_issuance_rules_are_an_officers(running: RunningSite, admin: httpx.Clien
     assert again["id"] == rule["id"]
     assert ok(officer.put(path, json={**body, "devicesPerPerson": 2, "keyTypes": ["p256"]}))["devicesPerPerson"] == 2
     assert rule["linkPassword"] is False, "off by default"
+    assert (rule["attestation"], rule["attestationLevel"], rule["verifiedBoot"]) == (
+        "recorded",
+        "trustedEnvironment",
+        True,
+    )
+    asked = {"attestation": "required", "attestationLevel": "strongBox", "verifiedBoot": False}
+    assert asked.items() <= ok(officer.put(path, json={**body, **asked})).items()
     assert ok(officer.put(path, json={**body, "linkPassword": True}))["linkPassword"] is True
     (listed,) = ok(admin.get("/beta/etymon/issuanceRules"))["value"]
     assert listed["linkPassword"] is True

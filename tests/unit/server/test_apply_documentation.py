@@ -30,7 +30,7 @@ PARTS = [
 @pytest.fixture
 def folder(tmp_path: Path) -> Path:
     now = datetime.now(UTC)
-    for name in ("agency-root", "agency-card-ca", "agency-network-root", "bob"):
+    for name in ("agency-root", "agency-card-ca", "agency-network-root", "android-attestation-roots", "bob"):
         made = declared_pki.root(now, name)
         place = tmp_path / ("cards" if name == "bob" else "certificates")
         place.mkdir(exist_ok=True)

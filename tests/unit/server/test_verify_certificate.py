@@ -15,7 +15,7 @@ from cryptography.hazmat.primitives import serialization
 from cryptography.hazmat.primitives.serialization import Encoding
 
 from etymon.pki.certificate import LIMIT_BYTES, to_der
-from etymon.server import certificate_questions
+from etymon.server import questions
 from support import declared_pki
 from support.declared_pki import CARD_POLICY
 from support.typed_command import typed
@@ -245,7 +245,7 @@ def test_options_beside_a_batch_fill_what_its_lines_lack(ask: Ask, folder: Path)
         ("line_malformed", "[]"),
         ("line_malformed", '"leaf.pem"'),
         ("line_malformed", "[" * 5000),
-        ("line_malformed", " " + "x" * certificate_questions.LONGEST_LINE),
+        ("line_malformed", " " + "x" * questions.LONGEST_LINE),
         ("leaf_missing", {name: value for name, value in GOOD.items() if name != "leaf"}),
         ("anchor_missing", {**GOOD, "anchor": []}),
         ("option_unknown", {**GOOD, "explicit-policy": True}),

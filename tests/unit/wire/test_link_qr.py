@@ -133,3 +133,15 @@ def test_what_the_link_key_signs_is_what_the_protocol_says() -> None:
     assert link_qr.request_message("signature", b"abc") == b"etymon-link-request/1\x00signature\x00" + bytes.fromhex(
         "ba7816bf8f01cfea414140de5dae2223b00361a396177a9cb410ff61f20015ad"
     )
+
+
+def test_challenges_of_attestations_are_those_another_program_computes() -> None:
+    """`printf 'etymon-link-attestation/1\\0…' | openssl dgst -sha256 -mac HMAC -macopt hexkey:…` and so on."""
+    assert (
+        link_qr.link_attestation_challenge(SECRET, LINK).hex()
+        == "1a9a8367474116140172301451f6ebe140483b9521f2aa136e88569869b6d70a"
+    )
+    assert (
+        link_qr.request_attestation_challenge(Secret("dGVzdA"), "signature").hex()
+        == "e4744330ba3f646ee505410bc8694c483dfae080dd7733e7681966e776d4804b"
+    )

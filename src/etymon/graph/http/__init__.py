@@ -7,6 +7,7 @@ from fastapi import APIRouter, FastAPI
 
 from etymon.graph.dependencies import Dependencies
 from etymon.graph.http import (
+    attestation,
     branding,
     derivations,
     derived_credentials,
@@ -50,6 +51,7 @@ def create_app(deps: Dependencies) -> FastAPI:
         branding,
         managed_devices,
         trust,
+        attestation,
         scep,
         identity,
         key_recoveries,

@@ -114,9 +114,7 @@ def end_authorized(deps: Services, caller: Officer, source: Source, body: EndAut
 @router.post(DERIVATIONS + "/rekeyCertified")
 def rekey_certified(deps: Services, caller: Officer, source: Source, body: RekeyBody) -> Response:
     """Have the next batch of what an issuing authority certified rekeyed onto its successor."""
-    done = changeover.rekey_certified(
-        deps.issuer, body.authority, body.comment, officer=caller.person, source=source
-    )
+    done = changeover.rekey_certified(deps.issuer, body.authority, body.comment, officer=caller.person, source=source)
     return answers.answer({"credentials": done.credentials, "remaining": done.remaining})
 
 

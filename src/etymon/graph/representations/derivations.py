@@ -9,7 +9,9 @@ from uuid import UUID
 from pydantic import Field
 
 from etymon.directory.model import Person
+from etymon.graph.representations.attestation import key_attestation
 from etymon.graph.representations.body import Body, Text, instant
+from etymon.issuer.attestation.model import KeyAttestation
 from etymon.issuer.holds import Order as HoldOrder
 from etymon.issuer.incidents import Order, Progress
 from etymon.issuer.model import Credential, Derivation, EndReason
@@ -100,8 +102,10 @@ def request(shown: DerivationRequest, applicant: Person | None, rule: str) -> di
     }
 
 
-def derivation(shown: Derivation, certificates: Iterable[Credential]) -> dict[str, Any]:
-    """Show a derivation with its certificates."""
+def derivation(
+    shown: Derivation, certificates: Iterable[Credential], attestations: Iterable[KeyAttestation]
+) -> dict[str, Any]:
+    """Show a derivation with its certificates, and what was found of its keys."""
     said = shown.link.description if shown.link else None
     return {
         "@odata.type": "#etymon.graph.derivation",
@@ -116,6 +120,7 @@ def derivation(shown: Derivation, certificates: Iterable[Credential]) -> dict[st
         "endedDateTime": shown.ended_at,
         "endReason": shown.end_reason.value if shown.end_reason else None,
         "requestId": shown.request,
+        "attestations": [key_attestation(found) for found in attestations],
         "credentials": [
             {
                 "id": credential.id,

@@ -9,13 +9,18 @@ from pydantic import Field
 
 from etymon.directory.model import Person, Role
 from etymon.graph.representations.body import Base64, Body, Text, identifier
-from etymon.issuer.model import Approval, IssuanceRule, Purpose
+from etymon.issuer.model import Approval, Attestation, IssuanceRule, Purpose
 from etymon.pki.algorithms import KeyType
 from etymon.pki.trust_entry import TrustEntry
+from etymon.wire.key_description import SecurityLevel
 
 Certificates = Annotated[list[Base64], Field(max_length=100)]
 Texts = Annotated[list[Text], Field(max_length=100)]
 APPROVALS: Final = {"blanket": Approval.BLANKET, "secondPerson": Approval.SECOND_PERSON}
+ATTESTATION_LEVELS: Final = {
+    "trustedEnvironment": SecurityLevel.TRUSTED_ENVIRONMENT,
+    "strongBox": SecurityLevel.STRONG_BOX,
+}
 KeyName = Literal["p256", "p384", "rsa2048", "rsa3072"]
 
 
@@ -66,6 +71,9 @@ class IssuanceRuleBody(Body):
     instructions_url: Text = ""
     approval: Literal["blanket", "secondPerson"] = "blanket"
     device_models: Texts = Field(default_factory=list)
+    attestation: Literal["off", "recorded", "required"] = "recorded"
+    attestation_level: Literal["trustedEnvironment", "strongBox"] = "trustedEnvironment"
+    verified_boot: bool = True
 
     def rule(self, id_: UUID, name: str, officer: UUID, now: datetime) -> IssuanceRule:
         """Return the rule; raises Malformed."""
@@ -86,6 +94,9 @@ class IssuanceRuleBody(Body):
             instructions_url=self.instructions_url,
             approval=APPROVALS[self.approval],
             device_models=tuple(sorted(set(self.device_models))),
+            attestation=Attestation(self.attestation),
+            attestation_level=ATTESTATION_LEVELS[self.attestation_level],
+            verified_boot=self.verified_boot,
         )
 
 
@@ -134,6 +145,11 @@ def issuance_rule(shown: IssuanceRule) -> dict[str, Any]:
         "instructionsUrl": shown.instructions_url,
         "approval": next(name for name, approval in APPROVALS.items() if approval is shown.approval),
         "deviceModels": list(shown.device_models),
+        "attestation": shown.attestation.value,
+        "attestationLevel": next(
+            name for name, level in ATTESTATION_LEVELS.items() if level is shown.attestation_level
+        ),
+        "verifiedBoot": shown.verified_boot,
         "createdBy": shown.created_by,
         "createdDateTime": shown.created_at,
     }

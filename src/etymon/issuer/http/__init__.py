@@ -8,6 +8,7 @@ from starlette.routing import BaseRoute
 from etymon.issuer import card_authentication
 from etymon.issuer.dependencies import SERVICE, Dependencies
 from etymon.issuer.http import (
+    attestation,
     challenge_page,
     confirmation,
     ending,
@@ -56,11 +57,12 @@ def certauth_routes(deps: Dependencies) -> list[BaseRoute]:
 
 
 def device_routes(deps: Dependencies) -> list[BaseRoute]:
-    """Return what the device listener serves: linking, EST, the end of what a rekey replaced, the key history."""
+    """Return what the device listener serves: linking, EST, what comes with a rekey, the key history."""
     return [
         *link.device_routes(deps),
         *est.device_routes(deps),
         *confirmation.device_routes(deps),
+        *attestation.device_routes(deps),
         *key_history.device_routes(deps),
     ]
 

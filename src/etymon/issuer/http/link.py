@@ -11,6 +11,7 @@ from starlette.routing import BaseRoute
 from etymon.issuer import device_identity, redemption
 from etymon.issuer.dependencies import Dependencies
 from etymon.issuer.http import waiting
+from etymon.issuer.http.attestation import CHALLENGE
 from etymon.issuer.http.confirmation import CONFIRMATION
 from etymon.issuer.http.key_history import KEY_HISTORY
 from etymon.issuer.link_key import LARGEST_KEY_BYTES
@@ -19,6 +20,8 @@ from etymon.issuer.model import DeviceDescription
 from etymon.issuer.redemption import Redemption
 from etymon.kernel.errors import Malformed
 from etymon.kernel.secret import Secret
+from etymon.pki.attestation_chain import LARGEST_CERTIFICATE_BYTES
+from etymon.pki.attestation_chain import MOST as MOST_CERTIFICATES
 from etymon.web import documents
 from etymon.web.documents import Problems, shown_time
 from etymon.web.exchange import Request, endpoint, json_response
@@ -46,6 +49,7 @@ def site_routes(deps: Dependencies) -> list[BaseRoute]:
                 "est": f"{deps.device_url}{EST}",
                 "rekeyConfirmation": f"{deps.device_url}{CONFIRMATION}",
                 "keyHistory": f"{deps.device_url}{KEY_HISTORY}",
+                "attestationChallenge": f"{deps.device_url}{CHALLENGE}",
             }
         )
 
@@ -87,7 +91,19 @@ def _redemption(document: documents.Document) -> Redemption:
             serial_number=documents.line(device, "serialNumber", limit=LONGEST_DESCRIPTION, default=""),
         ),
         password=_password(document),
+        attestation=_attestation(document),
     )
+
+
+def _attestation(document: documents.Document) -> tuple[bytes, ...] | None:
+    """Return the certificates that say where the key is; whether they say so is judged later."""
+    value = document.get("attestation")
+    if value is None:
+        return None
+    if not isinstance(value, list) or not 0 < len(value) <= MOST_CERTIFICATES:
+        raise Malformed("malformed", f"attestation lists 1 to {MOST_CERTIFICATES} certificates.")
+    limit = LARGEST_CERTIFICATE_BYTES
+    return tuple(documents.octets({"attestation": each}, "attestation", limit=limit) for each in value)
 
 
 def _password(document: documents.Document) -> Secret[str] | None:

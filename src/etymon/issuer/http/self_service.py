@@ -13,6 +13,7 @@ from starlette.routing import BaseRoute
 from etymon.audit.refusals import ANONYMOUS
 from etymon.directory import people
 from etymon.issuer import approval, card_authentication, duties, eligibility, initial_issuance, linking
+from etymon.issuer.attestation import store as attestations
 from etymon.issuer.dependencies import Dependencies
 from etymon.issuer.errors import card_required, derivation_unknown, duties_not_accepted, too_many_derivations
 from etymon.issuer.http.views import derivation_view, qr_image
@@ -197,7 +198,8 @@ class SelfService:
         derivation = self.own(card_authentication.card_session(visit.session), request)
         now = self.deps.clock.now()
         with self.deps.database.snapshot() as tx:
-            view = derivation_view(derivation, credentials.of_derivation(tx, derivation.id), now)
+            found, proved = credentials.of_derivation(tx, derivation.id), attestations.of_derivation(tx, derivation.id)
+            view = derivation_view(derivation, found, now, proved)
         return self.pages.page("link.html", visit=visit, request=request, view=view)
 
     def state(self, request: Request) -> Response:

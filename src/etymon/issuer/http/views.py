@@ -11,6 +11,7 @@ from uuid import UUID
 import segno
 from markupsafe import Markup
 
+from etymon.issuer.attestation.model import KeyAttestation
 from etymon.issuer.model import Credential, CredentialState, Derivation, DerivationState, Purpose
 from etymon.kernel.secret import Secret
 
@@ -35,7 +36,10 @@ class CredentialView:
 
 @dataclass(frozen=True, slots=True)
 class DerivationView:
-    """One device on a page. `key` is the link key's thumbprint; `progress` changes with everything a page shows."""
+    """One device on a page. `key` is the link key's thumbprint; `progress` changes with everything a page shows.
+
+    `attested` is where that key is proved to be, and on which model; empty where nothing is proved.
+    """
 
     id: UUID
     state: DerivationState
@@ -50,9 +54,12 @@ class DerivationView:
     progress: str
     held_until: datetime | None = None
     is_held_by_officer: bool = False
+    attested: str = ""
 
 
-def derivation_view(derivation: Derivation, found: Iterable[Credential], now: datetime) -> DerivationView:
+def derivation_view(
+    derivation: Derivation, found: Iterable[Credential], now: datetime, attestations: Iterable[KeyAttestation] = ()
+) -> DerivationView:
     """Return what pages show; a state whose time is over shows as expired before a worker has said so."""
     state = derivation.state
     if state in LATE and now >= derivation.expires_at:
@@ -78,6 +85,15 @@ def derivation_view(derivation: Derivation, found: Iterable[Credential], now: da
         progress=f"{state.value}:{sum(row.state == 'active' for row in rows)}",
         held_until=max((one.held_until for one in held if one.held_until), default=None),
         is_held_by_officer=any(one.held_by != derivation.person for one in held),
+        attested=next((_proved(each) for each in attestations if link and each.key_sha256 == link.key_thumbprint), ""),
+    )
+
+
+def _proved(found: KeyAttestation) -> str:
+    if not found.is_attested:
+        return ""
+    return ", ".join(
+        filter(None, (found.security_level.replace("_", " "), f"{found.manufacturer} {found.model}".strip()))
     )
 
 

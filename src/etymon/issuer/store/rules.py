@@ -7,10 +7,11 @@ from uuid import UUID
 
 import sqlalchemy as sa
 
-from etymon.issuer.model import Approval, IssuanceRule, Purpose
+from etymon.issuer.model import Approval, Attestation, IssuanceRule, Purpose
 from etymon.issuer.tables import issuance_rules as table
 from etymon.pki.algorithms import KeyType
 from etymon.storage.database import Transaction
+from etymon.wire.key_description import SecurityLevel
 
 
 def add(tx: Transaction, rule: IssuanceRule) -> None:
@@ -31,6 +32,9 @@ def add(tx: Transaction, rule: IssuanceRule) -> None:
             instructions_url=rule.instructions_url,
             approval=rule.approval.value,
             device_models=list(rule.device_models),
+            attestation=rule.attestation.value,
+            attestation_level=rule.attestation_level.name.lower(),
+            verified_boot=rule.verified_boot,
             created_by=rule.created_by,
             created_at=rule.created_at,
             withdrawn_at=None,
@@ -80,4 +84,7 @@ def _rule(row: sa.Row[Any]) -> IssuanceRule:
         instructions_url=row.instructions_url,
         approval=Approval(row.approval),
         device_models=tuple(row.device_models),
+        attestation=Attestation(row.attestation),
+        attestation_level=SecurityLevel[row.attestation_level.upper()],
+        verified_boot=row.verified_boot,
     )

@@ -65,6 +65,8 @@ class KeyEntry:
     certificate: x509.Certificate | None
     chain: tuple[x509.Certificate, ...]
     """The certificate's issuers, from its own upward."""
+    attestation: tuple[bytes, ...] = ()
+    """What says where the key is, as DER certificates, its own first; empty where the phone cannot attest."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -78,6 +80,7 @@ class KeyRecord:
     reference: bytes
     certificate: bytes | None = None
     chain: tuple[bytes, ...] = ()
+    attestation: tuple[bytes, ...] = ()
 
     def __post_init__(self) -> None:
         if not ALIAS.fullmatch(self.alias):

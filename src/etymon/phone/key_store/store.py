@@ -17,6 +17,7 @@ from etymon.card.external_key import SignatureScheme
 from etymon.kernel.errors import Conflict, Malformed, NotFound, NotPermitted
 from etymon.kernel.secret import Secret
 from etymon.phone.key_store.activation import Activation, ActivationLock, ActivationState, CredentialDestroyed
+from etymon.phone.key_store.attestation import Attester
 from etymon.phone.key_store.contract import (
     EncryptionPadding,
     KeyEntry,
@@ -39,8 +40,16 @@ _DEVICE_COMPARTMENT: Final = "device compartment"
 class KeyStore:
     """Makes, keeps and uses keys. One at a time uses it; closing it ends the use session."""
 
-    def __init__(self, vault: KeyVault, records: SealedFile, lock: ActivationLock, device: Secret[bytes]) -> None:
+    def __init__(
+        self,
+        vault: KeyVault,
+        records: SealedFile,
+        lock: ActivationLock,
+        device: Secret[bytes],
+        attester: Attester | None = None,
+    ) -> None:
         self._vault = vault
+        self._attester = attester
         self._file = records
         self._lock = lock
         self._device = derive(device, _DEVICE_COMPARTMENT)
@@ -51,12 +60,32 @@ class KeyStore:
         if self._activated() and lock.activation().state is ActivationState.DESTROYED:
             self._drop_activated()
 
-    def generate(self, alias: str, kind: KeyType, *, requires_activation: bool) -> KeyHandle:
-        """Make a key. `Conflict` `key_exists` for an alias in use; an activated key needs a use session."""
+    @property
+    def attests(self) -> bool:
+        """Whether the phone can say where its keys are."""
+        return self._attester is not None
+
+    def generate(
+        self,
+        alias: str,
+        kind: KeyType,
+        *,
+        requires_activation: bool,
+        challenge: bytes | None = None,
+        decrypts: bool = False,
+    ) -> KeyHandle:
+        """Make a key, for a challenge attested where the phone can; its entry then has the attestation.
+
+        `Conflict` `key_exists` for an alias in use; an activated key needs a use session.
+        """
         with self._guard:
             protection = self._making(alias, requires_activation=requires_activation)
             reference, public_key = self._vault.generate(protection, alias, kind)
-            return self._add(KeyRecord(alias, protection, certificates.spki(public_key), reference))
+            attestation: tuple[bytes, ...] = ()
+            if challenge is not None and self._attester is not None:
+                attestation = self._attester.attest(public_key, challenge, decrypts=decrypts)
+            spki = certificates.spki(public_key)
+            return self._add(KeyRecord(alias, protection, spki, reference, attestation=attestation))
 
     def import_wrapped(
         self, alias: str, package: WrappedKey, *, transport: str, requires_activation: bool
@@ -285,6 +314,7 @@ def _entry(record: KeyRecord) -> KeyEntry:
         requires_activation=record.protection is Protection.ACTIVATION,
         certificate=certificates.load(record.certificate) if record.certificate else None,
         chain=tuple(certificates.load(issuer) for issuer in record.chain),
+        attestation=record.attestation,
     )
 
 

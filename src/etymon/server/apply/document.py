@@ -185,6 +185,17 @@ class IssuanceRuleDocument(Part):
     instructions_url: str = ""
     approval: Literal["blanket", "secondPerson"] = "blanket"
     device_models: tuple[Annotated[str, Field(pattern=r"^[^/]*[^/\s][^/]*/.*\S", max_length=200)], ...] = ()
+    attestation: Literal["off", "recorded", "required"] = "recorded"
+    attestation_level: Literal["trustedEnvironment", "strongBox"] = "trustedEnvironment"
+    verified_boot: bool = True
+
+
+class AttestationAuthorityDocument(Part):
+    """A maker of phones who is believed about where keys are; `statusList` is the maker's list of revoked keys."""
+
+    name: Annotated[str, Field(pattern=r"^[a-z0-9][a-z0-9-]{0,59}$")]
+    roots: Annotated[tuple[str, ...], Field(min_length=1)]
+    status_list: str = ""
 
 
 class OrganizationDocument(Part):
@@ -192,6 +203,7 @@ class OrganizationDocument(Part):
 
     organization: Name
     trust_entries: tuple[TrustDocument, ...] = ()
+    attestation_authorities: tuple[AttestationAuthorityDocument, ...] = ()
     users: tuple[UserDocument, ...] = ()
     groups: tuple[GroupDocument, ...] = ()
     branding: BrandingDocument | None = None

@@ -11,6 +11,7 @@ from etymon.server.apply.resource import Kind, Resource
 
 PATHS: Final[Mapping[Kind, str]] = {
     Kind.TRUST_ENTRY: "/etymon/trustEntries",
+    Kind.ATTESTATION_AUTHORITY: "/etymon/attestationAuthorities",
     Kind.USER: "/users",
     Kind.GROUP: "/groups",
     Kind.BRANDING: "/deviceManagement/intuneBrandingProfiles",
@@ -21,17 +22,19 @@ PATHS: Final[Mapping[Kind, str]] = {
 }
 NAMED: Final[Mapping[Kind, str]] = {
     Kind.TRUST_ENTRY: "name",
+    Kind.ATTESTATION_AUTHORITY: "name",
     Kind.ISSUANCE_RULE: "name",
     Kind.USER: "userPrincipalName",
 }
 """The property that names a thing, where it is not `displayName`."""
 
-PUT_BY_NAME: Final = frozenset({Kind.TRUST_ENTRY, Kind.ISSUANCE_RULE})
+PUT_BY_NAME: Final = frozenset({Kind.TRUST_ENTRY, Kind.ATTESTATION_AUTHORITY, Kind.ISSUANCE_RULE})
 """Written whole under their name, new or not."""
 
 Body: TypeAlias = Callable[[Resource, Collection[str], Names], dict[str, object]]
 BODIES: Final[Mapping[Kind, Body]] = {
     Kind.TRUST_ENTRY: entities_directory.whole_body,
+    Kind.ATTESTATION_AUTHORITY: entities_directory.attestation_authority_body,
     Kind.USER: entities_directory.user_body,
     Kind.GROUP: entities_directory.group_body,
     Kind.BRANDING: entities_management.branding_body,

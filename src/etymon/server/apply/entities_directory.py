@@ -27,6 +27,25 @@ def trust_entry(item: Mapping[str, Any], _: Names) -> Resource:
     return Resource(Kind.TRUST_ENTRY, item["name"], properties, id=item["name"])
 
 
+def attestation_authority(item: Mapping[str, Any]) -> Resource:
+    """Read an attestation authority."""
+    listed = item["revokedSerialNumbers"]
+    properties: dict[str, Value] = {
+        "roots": tuple(sorted(map(certificate, item["roots"]), key=lambda root: root.base64)),
+        "statusList": None if listed is None else named_files.status_value(listed),
+    }
+    return Resource(Kind.ATTESTATION_AUTHORITY, item["name"], properties, id=item["name"])
+
+
+def attestation_authority_body(wanted: Resource, _: Collection[str], __: Names) -> dict[str, object]:
+    """Write a whole attestation authority."""
+    listed = wanted.properties["statusList"]
+    return {
+        "roots": written(wanted.properties["roots"]),
+        "revokedSerialNumbers": named_files.serials(listed) if isinstance(listed, Binary) else None,
+    }
+
+
 def user(item: Mapping[str, Any], _: Names) -> Resource:
     """Read a user; cards and roles are read elsewhere."""
     properties: dict[str, Value] = {
@@ -71,6 +90,9 @@ def issuance_rule(item: Mapping[str, Any], names: Names) -> Resource:
         "instructionsUrl": item["instructionsUrl"] or "",
         "approval": item["approval"],
         "deviceModels": tuple(item["deviceModels"]),
+        "attestation": item["attestation"],
+        "attestationLevel": item["attestationLevel"],
+        "verifiedBoot": item["verifiedBoot"],
     }
     return Resource(Kind.ISSUANCE_RULE, item["name"], properties, id=item["name"])
 

@@ -2,6 +2,7 @@
 """Files that an organisation's file names: certificates, a logo, a password. Paths are relative to that file."""
 
 import base64
+from collections.abc import Iterable
 from pathlib import Path
 from typing import Final
 
@@ -10,7 +11,9 @@ from cryptography.hazmat.primitives.serialization import Encoding
 
 from etymon.kernel.errors import Malformed
 from etymon.kernel.secret import Secret
+from etymon.pki import attestation_status as status_lists
 from etymon.pki import certificate as certificates
+from etymon.pki.attestation_status import AttestationStatusList
 from etymon.server.apply.resource import Binary
 
 LARGEST_FILE_BYTES: Final = 512 * 1024
@@ -40,6 +43,36 @@ def certificate(file: Path) -> x509.Certificate:
     if len(found) != 1:
         raise Malformed("named_file", f"{file} holds {len(found)} certificates; name a file that holds one.")
     return found[0]
+
+
+def roots(files: Iterable[Path]) -> tuple[Binary, ...]:
+    """Return the certificates of files that may hold several, in an order of their own; raises Malformed."""
+    found: set[x509.Certificate] = set()
+    for file in files:
+        try:
+            found.update(certificates.load_many(content(file)))
+        except Malformed as exc:
+            raise Malformed("named_file", f"{file}: {exc.detail}") from exc
+    return tuple(sorted(map(certificate_value, found), key=lambda root: root.base64))
+
+
+def attestation_status(file: Path) -> AttestationStatusList:
+    """Return a maker's list of revoked attestation keys; raises Malformed."""
+    try:
+        return status_lists.load(content(file))
+    except Malformed as exc:
+        raise Malformed("named_file", f"{file}: {exc.detail}") from exc
+
+
+def status_value(serial_numbers: Iterable[str]) -> Binary:
+    """Return the serial numbers of a list as a value: told by how many they are."""
+    listed = sorted(serial_numbers)
+    return Binary(base64.b64encode("\n".join(listed).encode()).decode("ascii"), f"{len(listed)} revoked keys")
+
+
+def serials(value: Binary) -> list[str]:
+    """Return the serial numbers that `status_value` holds."""
+    return base64.b64decode(value.base64).decode().split()
 
 
 def logo(file: Path) -> tuple[str, Binary]:

@@ -84,6 +84,8 @@ class _Fetch:
         match kind:
             case Kind.TRUST_ENTRY:
                 return entities_directory.trust_entry(item, self._names)
+            case Kind.ATTESTATION_AUTHORITY:
+                return entities_directory.attestation_authority(item)
             case Kind.USER:
                 return self._user(entities_directory.user(item, self._names))
             case Kind.GROUP:

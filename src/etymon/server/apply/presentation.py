@@ -11,6 +11,7 @@ from etymon.server.apply.resource import Binary, Kind, Resource, Value
 
 ENDS: Final[Mapping[Kind, str]] = {
     Kind.TRUST_ENTRY: "ends every card binding under it",
+    Kind.ATTESTATION_AUTHORITY: "phones of its maker prove nothing any more",
     Kind.USER: "ends the account with its cards, devices and credentials, for good",
     Kind.GROUP: "its members stay",
     Kind.BRANDING: "the deployment's own is shown again",

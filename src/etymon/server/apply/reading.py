@@ -16,6 +16,7 @@ from etymon.server.apply.yaml_source import Source
 MOST_FAULTS: Final = 20
 SECTIONS: Final[Mapping[Kind, str]] = {
     Kind.TRUST_ENTRY: "trust_entries",
+    Kind.ATTESTATION_AUTHORITY: "attestation_authorities",
     Kind.USER: "users",
     Kind.GROUP: "groups",
     Kind.BRANDING: "branding",

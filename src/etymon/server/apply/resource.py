@@ -13,6 +13,7 @@ class Kind(enum.Enum):
     """The kinds of things, in the order in which one may refer to another; the value is what people call one."""
 
     TRUST_ENTRY = "trust entry"
+    ATTESTATION_AUTHORITY = "attestation authority"
     USER = "user"
     GROUP = "group"
     BRANDING = "branding"

@@ -15,6 +15,7 @@ from etymon.server.apply.document import (
     ALL_DEVICES,
     ALL_USERS,
     Assigned,
+    AttestationAuthorityDocument,
     BrandingDocument,
     CardDocument,
     EnrollmentProfileDocument,
@@ -33,6 +34,8 @@ def resource(part: BaseModel, document: OrganizationDocument, folder: Path) -> R
     match part:
         case TrustDocument():
             return _trust_entry(part, folder)
+        case AttestationAuthorityDocument():
+            return _attestation_authority(part, folder)
         case UserDocument():
             return _user(part, document, folder)
         case GroupDocument():
@@ -64,6 +67,15 @@ def _trust_entry(part: TrustDocument, folder: Path) -> Resource:
         "statusHosts": tuple(sorted(entry.status_hosts)),
     }
     return Resource(Kind.TRUST_ENTRY, entry.name, properties)
+
+
+def _attestation_authority(part: AttestationAuthorityDocument, folder: Path) -> Resource:
+    status = named_files.attestation_status(folder / part.status_list) if part.status_list else None
+    properties: dict[str, Value] = {
+        "roots": named_files.roots(folder / name for name in part.roots),
+        "statusList": named_files.status_value(status.serials) if status else None,
+    }
+    return Resource(Kind.ATTESTATION_AUTHORITY, part.name, properties)
 
 
 def _user(part: UserDocument, document: OrganizationDocument, folder: Path) -> Resource:
@@ -171,6 +183,9 @@ def _issuance_rule(part: IssuanceRuleDocument) -> Resource:
         "instructionsUrl": part.instructions_url,
         "approval": part.approval,
         "deviceModels": tuple(sorted(set(part.device_models))),
+        "attestation": part.attestation,
+        "attestationLevel": part.attestation_level,
+        "verifiedBoot": part.verified_boot,
     }
     return Resource(Kind.ISSUANCE_RULE, part.name, properties)
 

@@ -69,6 +69,10 @@ def list_(context: typer.Context, person: PersonArgument) -> None:
                 shown = ("until", each["heldUntilDateTime"]) if each["heldUntilDateTime"] else ()
                 dates = (each["serialNumber"] or "", each["notAfterDateTime"] or "")
                 tell(" ", each["purpose"], each["state"], *shown, *dates)
+            for found in item["attestations"]:
+                where = (found["securityLevel"] or "").replace("_", " ")
+                model = " ".join(filter(None, (found["manufacturer"], found["model"])))
+                tell(" ", f"key of {found['purpose']}", found["verdict"], where, model, found["authority"] or "")
 
 
 @app.command("hold")

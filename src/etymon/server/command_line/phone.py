@@ -35,8 +35,14 @@ def new(
     ] = "software",
     serial: Annotated[str, typer.Option(help="Serial number; made up otherwise.")] = "",
     trust: Annotated[Path | None, typer.Option(help="PEM file of CAs the phone trusts from the factory.")] = None,
+    attestation_root: Annotated[
+        Path | None, typer.Option(help="Have the phone attest its keys, and write the simulated maker's root here.")
+    ] = None,
 ) -> None:
     """Make a factory-new phone."""
+    from cryptography.hazmat.primitives.serialization import Encoding
+
+    from etymon.phone.key_store.attestation import PhoneMaker
     from etymon.phone.key_store.opening import VaultKind
     from etymon.phone.phone import Phone
     from etymon.phone.state import Hardware
@@ -45,7 +51,11 @@ def new(
     entropy = SystemEntropy()
     hardware = Hardware(serial or random_text(entropy, SERIAL_ALPHABET, 10))
     roots = load_many(trust.read_bytes()) if trust else ()
-    Phone.new(directory, _surroundings(), hardware=hardware, vault=VaultKind(vault), roots=roots).close()
+    surroundings = _surroundings()
+    maker = PhoneMaker(surroundings.clock.now()) if attestation_root else None
+    Phone.new(directory, surroundings, hardware=hardware, vault=VaultKind(vault), roots=roots, maker=maker).close()
+    if maker is not None and attestation_root is not None:
+        attestation_root.write_bytes(maker.root.public_bytes(Encoding.PEM))
     told = f"A factory-new {hardware.model}, serial number {hardware.serial_number}, is in {directory}."
     Console().print(told, soft_wrap=True, highlight=False)
 

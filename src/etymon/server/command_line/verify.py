@@ -11,7 +11,9 @@ from typing import Annotated, Literal
 
 import typer
 
-app = typer.Typer(help="Judge certificates by files alone; nothing is fetched.", no_args_is_help=True)
+app = typer.Typer(
+    help="Judge certificates and key attestations by files alone; nothing is fetched.", no_args_is_help=True
+)
 
 Files = list[Path]
 
@@ -63,6 +65,44 @@ def certificate(
         at=at,
         leniency=tuple(leniency or ()),
     )
+    verifier = questions.Verifier(SystemClock(), sys.stdin.buffer)
+    with warnings.catch_warnings(), contextlib.ExitStack() as opened:
+        warnings.simplefilter("ignore", UserWarning)  # the library's remarks on serial numbers and lengths
+        if batch is None:
+            answers = iter([questions.ask(given, verifier)])
+        else:
+            lines = sys.stdin.buffer if batch == "-" else opened.enter_context(Path(batch).open("rb"))
+            answers = questions.batch(lines, given, verifier)
+        raise typer.Exit(_tell(answers))
+
+
+@app.command("attestation")
+def attestation(
+    chain: Annotated[
+        str | None, typer.Argument(help="File of the chain, the attested key's certificate first; - for stdin.")
+    ] = None,
+    root: Annotated[Files | None, typer.Option(help="File of attestation roots; may repeat.")] = None,
+    challenge: Annotated[
+        str | None, typer.Option(help="Challenge the key was made for, hexadecimal; else any.")
+    ] = None,
+    revocations: Annotated[
+        str | None, typer.Option(help="List of revoked attestation keys, JSON as Google publishes it.")
+    ] = None,
+    at: Annotated[str | None, typer.Option(help="Moment, RFC 3339 with zone; else now.")] = None,
+    batch: Annotated[
+        str | None, typer.Option(help="File of questions, a JSON object a line; - for stdin. Options fill what lacks.")
+    ] = None,
+) -> None:
+    """Judge an Android key attestation: one JSON object a chain; exit 0 valid, 1 not valid, 2 unusable input.
+
+    Valid is a key that was made in hardware and cannot leave it, on a device with a locked boot loader.
+    """
+    from etymon.kernel.clock import SystemClock
+    from etymon.server import attestation_questions as questions
+
+    if (chain is None) == (batch is None):
+        raise typer.BadParameter("Give either a chain or --batch.")
+    given = questions.Question(chain or "", _names(root), challenge, revocations, at)
     verifier = questions.Verifier(SystemClock(), sys.stdin.buffer)
     with warnings.catch_warnings(), contextlib.ExitStack() as opened:
         warnings.simplefilter("ignore", UserWarning)  # the library's remarks on serial numbers and lengths

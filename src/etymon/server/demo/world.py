@@ -19,6 +19,7 @@ from etymon.ca.model import AlternativeNames, IssuanceRequest, SubjectNames
 from etymon.kernel.clock import SystemClock
 from etymon.kernel.entropy import Entropy, SystemEntropy, random_text, random_token
 from etymon.kernel.secret import Secret
+from etymon.phone.key_store.attestation import PhoneMaker
 from etymon.pki import keys
 from etymon.pki.algorithms import KeyType
 from etymon.pki.csr import hold
@@ -101,6 +102,11 @@ class World:
     def deployment(self) -> Deployment:
         """The organisation as its operator opens it, beside the process that serves it."""
         return Deployment.open(self.data, self.secret("organization"), self.clock, self.entropy)
+
+    @cached_property
+    def phone_maker(self) -> PhoneMaker:
+        """Who makes the simulated phones; its keys are in this process only."""
+        return PhoneMaker(self.clock.now())
 
     @cached_property
     def anchors(self) -> tuple[x509.Certificate, ...]:

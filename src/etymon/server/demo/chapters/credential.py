@@ -31,6 +31,10 @@ def told(story: Story, world: World, held: Held) -> None:
                 len(digits) == 6 and f"{digits[:3]} {digits[3:]}" in page.words,
                 "phone and PC, each computed its own",
             )
+            proved = "trusted environment, Etymon Simulated phone" in page.words
+            step.show(
+                "the PC shows where the phone's key is proved to be (a simulated phone: no hardware)", proved, "issuer"
+            )
             step.show("the phone shows whose credential it is", person.display_name in str(shown), "the phone")
             browser.submit(page.form(action="/confirm"))
             setting_up.finish()

@@ -109,7 +109,8 @@ def pick_up(world: World, person: Person) -> Held:
     vault = VaultKind.SOFTWARE if programs.missing("softhsm2-util") else VaultKind.PKCS11
     hardware = Hardware(f"SN-{person.key.upper()}-0001")
     surroundings = Surroundings(world.clock, world.entropy, RealPause())
-    phone = Phone.new(world.folder("phones") / person.key, surroundings, hardware=hardware, vault=vault)
+    directory = world.folder("phones") / person.key
+    phone = Phone.new(directory, surroundings, hardware=hardware, vault=vault, maker=world.phone_maker)
     return Held(person, phone, Hand(world.secret(f"{person.key}-activation")))
 
 

@@ -154,10 +154,13 @@ def _cards_entry(world: World) -> dict[str, object]:
 def _organization_file(world: World) -> Path:
     root = world.folder("files") / "tls-root.pem"
     root.write_bytes(world.anchors[0].public_bytes(Encoding.PEM))
+    phones = world.folder("files") / "simulated-phones.pem"
+    phones.write_bytes(world.phone_maker.root.public_bytes(Encoding.PEM))
     assigned = {"assignedTo": [GROUP]}
     document = {
         "organization": ORGANIZATION,
         "trustEntries": [_cards_entry(world)],
+        "attestationAuthorities": [{"name": "simulated-phones", "roots": [phones.name]}],
         "users": [
             {
                 "userPrincipalName": person.address,
@@ -200,6 +203,8 @@ def _organization_file(world: World) -> Path:
                 "groups": [GROUP],
                 "purposes": ["authentication", "signature", "encryption"],
                 "lifetimeDays": 1000,
+                "deviceModels": ["Etymon/Simulated phone"],
+                "attestation": "required",
             }
         ],
     }

@@ -1,0 +1,151 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Judging where a phone's key is, and keeping what was found (SP 800-157r1 §2.2, SP 800-63B-4 3.2.4).
+
+`judge` looks at the chain, outside of transactions; `accept` compares with the rule and keeps the evidence, in the
+transaction that takes the key. What is not proved counts as a key in software.
+"""
+
+from collections.abc import Collection, Sequence
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Final
+from uuid import UUID
+
+from etymon.issuer.attestation import store
+from etymon.issuer.attestation.model import ATTESTED, LONGEST_TEXT, AttestationAuthority, KeyAttestation
+from etymon.issuer.dependencies import Dependencies, record
+from etymon.issuer.errors import device_class_not_covered
+from etymon.issuer.model import Attestation, IssuanceRule, Purpose
+from etymon.kernel.entropy import random_id
+from etymon.kernel.errors import NotPermitted
+from etymon.pki import key_attestation
+from etymon.pki.algorithms import PublicKey
+from etymon.pki.attestation_chain import NotAttested
+from etymon.pki.certificate import spki_sha256
+from etymon.pki.key_attestation import DECRYPT, SIGN, AttestedKey, Requirements
+from etymon.storage.database import Transaction
+
+USES: Final = {
+    Purpose.AUTHENTICATION: frozenset({SIGN}),
+    Purpose.SIGNATURE: frozenset({SIGN}),
+    Purpose.ENCRYPTION: frozenset({SIGN, DECRYPT}),
+}
+"""What the key of a request must have been made for; for encryption the transport key, which signs its request."""
+
+
+@dataclass(frozen=True, slots=True)
+class Judged:
+    """What was found of a key, before any rule: either it is attested, or why not. An empty chain means none came."""
+
+    purpose: Purpose
+    key_sha256: bytes
+    chain: tuple[bytes, ...]
+    at: datetime
+    attested: AttestedKey | None
+    refusal: NotAttested | None
+    authority: AttestationAuthority | None = None
+
+
+def judge(
+    deps: Dependencies,
+    purpose: Purpose,
+    key: PublicKey,
+    chain: Sequence[bytes] | None,
+    *,
+    challenges: Collection[bytes],
+) -> Judged:
+    """Judge the chain that came with a key, which must be made for one of `challenges`; raises nothing."""
+    at, sent = deps.clock.now(), tuple(chain or ())
+    digest = spki_sha256(key)
+    if not sent:
+        return Judged(purpose, digest, (), at, None, _missing())
+    with deps.database.snapshot() as tx:
+        known = store.all_authorities(tx)
+    refusal = NotAttested("attestation_untrusted_root", "No attestation authority is known here.")
+    for authority in known:
+        try:
+            attested = key_attestation.verify(
+                sent, authority.trust, at, challenges=challenges, key=key, purposes=USES[purpose]
+            )
+        except NotAttested as refused:
+            refusal = refused
+            if refused.code != "attestation_untrusted_root":
+                return Judged(purpose, digest, sent, at, None, refused, authority)
+        else:
+            return Judged(purpose, digest, sent, at, attested, None, authority)
+    return Judged(purpose, digest, sent, at, None, refusal)
+
+
+def accept(
+    tx: Transaction, deps: Dependencies, judged: Judged, rule: IssuanceRule, derivation: UUID, *, actor: str
+) -> None:
+    """Keep what was found of a key, if the rule wants it looked at; raises `NotPermitted` if it wants more.
+
+    What was found of a key before stays, and counts where nothing came with it now: the link key's, at its certificate.
+    """
+    if rule.attestation is Attestation.OFF:
+        return
+    refusal = _refusal(judged, rule)
+    known = store.of_key(tx, derivation, judged.key_sha256)
+    if not judged.chain and known is not None and known.is_attested:
+        return
+    if refusal is not None and rule.attestation is Attestation.REQUIRED:
+        raise refusal
+    if not judged.chain or known is not None:
+        return
+    found = _evidence(judged, refusal, random_id(deps.entropy), derivation)
+    store.add(tx, found)
+    record(
+        tx,
+        deps,
+        "key:judged",
+        actor=actor,
+        subject=derivation,
+        purpose=judged.purpose.value,
+        key=judged.key_sha256.hex(),
+        verdict=found.verdict,
+        authority=found.authority or None,
+        security_level=found.security_level or None,
+    )
+
+
+def _refusal(judged: Judged, rule: IssuanceRule) -> NotPermitted | None:
+    if judged.attested is None:
+        return judged.refusal
+    try:
+        key_attestation.require(judged.attested, Requirements(rule.attestation_level, rule.verified_boot))
+    except NotAttested as refused:
+        return refused
+    if rule.device_class(judged.attested.manufacturer, judged.attested.model) is None:
+        return device_class_not_covered()  # also where no model is attested: then it is a claim
+    return None
+
+
+def _evidence(judged: Judged, refusal: NotPermitted | None, id_: UUID, derivation: UUID) -> KeyAttestation:
+    attested = judged.attested
+    return KeyAttestation(
+        id=id_,
+        derivation=derivation,
+        purpose=judged.purpose,
+        key_sha256=judged.key_sha256,
+        verdict=refusal.code if refusal else ATTESTED,
+        judged_at=judged.at,
+        chain=judged.chain,
+        authority=judged.authority.name if judged.authority else "",
+        security_level=attested.security_level.name.lower() if attested else "",
+        manufacturer=_shown(attested.manufacturer) if attested else "",
+        model=_shown(attested.model) if attested else "",
+        os_patch_level=attested.os_patch_level if attested else None,
+        status_list=judged.authority is not None and judged.authority.status is not None,
+    )
+
+
+def _shown(text: str) -> str:
+    return "".join(letter for letter in text if letter.isprintable())[:LONGEST_TEXT]
+
+
+def _missing() -> NotAttested:
+    return NotAttested(
+        "attestation_missing",
+        "This phone did not prove where its key is. Use one whose keys live in secure hardware, or update the app.",
+    )
