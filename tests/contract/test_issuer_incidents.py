@@ -9,8 +9,9 @@ import pytest
 
 from etymon.directory.model import Person, Role
 from etymon.issuer import incidents
-from etymon.issuer.incidents import Order, Progress, Suspect
+from etymon.issuer.incidents import Ended, Progress, Suspect
 from etymon.issuer.model import Approval, DerivationState, EndReason, Purpose
+from etymon.issuer.officers import Order
 from etymon.issuer.request import RequestState
 from etymon.issuer.store import requests, rules
 from etymon.issuer.tables import credentials as credentials_table
@@ -73,7 +74,7 @@ def test_an_officer_ends_everything_of_a_person(site: IssuerSite) -> None:
     found = [person.derived(), person.derived(), colleague.derived()]
     site.save_rule(approval=Approval.SECOND_PERSON, purposes=PURPOSES, most_derivations=3)
     person.ask()
-    assert incidents.end_all(site.deps, person.person.id, order(site)) == 2
+    assert incidents.end_all(site.deps, person.person.id, order(site)) == Ended(2, 0)
     assert [is_ended(site, link) for link in found] == [True, True, False]
     assert person.state() is RequestState.ENDED
 

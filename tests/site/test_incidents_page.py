@@ -18,7 +18,9 @@ from etymon.kernel.entropy import random_id
 from etymon.pki.keys import write_once
 from support import site_pages
 from support.card_office import ENTRY, PASSPHRASE
+from support.enrolled_endpoint import connect, enroll
 from support.page_commands import commands
+from support.registration_keys import rsa_key
 from support.typed_command import Typed, typed
 from support.whole_site import DOMAIN, TEST, WholeSite
 
@@ -60,6 +62,11 @@ class Office:
 
     def derivations(self, command: str) -> str:
         done = self.type(f"etymon derivations --data /var/lib/etymon $OFFICER {command}")
+        assert (done.status, done.err) == (0, "")
+        return done.out
+
+    def managed_certificates(self, command: str) -> str:
+        done = self.type(f"etymon managed-certificates --data /var/lib/etymon $OFFICER {command}")
         assert (done.status, done.err) == (0, "")
         return done.out
 
@@ -125,9 +132,17 @@ def test_every_command_of_the_page_does_what_it_says(
     passphrase = office.options.split()[-1]
     key = office.type(f"etymon audit key --data /var/lib/etymon --passphrase-file {passphrase}")
     (tmp_path / "audit-seal.pem").write_text(key.out)
+    connect(site)
+    kiosk = site.person("otto").user_principal_name.partition("@")[0]
+    certificates_ended = [enroll(site, "incident-alice", rsa_key(501)), enroll(site, kiosk, rsa_key(502))]
+    (endpoint,) = [
+        line.split()[0]
+        for line in office.managed_certificates(f"list --serial {certificates_ended[0].serial_number:X}").splitlines()
+    ]
     shown = re.search(r"^[0-9a-f-]{36}", office.derivations(f"list incident-alice@{DOMAIN}"), re.MULTILINE)
     assert shown
-    by_command = {}
+    by_command: dict[str, list[str]] = {}
+    told: list[str] = []
     for command in commands("incidents.md"):
         done = office.type(
             command,
@@ -135,6 +150,7 @@ def test_every_command_of_the_page_does_what_it_says(
                 "alice@": "incident-alice@",
                 "otto@": "suspect@",
                 "DERIVATION": shown[0],
+                "CERTIFICATE": endpoint,
                 "2026-01-31T08:00:00Z": since,
                 "audit-seal.pem": str(tmp_path / "audit-seal.pem"),
                 "--rule staff": "'--rule=of a suspect'",
@@ -142,9 +158,15 @@ def test_every_command_of_the_page_does_what_it_says(
         )
         assert done.status == 0, (command, done)
         name = command.split("$OFFICER")[-1].split()[0]
-        by_command[name] = certificates(site, "incident-alice")
-        if name in {"end", "end-all"}:  # what follows is to find something
+        by_command.setdefault(name, certificates(site, "incident-alice"))
+        if command.startswith("etymon managed"):
+            told.append(done.out)
+        elif name in {"end", "end-all"}:  # what follows is to find something
             site.derive(held, site.card_for("incident-alice"))
     ended = ("end", "end-all", "end-authorized")
     assert all(set(by_command[name]) == {"ended"} for name in ended)
     assert len(certificates(site, "incident-alice")) == 3
+    enrolled, listed, again = told
+    assert enrolled == "Ended 1 certificates, 0 challenges; 0 certificates remain.\n", "end-all ended the other"
+    assert listed.count("fleet") == listed.count("ended") == 2
+    assert again == "Ended 0 certificates.\n"

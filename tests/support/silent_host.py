@@ -32,7 +32,7 @@ class SilentHost:
         patience.until(lambda: self.accepted >= connections, f"{connections} connections to the silent host")
 
     def close(self) -> None:
-        """Hang up on everybody, and listen no more."""
+        """Hang up on everybody, and listen no more; twice does no harm."""
         self._closing.close()
         self._thread.join()
         for one in (*self._held, self._door, self._bell):

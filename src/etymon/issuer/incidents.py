@@ -3,34 +3,16 @@
 
 from dataclasses import dataclass
 from datetime import datetime
-from typing import Final
 from uuid import UUID
 
-from etymon.audit.model import Fact, Outcome
 from etymon.issuer import approval, errors, invalidation, officers
-from etymon.issuer.dependencies import Dependencies, record
-from etymon.issuer.model import Credential, Derivation, DerivationState, EndReason
+from etymon.issuer.dependencies import Dependencies
+from etymon.issuer.model import Credential, Derivation, DerivationState
+from etymon.issuer.officers import BATCH, Order
+from etymon.issuer.scep import endings, managed_certificates
 from etymon.issuer.store import credentials, derivations, requests, rules
 from etymon.kernel.errors import Malformed, NotFound
 from etymon.storage.database import Transaction
-
-BATCH: Final = 50
-"""Derivations that one call ends at most, unless it is told otherwise; whoever calls goes on until nothing remains."""
-
-
-@dataclass(frozen=True, slots=True)
-class Order:
-    """Which officer ends credentials, for which reason on the list, and in words."""
-
-    officer: UUID
-    reason: EndReason
-    comment: str
-    source: str = ""
-
-    @property
-    def actor(self) -> str:
-        """The trail's name for the officer."""
-        return f"person:{self.officer}"
 
 
 @dataclass(frozen=True, slots=True)
@@ -44,12 +26,24 @@ class Suspect:
 
 @dataclass(frozen=True, slots=True)
 class Progress:
-    """How many derivations, unused approvals and certificates a call ended, and how many derivations are left."""
+    """How many derivations, unused approvals and certificates a call ended, those of managed endpoints apart.
+
+    `remaining` is how many derivations and certificates of managed endpoints are left.
+    """
 
     derivations: int
     approvals: int
     credentials: int
     remaining: int
+    managed: int = 0
+
+
+@dataclass(frozen=True, slots=True)
+class Ended:
+    """How many certificates of a person ended: what was derived, and what endpoint managers had enrolled."""
+
+    credentials: int
+    managed: int
 
 
 def of_person(tx: Transaction, person: UUID) -> tuple[tuple[Derivation, tuple[Credential, ...]], ...]:
@@ -70,12 +64,12 @@ def end_one(deps: Dependencies, derivation_id: UUID, order: Order) -> int:
         if derivation is None:
             raise errors.derivation_unknown()
         ended = _end(tx, deps, derivation, order)
-        _record(tx, deps, order, comment, subject=derivation_id, derivations=1, credentials=ended)
+        officers.record_incident(tx, deps, order, comment, subject=derivation_id, derivations=1, credentials=ended)
     return ended
 
 
-def end_all(deps: Dependencies, person: UUID, order: Order) -> int:
-    """End everything a person has or has asked for; return how many certificates. Raises as `end_one` does."""
+def end_all(deps: Dependencies, person: UUID, order: Order) -> Ended:
+    """End everything a person has or has asked for, here and by SCEP. Raises as `end_one` does."""
     comment = officers.reason_of(order.comment)
     with deps.database.transaction() as tx:
         officers.require(tx, order.officer)
@@ -83,21 +77,31 @@ def end_all(deps: Dependencies, person: UUID, order: Order) -> int:
         ended = sum(_end(tx, deps, derivation, order) for derivation in found)
         for request in requests.waiting_of(tx, person):
             approval.end(tx, deps, request, actor=order.actor)
-        _record(tx, deps, order, comment, subject=f"person:{person}", derivations=len(found), credentials=ended)
-    return ended
+        managed = endings.end_of_person(tx, deps, person, order.reason, actor=order.actor, source=order.source)
+        officers.record_incident(
+            tx,
+            deps,
+            order,
+            comment,
+            subject=f"person:{person}",
+            derivations=len(found),
+            credentials=ended,
+            managed=managed,
+        )
+    return Ended(ended, managed)
 
 
 def end_authorized(deps: Dependencies, suspect: Suspect, order: Order, *, at_most: int = BATCH) -> Progress:
     """End the next batch of what a suspect authorised since a time: approvals, derivations, certificates.
 
-    Each derivation ends in a transaction of its own: what was done stays done. Call again while anything remains.
+    For an officer also what connectors enrolled that the officer made, after the derivations. Each ends in a
+    transaction of its own: what was done stays done. Call again while anything remains.
     Raises `officer_required`, `reason_missing`, `Malformed`, `NotFound` for a rule that never was.
     """
     comment = officers.reason_of(order.comment)
     if bool(suspect.rule) == (suspect.officer is not None):
         raise Malformed("malformed", "Name either a rule or an officer.")
-    if suspect.since > deps.clock.now():
-        raise Malformed("malformed", "The time since when lies in the future.")
+    officers.require_past(deps.clock, suspect.since)
     with deps.database.transaction() as tx:
         officers.require(tx, order.officer)
         suspects = rules.authorized_by(tx, name=suspect.rule, officer=suspect.officer)
@@ -113,9 +117,12 @@ def end_authorized(deps: Dependencies, suspect: Suspect, order: Order, *, at_mos
         with deps.database.transaction() as tx:
             derivation = derivations.lock(tx, derivation_id)
             ended += 0 if derivation is None else _end(tx, deps, derivation, order)
+    enrolled = managed_certificates.Enrolled(suspect.since, officer=suspect.officer) if suspect.officer else None
+    managed = managed_certificates.end_batch(deps, enrolled, order, at_most - len(batch)) if enrolled else 0
     with deps.database.transaction() as tx:
-        progress = Progress(len(batch), approvals, ended, derivations.count_authorized(tx, scope))
-        _record(
+        left = derivations.count_authorized(tx, scope) + (enrolled.remaining(tx) if enrolled else 0)
+        progress = Progress(len(batch), approvals, ended, left, managed)
+        officers.record_incident(
             tx,
             deps,
             order,
@@ -125,6 +132,7 @@ def end_authorized(deps: Dependencies, suspect: Suspect, order: Order, *, at_mos
             derivations=progress.derivations,
             approvals=progress.approvals,
             credentials=progress.credentials,
+            managed=progress.managed,
             remaining=progress.remaining,
         )
     return progress
@@ -132,18 +140,3 @@ def end_authorized(deps: Dependencies, suspect: Suspect, order: Order, *, at_mos
 
 def _end(tx: Transaction, deps: Dependencies, derivation: Derivation, order: Order) -> int:
     return len(invalidation.end_derivation(tx, deps, derivation, order.reason, actor=order.actor, source=order.source))
-
-
-def _record(tx: Transaction, deps: Dependencies, order: Order, comment: str, *, subject: object, **facts: Fact) -> None:
-    record(
-        tx,
-        deps,
-        "incident:handled",
-        actor=order.actor,
-        subject=subject,
-        source=order.source,
-        outcome=Outcome.SUCCESS,
-        reason=order.reason.value,
-        comment=comment,
-        **facts,
-    )

@@ -15,6 +15,7 @@ from etymon.graph.http import (
     errors,
     groups,
     identity,
+    managed_certificates,
     managed_devices,
     scep,
     trust,
@@ -50,6 +51,7 @@ def create_app(deps: Dependencies) -> FastAPI:
         managed_devices,
         trust,
         scep,
+        managed_certificates,
         identity,
     ):
         resources.include_router(module.router)

@@ -8,19 +8,17 @@ from fastapi import APIRouter, Request
 from starlette.responses import Response
 
 from etymon.directory import people
-from etymon.directory.model import Person
 from etymon.graph.http import answers
 from etymon.graph.http.answers import ListOptions
-from etymon.graph.http.gate import Officer, Reader, Services
+from etymon.graph.http.gate import Officer, Reader, Services, source
+from etymon.graph.http.users import find_ever
 from etymon.graph.representations import derivations as shown
 from etymon.graph.representations.derivations import EndAuthorizedBody, EndBody, RefusalBody
 from etymon.issuer import approval, incidents
 from etymon.issuer.incidents import Suspect
 from etymon.issuer.request import DerivationRequest
 from etymon.issuer.store import rules
-from etymon.kernel.errors import NotFound
 from etymon.storage.database import Transaction
-from etymon.web.exchange import client_address
 
 router = APIRouter(tags=["derivations"])
 
@@ -39,7 +37,7 @@ def list_requests(request: Request, deps: Services, _: Reader, options: ListOpti
 @router.post(REQUESTS + "/{request_id}/approve")
 def approve_request(request: Request, deps: Services, caller: Officer, request_id: UUID) -> Response:
     """Approve another person's request."""
-    decided = approval.approve(deps.issuer, request_id, officer=caller.person, source=_source(request, deps))
+    decided = approval.approve(deps.issuer, request_id, officer=caller.person, source=source(request, deps))
     with deps.database.snapshot() as tx:
         return answers.entity(request, deps, REQUESTS[1:], _request(tx, decided))
 
@@ -47,9 +45,7 @@ def approve_request(request: Request, deps: Services, caller: Officer, request_i
 @router.post(REQUESTS + "/{request_id}/refuse")
 def refuse_request(request: Request, deps: Services, caller: Officer, request_id: UUID, body: RefusalBody) -> Response:
     """Refuse another person's request for a reason."""
-    decided = approval.refuse(
-        deps.issuer, request_id, body.reason, officer=caller.person, source=_source(request, deps)
-    )
+    decided = approval.refuse(deps.issuer, request_id, body.reason, officer=caller.person, source=source(request, deps))
     with deps.database.snapshot() as tx:
         return answers.entity(request, deps, REQUESTS[1:], _request(tx, decided))
 
@@ -58,14 +54,14 @@ def refuse_request(request: Request, deps: Services, caller: Officer, request_id
 def list_derivations(request: Request, deps: Services, _: Reader, user: str, options: ListOptions) -> Response:
     """List everything that was derived for a person, also one whose account has ended (then by id)."""
     with deps.database.snapshot() as tx:
-        found = incidents.of_person(tx, _anybody(tx, user).id)
+        found = incidents.of_person(tx, find_ever(tx, user).id)
     return answers.whole(request, deps, DERIVATIONS[1:], [shown.derivation(*each) for each in found], options)
 
 
 @router.post(DERIVATIONS + "/{derivation}/end")
 def end_derivation(request: Request, deps: Services, caller: Officer, derivation: UUID, body: EndBody) -> Response:
     """End what a person has on one device."""
-    ended = incidents.end_one(deps.issuer, derivation, body.order(caller.person, _source(request, deps)))
+    ended = incidents.end_one(deps.issuer, derivation, body.order(caller.person, source(request, deps)))
     return answers.answer({"credentials": ended})
 
 
@@ -73,9 +69,9 @@ def end_derivation(request: Request, deps: Services, caller: Officer, derivation
 def end_derivations(request: Request, deps: Services, caller: Officer, user: str, body: EndBody) -> Response:
     """End everything a person has or has asked for."""
     with deps.database.snapshot() as tx:
-        person = _anybody(tx, user)
-    ended = incidents.end_all(deps.issuer, person.id, body.order(caller.person, _source(request, deps)))
-    return answers.answer({"credentials": ended})
+        person = find_ever(tx, user)
+    ended = incidents.end_all(deps.issuer, person.id, body.order(caller.person, source(request, deps)))
+    return answers.answer({"credentials": ended.credentials, "managedCertificates": ended.managed})
 
 
 @router.post(DERIVATIONS + "/endAuthorized")
@@ -84,28 +80,12 @@ def end_authorized(request: Request, deps: Services, caller: Officer, body: EndA
     officer = None
     if body.officer:
         with deps.database.snapshot() as tx:
-            officer = _anybody(tx, body.officer).id
+            officer = find_ever(tx, body.officer).id
     suspect = Suspect(body.beginning(), body.rule, officer)
-    done = incidents.end_authorized(deps.issuer, suspect, body.order(caller.person, _source(request, deps)))
+    done = incidents.end_authorized(deps.issuer, suspect, body.order(caller.person, source(request, deps)))
     return answers.answer(shown.progress(done))
 
 
 def _request(tx: Transaction, found: DerivationRequest) -> dict[str, object]:
     rule = rules.find(tx, found.rule)
     return shown.request(found, people.find(tx, found.person), rule[0].name if rule else "")
-
-
-def _anybody(tx: Transaction, user: str) -> Person:
-    """Return a person by id, also one whose account ended, or by the user principal name of a living account."""
-    try:
-        person = people.find(tx, UUID(user))
-    except ValueError:
-        person = people.by_user_principal_name(tx, user) if user.isprintable() else None
-    if person is None:
-        raise NotFound("user_not_found", "There is no such user. Name one whose account has ended by its id.")
-    return person
-
-
-def _source(request: Request, deps: Services) -> str:
-    neighbour = request.client.host if request.client else ""
-    return client_address(request.headers, neighbour, deps.mdm.proxies)

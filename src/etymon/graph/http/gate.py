@@ -8,6 +8,7 @@ from fastapi import Depends, Request
 from etymon.graph import caller as callers
 from etymon.graph.caller import Caller
 from etymon.graph.dependencies import Dependencies
+from etymon.web.exchange import client_address
 
 
 def dependencies(request: Request) -> Dependencies:
@@ -17,6 +18,12 @@ def dependencies(request: Request) -> Dependencies:
         message = "the application was not made by create_app"
         raise TypeError(message)
     return found
+
+
+def source(request: Request, deps: Dependencies) -> str:
+    """Return the address that asks, for the trail; behind a proxy of ours, the one that the proxy tells."""
+    neighbour = request.client.host if request.client else ""
+    return client_address(request.headers, neighbour, deps.mdm.proxies)
 
 
 Services = Annotated[Dependencies, Depends(dependencies)]

@@ -10,8 +10,9 @@ from pydantic import Field
 
 from etymon.directory.model import Person
 from etymon.graph.representations.body import Body, Text, instant
-from etymon.issuer.incidents import Order, Progress
+from etymon.issuer.incidents import Progress
 from etymon.issuer.model import Credential, Derivation, EndReason
+from etymon.issuer.officers import Order
 from etymon.issuer.request import DerivationRequest
 
 ReasonName = Literal[
@@ -107,5 +108,6 @@ def progress(shown: Progress) -> dict[str, Any]:
         "derivations": shown.derivations,
         "approvals": shown.approvals,
         "credentials": shown.credentials,
+        "managedCertificates": shown.managed,
         "remaining": shown.remaining,
     }

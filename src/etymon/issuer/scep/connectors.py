@@ -11,11 +11,11 @@ from etymon.ca import authorities
 from etymon.directory import roles
 from etymon.directory.model import Role
 from etymon.issuer.dependencies import Dependencies, record
-from etymon.issuer.scep import store
+from etymon.issuer.scep import connector_store
 from etymon.issuer.scep.errors import connector_unknown, not_by_officer
 from etymon.issuer.scep.model import AUTHORITY, ChallengeSource, Connector
 from etymon.issuer.store import clients
-from etymon.kernel.entropy import random_token
+from etymon.kernel.entropy import random_id, random_token
 from etymon.kernel.errors import NotFound
 from etymon.kernel.secret import Secret
 from etymon.storage import jobs
@@ -30,8 +30,9 @@ PASSWORD_BITS: Final = 128
 
 
 def save(tx: Transaction, deps: Dependencies, connector: Connector, *, officer: UUID) -> Secret[str] | None:
-    """Put a connector in force under its name; one of that name before is changed to it.
+    """Put a connector in force under its name; the one in force there is changed to it.
 
+    One that was withdrawn under that name is another one: the new one has nothing of what it gave out.
     For a challenge page its new password is returned, which is shown once and not kept. Letting old algorithms in is
     written to log and trail. Raises `officer_required`, and `NotFound` for an unknown client, or where this deployment
     has no authority for endpoints.
@@ -43,9 +44,15 @@ def save(tx: Transaction, deps: Dependencies, connector: Connector, *, officer: 
     password = None
     if connector.source is ChallengeSource.PAGE:
         password = Secret(random_token(deps.entropy, bits=PASSWORD_BITS))
-    known = store.find_connector(tx, connector.name)
+    known = connector_store.find(tx, connector.name)
     kept = replace(connector, created_by=officer, created_at=deps.clock.now())
-    store.save_connector(tx, kept, page_password_digest(deps, kept.name, password) if password else None)
+    connector_store.save(
+        tx,
+        kept,
+        page_password_digest(deps, kept.name, password) if password else None,
+        fresh=random_id(deps.entropy),
+        former=random_id(deps.entropy),
+    )
     jobs.enqueue(tx, deps.clock, deps.entropy, PREPARE, {}, key=PREPARE)
     if kept.legacy_algorithms:
         log.warning("scep_lets_old_algorithms_in", connector=kept.name)
@@ -67,14 +74,14 @@ def save(tx: Transaction, deps: Dependencies, connector: Connector, *, officer: 
 def withdraw(tx: Transaction, deps: Dependencies, name: str, *, officer: UUID) -> None:
     """End a connector: nothing is answered there any more; what it gave out lives on. Raises like `save`."""
     _require_officer(tx, officer)
-    if not store.withdraw_connector(tx, name, deps.clock.now()):
+    if not connector_store.withdraw(tx, name, deps.clock.now()):
         raise connector_unknown()
     record(tx, deps, "scep_connector:withdrawn", actor=f"person:{officer}", subject=f"scep_connector:{name}")
 
 
 def load(tx: Transaction, name: str) -> Connector:
     """Return a connector in force; `NotFound` otherwise."""
-    found = store.find_connector(tx, name)
+    found = connector_store.find(tx, name)
     if found is None:
         raise connector_unknown()
     return found[0]
@@ -82,7 +89,7 @@ def load(tx: Transaction, name: str) -> Connector:
 
 def in_force(tx: Transaction) -> tuple[Connector, ...]:
     """Return the connectors in force, by name."""
-    return store.connectors_in_force(tx)
+    return connector_store.in_force(tx)
 
 
 def page_password_digest(deps: Dependencies, name: str, password: Secret[str]) -> bytes:

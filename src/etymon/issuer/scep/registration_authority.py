@@ -14,7 +14,7 @@ from cryptography import x509
 from etymon.ca import authorities, certificates, issuance
 from etymon.ca.model import CertificateState, IssuanceRequest, SubjectNames
 from etymon.issuer.dependencies import Dependencies, record
-from etymon.issuer.scep import store
+from etymon.issuer.scep import connector_store, store
 from etymon.issuer.scep.errors import registration_authority_missing
 from etymon.issuer.scep.model import AUTHORITY
 from etymon.pki.csr import hold
@@ -61,7 +61,7 @@ def renew(deps: Dependencies) -> bool:
     """
     now = deps.clock.now()
     with deps.database.snapshot() as tx:
-        if not store.connectors_in_force(tx) or _good_at(tx, deps, now + RENEWED_BEFORE_END):
+        if not connector_store.in_force(tx) or _good_at(tx, deps, now + RENEWED_BEFORE_END):
             return False
     name = f"scep-{now:%Y%m%d%H%M}"  # an interrupted try that begins again at once goes on with it
     key = deps.registration_keys.find(name) or deps.registration_keys.make(name)
