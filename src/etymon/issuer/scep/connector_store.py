@@ -16,8 +16,8 @@ from etymon.storage.rows import insert_unless_taken
 
 def save(
     tx: Transaction, connector: Connector, page_password_digest: bytes | None, *, fresh: UUID, former: UUID
-) -> None:
-    """Put a connector in force under its name: the one that is in force there is changed, and keeps its id.
+) -> UUID:
+    """Put a connector in force under its name, and return its id; the one in force there is changed and keeps its own.
 
     Another one gets the id `fresh`. What has no owner under the name stays with whoever had it, by the id `former`
     where that connector had none.
@@ -34,7 +34,7 @@ def save(
         "withdrawn_at": None,
     }
     if insert_unless_taken(tx, connectors, name=connector.name, id=fresh, **values):
-        return
+        return fresh
     named = connectors.c.name == connector.name
     before = tx.execute(sa.select(connectors.c.id, connectors.c.withdrawn_at).where(named).with_for_update()).one()
     is_other = before.withdrawn_at is not None
@@ -42,7 +42,9 @@ def save(
         for table in (challenges, enrollments):
             unowned = sa.and_(table.c.connector == connector.name, table.c.connector_id.is_(None))
             tx.execute(table.update().where(unowned).values(connector_id=before.id or former))
-    tx.execute(connectors.update().where(named).values(id=fresh if is_other else before.id or fresh, **values))
+    kept: UUID = fresh if is_other else before.id or fresh
+    tx.execute(connectors.update().where(named).values(id=kept, **values))
+    return kept
 
 
 def withdraw(tx: Transaction, name: str, now: datetime) -> bool:

@@ -98,6 +98,8 @@ class _Fetch:
                 return self._with_assignments(entities_management.configuration(item, self._names))
             case Kind.ISSUANCE_RULE:
                 return entities_directory.issuance_rule(item, self._names)
+            case Kind.CONNECTOR:
+                return entities_management.connector(item, self._names)
 
     def _describes(self, trust_entry: str) -> bool:
         """Say whether the file has this trust entry: those that are not of cards are the deployment's own else."""

@@ -17,6 +17,7 @@ from etymon.server.apply.document import (
     Assigned,
     BrandingDocument,
     CardDocument,
+    ConnectorDocument,
     EnrollmentProfileDocument,
     GroupDocument,
     IssuanceRuleDocument,
@@ -47,6 +48,8 @@ def resource(part: BaseModel, document: OrganizationDocument, folder: Path) -> R
             return wanted_configurations.resource(part, folder)
         case IssuanceRuleDocument():
             return _issuance_rule(part)
+        case ConnectorDocument():
+            return _connector(part, folder)
         case _:
             message = f"no thing is described by {type(part).__name__}"
             raise TypeError(message)
@@ -173,6 +176,20 @@ def _issuance_rule(part: IssuanceRuleDocument) -> Resource:
         "deviceModels": tuple(sorted(set(part.device_models))),
     }
     return Resource(Kind.ISSUANCE_RULE, part.name, properties)
+
+
+def _connector(part: ConnectorDocument, folder: Path) -> Resource:
+    properties: dict[str, Value] = {
+        "challengeSource": part.challenge_source,
+        "client": part.client,
+        "lifetimeDays": part.lifetime_days,
+        "keyTypes": tuple(sorted(set(part.key_types))),
+        "legacyAlgorithms": part.legacy_algorithms,
+    }
+    secrets = {}
+    if part.page_password_file:
+        secrets["pagePassword"] = named_files.password(folder / part.page_password_file)
+    return Resource(Kind.CONNECTOR, part.name, properties, secrets=secrets)
 
 
 def references(kind: Kind, names: Iterable[str]) -> tuple[Reference, ...]:
