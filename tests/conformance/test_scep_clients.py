@@ -1,6 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0
 """Other people's SCEP client and CMS tools against a running issuer: strongSwan's `pki`, and OpenSSL as a judge."""
 
+import base64
 import subprocess
 from collections.abc import Iterator
 from pathlib import Path
@@ -18,6 +19,7 @@ from support import programs
 from support.clock import TurnedClock
 from support.databases import SQLiteDatabases
 from support.issuer_listeners import RunningIssuer
+from support.scep_client import Message
 from support.scep_site import SCEPSite
 
 
@@ -44,6 +46,17 @@ class Client:
             "--cacert-enc", "ra.pem", "--cacert-sig", "ra.pem", "--cacert", "ca.pem", "--cacert", "ca-1.pem",
             "--outform", "pem", *arguments,
         )  # fmt: skip
+
+    def submit(self, *arguments: str) -> subprocess.CompletedProcess[bytes]:
+        """Run certmonger's helper."""
+        command = [str(programs.required("scep-submit")), "-u", self.url, *arguments]
+        return subprocess.run(command, capture_output=True, check=False, cwd=self.directory, timeout=60)
+
+    def judge(self, message: Message) -> subprocess.CompletedProcess[bytes]:
+        """Have it send a message, in an address, and judge the answer by the certificates it was given."""
+        body = base64.encodebytes(message.encode()).decode("ascii")
+        (self.directory / "message.pem").write_text(f"-----BEGIN PKCS7-----\n{body}-----END PKCS7-----\n")
+        return self.submit("-p", "-r", "ra.pem", "-N", "ca.pem", "-I", "root.pem", "message.pem")
 
 
 def pem(key: object) -> bytes:
@@ -100,6 +113,29 @@ def openssl(*arguments: str, data: bytes, cwd: Path) -> bytes:
     done = subprocess.run(command, input=data, capture_output=True, check=False, cwd=cwd, timeout=60)
     assert done.returncode == 0, done.stderr
     return done.stdout
+
+
+@pytest.mark.needs("scep-submit", "openssl")
+def test_certmonger_understands_what_is_said_and_believes_the_answers(client: Client) -> None:
+    """Its helper asks, judges signature and chain of the answer, and hands the envelope on; its daemon is not run."""
+    assert {b"SCEPStandard", b"Renewal", b"AES", b"SHA-256"} <= set(client.submit("-c").stdout.split())
+    listed = x509.load_pem_x509_certificates(client.submit("-C").stdout)
+    assert listed[0] == client.site.registrar
+    for name, certificate in zip(("ra", "ca", "root"), listed, strict=True):
+        (client.directory / f"{name}.pem").write_bytes(certificate.public_bytes(Encoding.PEM))
+    device = client.site.device()
+    granted = client.judge(device.message(device.request(client.site.challenge())))
+    assert granted.returncode == 0, granted.stderr
+    (client.directory / "key.pem").write_bytes(pem(device.key))
+    inside = openssl(
+        "cms", "-decrypt", "-inform", "PEM", "-inkey", "key.pem",
+        data=granted.stdout.replace(b"PKCS7", b"CMS"), cwd=client.directory,
+    )  # fmt: skip
+    own = openssl("pkcs7", "-inform", "DER", "-print_certs", data=inside, cwd=client.directory)
+    assert x509.load_pem_x509_certificate(own).public_key() == device.key.public_key()
+    wrong = client.site.device()
+    refused = client.judge(wrong.message(wrong.request("0" * 32)))
+    assert refused.returncode in {2, 3}, "a refusal has no content (RFC 8894 §3.3.2.2), which 0.79.17 cannot verify"
 
 
 @pytest.mark.needs("openssl")

@@ -14,7 +14,7 @@ from hypothesis import strategies as st
 
 from etymon.directory.model import Role
 from etymon.issuer import approval, follow_ups, holds, incidents
-from etymon.issuer.incidents import Order, Suspect
+from etymon.issuer.incidents import Suspect
 from etymon.issuer.model import (
     CREDENTIAL_MOVES,
     DERIVATION_MOVES,
@@ -25,6 +25,7 @@ from etymon.issuer.model import (
     EndReason,
     Purpose,
 )
+from etymon.issuer.officers import Order
 from etymon.issuer.request import REQUEST_MOVES, DerivationRequest, RequestState
 from etymon.issuer.tables import credentials, derivations, requests
 from etymon.kernel.entropy import SystemEntropy

@@ -11,8 +11,9 @@ import sqlalchemy as sa
 from etymon.ca.tables import certificates as certificates_table
 from etymon.directory.model import Person, Role
 from etymon.issuer import incidents
-from etymon.issuer.incidents import Order, Progress, Suspect
+from etymon.issuer.incidents import Ended, Progress, Suspect
 from etymon.issuer.model import Approval, DerivationState, EndReason, Purpose
+from etymon.issuer.officers import Order
 from etymon.issuer.request import RequestState
 from etymon.issuer.store import requests, rules
 from etymon.issuer.tables import credentials as credentials_table
@@ -75,7 +76,7 @@ def test_an_officer_ends_everything_of_a_person(site: IssuerSite) -> None:
     found = [person.derived(), person.derived(), colleague.derived()]
     site.save_rule(approval=Approval.SECOND_PERSON, purposes=PURPOSES, most_derivations=3)
     person.ask()
-    assert incidents.end_all(site.deps, person.person.id, order(site)) == 2
+    assert incidents.end_all(site.deps, person.person.id, order(site)) == Ended(2, 0)
     assert [is_ended(site, link) for link in found] == [True, True, False]
     assert person.state() is RequestState.ENDED
 

@@ -16,7 +16,9 @@ from etymon.issuer.model import Approval, IssuanceRule, Purpose
 from etymon.kernel.entropy import random_id
 from support import site_pages
 from support.desk import Desk
+from support.enrolled_endpoint import connect, enroll
 from support.page_commands import commands
+from support.registration_keys import rsa_key
 from support.whole_site import DOMAIN, TEST, WholeSite
 
 GROUP = "Careful staff"
@@ -30,6 +32,11 @@ class Office(Desk):
 
     def derivations(self, command: str) -> str:
         done = self.type(f"etymon derivations --data /var/lib/etymon {self.options} {command}")
+        assert (done.status, done.err) == (0, "")
+        return done.out
+
+    def managed_certificates(self, command: str) -> str:
+        done = self.type(f"etymon managed-certificates --data /var/lib/etymon {self.options} {command}")
         assert (done.status, done.err) == (0, "")
         return done.out
 
@@ -95,9 +102,17 @@ def test_every_command_of_the_page_does_what_it_says(
     passphrase = office.options.split()[-1]
     key = office.type(f"etymon audit key --data /var/lib/etymon --passphrase-file {passphrase}")
     (tmp_path / "audit-seal.pem").write_text(key.out)
+    connect(site)
+    kiosk = site.person("otto").user_principal_name.partition("@")[0]
+    certificates_ended = [enroll(site, "incident-alice", rsa_key(501)), enroll(site, kiosk, rsa_key(502))]
+    (endpoint,) = [
+        line.split()[0]
+        for line in office.managed_certificates(f"list --serial {certificates_ended[0].serial_number:X}").splitlines()
+    ]
     ends: list[str] = []
     by_command: dict[str, list[str]] = {}
     told: dict[str, list[str]] = {}
+    managed: list[str] = []
     for command in commands("incidents.md"):
         newest = re.search(r"^[0-9a-f-]{36}", office.derivations(f"list incident-alice@{DOMAIN}"), re.MULTILINE)
         assert newest
@@ -109,6 +124,7 @@ def test_every_command_of_the_page_does_what_it_says(
                 "alice@": "incident-alice@",
                 "otto@": "suspect@",
                 "DERIVATION": newest[0],
+                "CERTIFICATE": endpoint,
                 "2026-01-31T08:00:00Z": since,
                 "audit-seal.pem": str(tmp_path / "audit-seal.pem"),
                 "--rule staff": "'--rule=of a suspect'",
@@ -116,6 +132,9 @@ def test_every_command_of_the_page_does_what_it_says(
         )
         assert done.status == 0, (command, done)
         name = command.split("$OFFICER")[-1].split()[0]
+        if command.startswith("etymon managed"):
+            managed.append(done.out)
+            continue
         states = certificates(site, "incident-alice")
         by_command[name] = states
         told.setdefault(name, []).append(done.out)
@@ -135,3 +154,7 @@ def test_every_command_of_the_page_does_what_it_says(
     )
     refused = office.type(rekey, **{"$OFFICER": office.options})
     assert (refused.status, "(no_successor)" in refused.err) == (2, True)
+    enrolled, listed, again = managed
+    assert enrolled == "Ended 1 certificates, 0 challenges; 0 certificates remain.\n", "end-all ended the other"
+    assert listed.count("fleet") == listed.count("ended") == 2
+    assert again == "Ended 0 certificates.\n"

@@ -16,16 +16,19 @@ from pathlib import Path
 from typing import Any, Final
 from urllib.parse import urlsplit
 
-import httpx
 from asn1crypto import csr
 
 from etymon.issuer.intune.connection import Connection, Tenant
+from etymon.issuer.intune.outbound import Outbound, Patience
 from etymon.kernel.entropy import Entropy
 from etymon.kernel.secret import Secret
 from support.card_issuer import authority, server_certificate
 from support.clock import TurnedClock
 from support.https_site import Answer, Asked, listening, server_context
 from support.tls_files import trusting, write_identity
+
+PATIENCE: Final = Patience(request=10, call=60)
+"""A busy machine takes its time; tests of time have less patience."""
 
 TENANT: Final = "agency.onmicrosoft.example"
 CLIENT: Final = "5b0a2a3e-4d7c-4a0b-9a54-6f3a1f5c0d11"
@@ -152,8 +155,7 @@ def running(directory: Path, clock: TurnedClock, entropy: Entropy) -> Iterator[t
     with listening(cloud.handle, context) as port:
         cloud.url = f"https://localhost:{port}"
         tenant = Tenant(TENANT, CLIENT, Secret(SECRET), cloud.url, cloud.url, SERVICE_SCOPE, ("localhost",))
-        with httpx.Client(verify=trusting([ca.certificate]), trust_env=False, timeout=10) as http:
-            yield cloud, Connection(tenant, http, clock, entropy)
+        yield cloud, Connection(tenant, Outbound(trusting([ca.certificate]), PATIENCE), clock, entropy)
 
 
 def as_json(value: object) -> bytes:

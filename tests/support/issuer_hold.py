@@ -6,7 +6,7 @@ from uuid import UUID
 from etymon.ca import certificates
 from etymon.ca.model import CertificateRecord
 from etymon.directory import bindings
-from etymon.issuer import follow_ups, holds, incidents
+from etymon.issuer import follow_ups, holds, incidents, officers
 from etymon.issuer.derived_identifier import identifier_of
 from etymon.issuer.holds import Order
 from etymon.issuer.model import Credential, CredentialState, EndReason, Purpose
@@ -45,7 +45,7 @@ class HoldablePhone(Holder):
 
     def end(self) -> None:
         incidents.end_one(
-            self.site.deps, self.id, incidents.Order(self.site.officer.id, EndReason.KEY_COMPROMISE, "Copied.")
+            self.site.deps, self.id, officers.Order(self.site.officer.id, EndReason.KEY_COMPROMISE, "Copied.")
         )
 
     def kept(self) -> tuple[Credential, ...]:

@@ -34,6 +34,7 @@ PACKAGES: Final = {
     "postgres": "postgresql",
     "pki": "strongswan-pki",
     "prlimit": "util-linux",
+    "scep-submit": "certmonger",
     "setpriv": "util-linux",
     "softhsm2-util": "softhsm2",
     "unshare": "util-linux",
@@ -43,7 +44,7 @@ PACKAGES: Final = {
 }
 """Program to Debian package, where somebody has to be told."""
 
-DIRECTORIES: Final = ("/usr/local/sbin", "/usr/sbin", "/sbin")
+DIRECTORIES: Final = ("/usr/local/sbin", "/usr/sbin", "/sbin", "/usr/lib/certmonger")
 """Searched after PATH: service programs live here, and an ordinary user's PATH leaves them out."""
 
 

@@ -17,7 +17,7 @@ class SilentHost:
     def __init__(self, port: int = 0, *, endless: bytes = b"") -> None:
         self._endless = endless
         self._door = socket.create_server(("127.0.0.1", port), backlog=128)
-        self._held: list[socket.socket] = []
+        self._held: dict[socket.socket, int] = {}  # and how much was said there
         self._bell, self._closing = socket.socketpair()
         self.accepted = 0
         self._thread = threading.Thread(target=self._run, name="silent-host")
@@ -32,26 +32,25 @@ class SilentHost:
         patience.until(lambda: self.accepted >= connections, f"{connections} connections to the silent host")
 
     def close(self) -> None:
-        """Hang up on everybody, and listen no more."""
+        """Hang up on everybody, and listen no more; twice does no harm."""
         self._closing.close()
         self._thread.join()
         for one in (*self._held, self._door, self._bell):
             one.close()
 
     def _run(self) -> None:
-        said = 0
         while True:
             pause = 0.005 if self._endless else None
             ready: Sequence[socket.socket] = select.select([self._door, self._bell], [], [], pause)[0]
             if self._bell in ready:
                 return
             if self._door in ready:
-                self._held.append(self._door.accept()[0])
+                self._held[self._door.accept()[0]] = 0
                 self.accepted += 1
-            for one in self._held if self._endless else ():
+            for one, said in self._held.items() if self._endless else ():
                 with contextlib.suppress(OSError):  # it hung up
                     one.send(self._endless[said : said + 1] or b"x")
-            said += bool(self._endless)
+                self._held[one] = said + 1
 
 
 @contextmanager

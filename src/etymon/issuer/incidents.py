@@ -3,39 +3,19 @@
 
 from dataclasses import dataclass
 from datetime import datetime
-from typing import Final
 from uuid import UUID
 
-from etymon.audit.model import Fact, Outcome
 from etymon.ca import authorities
 from etymon.issuer import approval, errors, invalidation, officers
 from etymon.issuer.attestation import store as attestations
 from etymon.issuer.attestation.model import KeyAttestation
-from etymon.issuer.dependencies import Dependencies, record
-from etymon.issuer.model import Credential, Derivation, DerivationState, EndReason
-from etymon.issuer.scep import completion
-from etymon.issuer.scep import store as scep_store
+from etymon.issuer.dependencies import Dependencies
+from etymon.issuer.model import Credential, Derivation, DerivationState
+from etymon.issuer.officers import BATCH, Order
+from etymon.issuer.scep import endings, managed_certificates
 from etymon.issuer.store import credentials, derivations, requests, rules
 from etymon.kernel.errors import Malformed, NotFound
 from etymon.storage.database import Transaction
-
-BATCH: Final = 50
-"""Derivations that one call ends at most, unless it is told otherwise; whoever calls goes on until nothing remains."""
-
-
-@dataclass(frozen=True, slots=True)
-class Order:
-    """Which officer ends credentials, for which reason on the list, and in words."""
-
-    officer: UUID
-    reason: EndReason
-    comment: str
-    source: str = ""
-
-    @property
-    def actor(self) -> str:
-        """The trail's name for the officer."""
-        return f"person:{self.officer}"
 
 
 @dataclass(frozen=True, slots=True)
@@ -60,12 +40,24 @@ class Suspect:
 
 @dataclass(frozen=True, slots=True)
 class Progress:
-    """How many derivations, unused approvals and certificates a call ended, and how much is left to be ended."""
+    """How many derivations, unused approvals and certificates a call ended, those of managed endpoints apart.
+
+    `remaining` is how many derivations and certificates of managed endpoints are left.
+    """
 
     derivations: int
     approvals: int
     credentials: int
     remaining: int
+    managed: int = 0
+
+
+@dataclass(frozen=True, slots=True)
+class Ended:
+    """How many certificates of a person ended: what was derived, and what endpoint managers had enrolled."""
+
+    credentials: int
+    managed: int
 
 
 def of_person(
@@ -90,12 +82,12 @@ def end_one(deps: Dependencies, derivation_id: UUID, order: Order) -> int:
         if derivation is None:
             raise errors.derivation_unknown()
         ended = _end(tx, deps, derivation, order)
-        _record(tx, deps, order, comment, subject=derivation_id, derivations=1, credentials=ended)
+        officers.record_incident(tx, deps, order, comment, subject=derivation_id, derivations=1, credentials=ended)
     return ended
 
 
-def end_all(deps: Dependencies, person: UUID, order: Order) -> int:
-    """End everything a person has or has asked for; return how many certificates. Raises as `end_one` does."""
+def end_all(deps: Dependencies, person: UUID, order: Order) -> Ended:
+    """End everything a person has or has asked for, here and by SCEP. Raises as `end_one` does."""
     comment = officers.reason_of(order.comment)
     with deps.database.transaction() as tx:
         officers.require(tx, order.officer)
@@ -103,21 +95,31 @@ def end_all(deps: Dependencies, person: UUID, order: Order) -> int:
         ended = sum(_end(tx, deps, derivation, order) for derivation in found)
         for request in requests.waiting_of(tx, person):
             approval.end(tx, deps, request, actor=order.actor)
-        _record(tx, deps, order, comment, subject=f"person:{person}", derivations=len(found), credentials=ended)
-    return ended
+        managed = endings.end_of_person(tx, deps, person, order.reason, actor=order.actor, source=order.source)
+        officers.record_incident(
+            tx,
+            deps,
+            order,
+            comment,
+            subject=f"person:{person}",
+            derivations=len(found),
+            credentials=ended,
+            managed=managed,
+        )
+    return Ended(ended, managed)
 
 
 def end_authorized(deps: Dependencies, suspect: Suspect, order: Order, *, at_most: int = BATCH) -> Progress:
     """End the next batch of what a suspect authorised since a time: approvals, derivations, certificates.
 
-    Each derivation ends in a transaction of its own: what was done stays done. Call again while anything remains.
+    Of an officer also what the officer's connectors enrolled, and of an authority what it certified by SCEP, after the
+    derivations. Each ends in a transaction of its own: what was done stays done. Call again while anything remains.
     Raises `officer_required`, `reason_missing`, `Malformed`, `NotFound` for a rule or an authority that never was.
     """
     comment = officers.reason_of(order.comment)
     if [bool(suspect.rule), suspect.officer is not None, bool(suspect.authority)].count(True) != 1:
         raise Malformed("malformed", "Name either a rule, an officer, or an authority.")
-    if suspect.since > deps.clock.now():
-        raise Malformed("malformed", "The time since when lies in the future.")
+    officers.require_past(deps.clock, suspect.since)
     with deps.database.transaction() as tx:
         officers.require(tx, order.officer)
         if suspect.authority:
@@ -135,11 +137,12 @@ def end_authorized(deps: Dependencies, suspect: Suspect, order: Order, *, at_mos
         with deps.database.transaction() as tx:
             derivation = derivations.lock(tx, derivation_id)
             ended += 0 if derivation is None else _end(tx, deps, derivation, order)
-    enrolled, remaining = _end_enrollments(deps, suspect, order, at_most) if suspect.authority else (0, 0)
+    enrolled = _enrolled(suspect)
+    managed = managed_certificates.end_batch(deps, enrolled, order, at_most - len(batch)) if enrolled else 0
     with deps.database.transaction() as tx:
-        remaining += derivations.count_authorized(tx, scope)
-        progress = Progress(len(batch), approvals, ended + enrolled, remaining)
-        _record(
+        left = derivations.count_authorized(tx, scope) + (enrolled.remaining(tx) if enrolled else 0)
+        progress = Progress(len(batch), approvals, ended, left, managed)
+        officers.record_incident(
             tx,
             deps,
             order,
@@ -149,36 +152,18 @@ def end_authorized(deps: Dependencies, suspect: Suspect, order: Order, *, at_mos
             derivations=progress.derivations,
             approvals=progress.approvals,
             credentials=progress.credentials,
+            managed=progress.managed,
             remaining=progress.remaining,
         )
     return progress
 
 
-def _end_enrollments(deps: Dependencies, suspect: Suspect, order: Order, at_most: int) -> tuple[int, int]:
-    """End the next batch of what an authority certified by SCEP; return how many it were, and how many are left."""
-    with deps.database.snapshot() as tx:
-        batch, count = scep_store.enrollments_by_authority(tx, suspect.authority, suspect.since, at_most)
-    ended = 0
-    for enrollment in batch:
-        with deps.database.transaction() as tx:
-            ended += completion.end_one(tx, deps, enrollment, order.reason, actor=order.actor, source=order.source)
-    return ended, count - len(batch)
+def _enrolled(suspect: Suspect) -> managed_certificates.Enrolled | None:
+    """Return what of a suspect's was enrolled by SCEP."""
+    if suspect.rule:
+        return None
+    return managed_certificates.Enrolled(suspect.since, officer=suspect.officer, authority=suspect.authority or None)
 
 
 def _end(tx: Transaction, deps: Dependencies, derivation: Derivation, order: Order) -> int:
     return len(invalidation.end_derivation(tx, deps, derivation, order.reason, actor=order.actor, source=order.source))
-
-
-def _record(tx: Transaction, deps: Dependencies, order: Order, comment: str, *, subject: object, **facts: Fact) -> None:
-    record(
-        tx,
-        deps,
-        "incident:handled",
-        actor=order.actor,
-        subject=subject,
-        source=order.source,
-        outcome=Outcome.SUCCESS,
-        reason=order.reason.value,
-        comment=comment,
-        **facts,
-    )

@@ -9,10 +9,10 @@ from uuid import UUID
 from etymon.kernel.entropy import random_id, random_text
 from etymon.kernel.errors import Malformed, NotFound
 from etymon.kernel.secret import Secret
-from etymon.mdm import wrapping
 from etymon.mdm.dependencies import Dependencies, record
 from etymon.mdm.enrollment_profile import EnrollmentProfile, ProfileTerms
 from etymon.mdm.store import enrollment as store
+from etymon.storage import wrapping
 from etymon.storage.database import Transaction
 from etymon.wire import enrollment_qr
 from etymon.wire.enrollment_qr import Invitation, Provisioning

@@ -28,7 +28,7 @@ enrollment_profiles = sa.Table(
         name="token_is_whole",
     ),
 )
-"""`token_wrapped` and `network_password` are ciphertext; see `wrapping`."""
+"""`token_wrapped` and `network_password` are ciphertext; see `storage.wrapping`."""
 
 enrollment_sessions = sa.Table(
     "enrollment_sessions",

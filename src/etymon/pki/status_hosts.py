@@ -5,16 +5,17 @@ Whoever asks holds a thread of the site. A host that takes questions and does no
 nobody could do anything, at any door.
 """
 
-import asyncio
 import threading
 import time
-from collections.abc import Callable, Coroutine, Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
-from typing import Any, Final
+from typing import Final
 from urllib.parse import urlsplit
 
 import httpx
 import structlog
+
+from etymon.kernel.time_limit import within
 
 log = structlog.get_logger("etymon.pki")
 
@@ -85,7 +86,7 @@ class StatusHosts:
         has_answered, body = False, None
         seconds = min(self._patience.question, until - began)
         try:
-            body = _within(seconds, self._exchange(url, limit_bytes, ocsp_request))
+            body = within(seconds, self._exchange(url, limit_bytes, ocsp_request))
             has_answered = True
         except (TimeoutError, httpx.HTTPError, httpx.InvalidURL):
             pass
@@ -145,17 +146,3 @@ class StatusHosts:
                 if len(answer) > limit_bytes:
                     return None
         return bytes(answer)
-
-
-def _within(seconds: float, exchange: Coroutine[Any, Any, bytes | None]) -> bytes | None:
-    """Run `exchange` on an event loop of its own, or raise TimeoutError.
-
-    Only so everything is bounded: a blocking client's time-outs begin anew with every address of a host and with every
-    byte, and know nothing of names that are looked up. The loop closes without waiting for such a look-up.
-    """
-    loop = asyncio.new_event_loop()
-    try:
-        return loop.run_until_complete(asyncio.wait_for(exchange, seconds))
-    finally:
-        loop.run_until_complete(loop.shutdown_asyncgens())  # of answers that were not read to their end
-        loop.close()

@@ -29,6 +29,7 @@ from etymon.issuer import clients as issuer_clients
 from etymon.issuer.dependencies import Dependencies as IssuerDependencies
 from etymon.issuer.dependencies import no_lists
 from etymon.issuer.intune.connection import Connection, Tenant
+from etymon.issuer.intune.outbound import Outbound
 from etymon.issuer.intune.validation import IntuneValidation
 from etymon.kernel.secret import Secret
 from etymon.mdm.connectors.etymon import Client as ConnectorClient
@@ -140,7 +141,7 @@ class Wiring:
             scope=read.intune_scope,
             service_hosts=read.intune_service_hosts,
         )
-        return Connection(tenant, self.peer_client, self.deployment.clock, self.deployment.entropy)
+        return Connection(tenant, Outbound(self._peer_tls), self.deployment.clock, self.deployment.entropy)
 
     @cached_property
     def graph(self) -> AdministrationDependencies:
@@ -154,19 +155,24 @@ class Wiring:
 
     @cached_property
     def peer_client(self) -> httpx.Client:
-        """An HTTPS client for the other services: believes the machine's CAs and the deployment's own."""
-        context = ssl.create_default_context()
-        own = "".join(
-            anchor.public_bytes(Encoding.PEM).decode("ascii") for anchor in tls_identity.anchors(self.deployment)
-        )
-        context.load_verify_locations(cadata=own)
+        """An HTTPS client for the other services."""
         return httpx.Client(
-            verify=context,
+            verify=self._peer_tls,
             timeout=PEER_TIMEOUT_SECONDS,
             follow_redirects=False,
             trust_env=False,
             limits=httpx.Limits(max_keepalive_connections=0),  # calls are rare; an idle connection delays a stop
         )
+
+    @cached_property
+    def _peer_tls(self) -> ssl.SSLContext:
+        """How other services are believed: the machine's CAs and the deployment's own."""
+        context = ssl.create_default_context()
+        own = "".join(
+            anchor.public_bytes(Encoding.PEM).decode("ascii") for anchor in tls_identity.anchors(self.deployment)
+        )
+        context.load_verify_locations(cadata=own)
+        return context
 
     @cached_property
     def _crls(self) -> CRLCache:

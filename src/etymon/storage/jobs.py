@@ -122,6 +122,11 @@ def complete(tx: Transaction, job: Job) -> None:
         tx.execute(jobs.update().where(mine).values(claimed_until=None))
 
 
+def forget(tx: Transaction, key: str) -> None:
+    """Remove the job of a key, because what it was for is done or over; a worker that runs it finishes."""
+    tx.execute(jobs.delete().where(jobs.c.key == key))
+
+
 def defer(tx: Transaction, job: Job, until: datetime) -> None:
     """Keep a job whose time has not come; nothing went wrong."""
     tx.execute(

@@ -15,6 +15,7 @@ from cryptography.hazmat.primitives import hashes
 from cryptography.hazmat.primitives.asymmetric import padding
 from cryptography.x509.oid import ExtensionOID, ObjectIdentifier
 
+from etymon.issuer.scep.model import ChallengeSource
 from support import scep_client
 from support.issuer_listeners import RunningIssuer
 from support.scep_site import Device, SCEPSite
@@ -255,6 +256,14 @@ def test_a_connector_that_was_withdrawn_answers_nothing(site: SCEPSite, plain: h
     for query in ("GetCACaps", "GetCACert"):
         assert plain.get(f"../passing?operation={query}").status_code == 404
     assert plain.post("../passing?operation=PKIOperation", content=message).status_code == 404
+
+
+def test_a_device_is_told_when_to_come_back_while_nobody_confirms(site: SCEPSite, plain: httpx.Client) -> None:
+    site.connector("cloud", source=ChallengeSource.INTUNE, client=None)
+    device = site.device(connector="cloud")
+    answer = plain.post("../cloud?operation=PKIOperation", content=device.message(device.request("C")).encode())
+    assert (answer.status_code, answer.headers["error-code"]) == (503, "validation_unavailable")
+    assert answer.headers["retry-after"] == "60"
 
 
 def test_one_address_sends_three_hundred_messages_in_a_minute(site: SCEPSite, plain: httpx.Client) -> None:

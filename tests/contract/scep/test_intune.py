@@ -2,12 +2,11 @@
 """Intune's contract: nothing is issued that it did not let through, nobody has a certificate that it did not take."""
 
 import base64
-import uuid
-from collections.abc import Iterator
 from datetime import timedelta
 from ipaddress import ip_address
 
 import pytest
+import sqlalchemy as sa
 from cryptography import x509
 from cryptography.hazmat.primitives import hashes
 from cryptography.x509.oid import ExtendedKeyUsageOID, NameOID
@@ -15,59 +14,17 @@ from cryptography.x509.oid import ExtendedKeyUsageOID, NameOID
 from etymon.audit import trail
 from etymon.audit.model import AuditEvent
 from etymon.issuer.intune import revocation
-from etymon.issuer.intune.connection import Connection
-from etymon.issuer.intune.validation import IntuneValidation
 from etymon.issuer.scep import completion
 from etymon.issuer.scep.model import ChallengeSource, EnrollmentState
-from etymon.kernel.entropy import SystemEntropy
 from etymon.kernel.errors import Unavailable
 from etymon.pki.certificate import SECURITY_IDENTIFIER_TAG, UPN_OTHER_NAME, alternative_names, mail, upn
 from etymon.storage import jobs
 from support import intune_service
-from support.clock import TurnedClock
-from support.databases import SQLiteDatabases
-from support.intune_service import Intune, as_json
-from support.scep_site import Device, SCEPSite
+from support.intune_service import as_json
+from support.scep_site import SCEPSite
+from support.tenancy import CHALLENGE, Tenancy
 
 SID = "S-1-5-21-3623811015-3361044348-30300820-1013"
-CHALLENGE = "eyJ" + "QlobOfIntune" * 200
-"""Far longer than a challenge password of PKCS #9 may be."""
-
-
-class Tenancy:
-    """A site with a connector that Intune confirms, and the stand-in beside it."""
-
-    def __init__(self, site: SCEPSite, cloud: Intune, connection: Connection) -> None:
-        self.site, self.cloud, self.connection = site, cloud, connection
-
-    def challenge(self) -> str:
-        return f"{CHALLENGE}{uuid.uuid4().hex}"
-
-    def device(self) -> Device:
-        return self.site.device(connector="intune", common_name="alice on her phone")
-
-
-@pytest.fixture(scope="module")
-def shared_site(
-    sqlite_databases: SQLiteDatabases, tmp_path_factory: pytest.TempPathFactory
-) -> Iterator[tuple[SCEPSite, Intune, Connection]]:
-    database, directory = sqlite_databases.migrated(), tmp_path_factory.mktemp("intune")
-    clock = TurnedClock()
-    with intune_service.running(directory, clock, SystemEntropy()) as (cloud, connection):
-        site = SCEPSite(database, clock, SystemEntropy(), directory)
-        site.validation = IntuneValidation(connection)
-        site.deps = site.dependencies("https://issuer.test", "https://issuer.test:8444", "https://issuer.test:8445")
-        site.connector("intune", source=ChallengeSource.INTUNE, client=None)
-        yield site, cloud, connection
-    sqlite_databases.drop(database)
-
-
-@pytest.fixture
-def tenancy(shared_site: tuple[SCEPSite, Intune, Connection]) -> Iterator[Tenancy]:
-    site, cloud, connection = shared_site
-    yield Tenancy(site, cloud, connection)
-    usual = Intune(url=cloud.url, tokens=cloud.tokens)
-    cloud.__dict__.update(usual.__dict__)
 
 
 def san() -> list[x509.GeneralName]:
@@ -177,29 +134,6 @@ def test_a_certificate_waits_until_intune_has_taken_it(tenancy: Tenancy) -> None
     assert len(tenancy.cloud.of("validateRequest")) == 1  # what was let through once is not asked about again
 
 
-def test_a_worker_tells_intune_of_what_nobody_came_back_for(tenancy: Tenancy) -> None:
-    tenancy.cloud.statuses["successNotification"] = 503
-    device = tenancy.device()
-    message = device.message(device.request(tenancy.challenge())).encode()
-    with pytest.raises(Unavailable):
-        device.send(message)
-    tenancy.cloud.statuses.clear()
-    tenancy.site.turn(minutes=6)
-    tenancy.site.work()
-    assert tenancy.site.enrollments()[-1].state is EnrollmentState.ACTIVE
-    assert len(tenancy.cloud.of("successNotification")) == 1
-
-
-def test_a_certificate_that_intune_has_not_taken_for_a_day_is_revoked(tenancy: Tenancy) -> None:
-    tenancy.cloud.statuses["successNotification"] = 503
-    device = tenancy.device()
-    with pytest.raises(Unavailable):
-        device.send(device.message(device.request(tenancy.challenge())))
-    tenancy.site.turn(hours=25)
-    tenancy.site.work()
-    assert tenancy.site.enrollments()[-1].state is EnrollmentState.ENDED
-
-
 @pytest.mark.parametrize(
     "asked",
     [
@@ -216,8 +150,12 @@ def test_a_certificate_that_intune_has_not_taken_for_a_day_is_revoked(tenancy: T
 def test_what_is_not_in_the_profile_is_refused_and_intune_is_told(tenancy: Tenancy, asked: dict[str, object]) -> None:
     """Issuing something else than was confirmed would take the meaning from the confirmation."""
     device = tenancy.device()
-    reply = device.ask(tenancy.challenge(), **asked)
+    challenge = tenancy.challenge()
+    reply = device.ask(challenge, **asked)
     assert (reply.status, reply.refusal) == ("failure", "badRequest")
+    with tenancy.site.database.snapshot() as tx:
+        (payload,) = tx.scalars(sa.select(jobs.jobs.c.payload).where(jobs.jobs.c.kind == completion.TELL_FAILURE))
+    assert {"transaction", "detail", "sealed", "sealed_for"} == payload.keys()
     tenancy.site.work()
     (told,) = tenancy.cloud.of("failureNotification")
     assert told["notification"]["errorDescription"].startswith("not_in_profile")

@@ -10,8 +10,9 @@ from cryptography import x509
 from etymon.ca import authorities, ceremony
 from etymon.ca.model import RevocationReason, SubjectNames
 from etymon.issuer import incidents
-from etymon.issuer.incidents import Order, Progress, Suspect
+from etymon.issuer.incidents import Progress, Suspect
 from etymon.issuer.model import EndReason
+from etymon.issuer.officers import Order
 from etymon.issuer.scep import completion, registration_authority
 from etymon.issuer.scep.model import EnrollmentState
 from etymon.kernel.errors import NotPermitted, Unavailable
@@ -103,5 +104,5 @@ def test_what_an_authority_certified_for_devices_ends_in_batches(site: SCEPSite)
     order = Order(site.officer.id, EndReason.SUPERSEDED, "The authority's key is suspect.")
     suspect = Suspect(since, authority="managed")
     told = [incidents.end_authorized(site.deps, suspect, order, at_most=1) for _ in range(3)]
-    assert told == [Progress(0, 0, 1, 1), Progress(0, 0, 1, 0), Progress(0, 0, 0, 0)]
+    assert told == [Progress(0, 0, 0, 1, 1), Progress(0, 0, 0, 0, 1), Progress(0, 0, 0, 0, 0)]
     assert [each.state for each in site.enrollments()] == [EnrollmentState.ENDED] * 2 + [EnrollmentState.ACTIVE]

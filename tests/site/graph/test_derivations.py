@@ -94,4 +94,7 @@ def test_whoever_is_no_officer_decides_and_ends_nothing(running: RunningSite, of
     assert code(officer.get("/beta/users/nobody@agency.example/derivations")) == (404, "user_not_found")
     person = running.somebody("rita")
     assert ok(officer.get(f"/beta/users/{person.id}/derivations"))["value"] == []
-    assert ok(officer.post(f"/beta/users/{person.id}/endDerivations", json=END)) == {"credentials": 0}
+    assert ok(officer.post(f"/beta/users/{person.id}/endDerivations", json=END)) == {
+        "credentials": 0,
+        "managedCertificates": 0,
+    }

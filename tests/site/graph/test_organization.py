@@ -168,7 +168,13 @@ def test_scep_connectors_and_their_clients_are_an_officers(
     assert len(paged["pagePassword"]) >= 20
     (listed,) = ok(admin.get("/beta/etymon/scepConnectors"))["value"]
     assert (listed["name"], listed["legacyAlgorithms"], "pagePassword" in listed) == ("fleet", True, False)
+    chosen = {**body, "challengeSource": "page", "pagePassword": "chosen-and-drawn-at-random"}
+    kept = ok(officer.put(path, json=chosen))
+    assert ("pagePassword" in kept, kept["connectorId"]) == (False, made["connectorId"])
     refused: list[dict[str, Any]] = [
+        {"pagePassword": "chosen-and-drawn-at-random"},
+        {"challengeSource": "page", "pagePassword": "too-short"},
+        {"challengeSource": "page", "pagePassword": "with spaces and more than twenty"},
         {"clientId": None},
         {"clientId": "nobody"},
         {"challengeSource": "static"},
@@ -183,6 +189,7 @@ def test_scep_connectors_and_their_clients_are_an_officers(
     assert officer.put("/beta/etymon/scepConnectors/UPPER", json=body).status_code == 400
     gone(officer.delete(path))
     assert admin.get(path).status_code == 404
+    assert created(officer.put(path, json=chosen))["connectorId"] != made["connectorId"]
     gone(officer.delete("/beta/etymon/managementClients/other"))
     assert officer.put(path, json=body).status_code == 404
 

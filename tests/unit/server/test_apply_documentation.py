@@ -38,6 +38,7 @@ def folder(tmp_path: Path) -> Path:
         (place / f"{name}.pem").write_bytes(leaf.certificate.public_bytes(Encoding.PEM))
     (tmp_path / "secrets").mkdir()
     (tmp_path / "secrets" / "setup-wifi.txt").write_text("correct horse battery\n", "utf-8")
+    (tmp_path / "secrets" / "fleet-page.txt").write_text("0123456789abcdef0123456789abcdef\n", "utf-8")
     (tmp_path / "logo.png").write_bytes(b"\x89PNG\r\n\x1a\n")
     (tmp_path / "organization.yaml").write_bytes(EXAMPLE.read_bytes())
     return tmp_path

@@ -159,6 +159,26 @@ def test_branding_takes_the_organisations_name_and_reads_the_logo(folder: Path) 
             "issuanceRules[0].groups",
             "at least 1",
         ),
+        (
+            "organization: A\nconnectors: [{name: fleet, challengeSource: management, lifetimeDays: 9}]\n",
+            "connectors[0]",
+            "name the management client",
+        ),
+        (
+            "organization: A\nconnectors: [{name: fleet, challengeSource: page, lifetimeDays: 9}]\n",
+            "connectors[0]",
+            "name a file with the page's password",
+        ),
+        (
+            "organization: A\nconnectors: [{name: c, challengeSource: intune, lifetimeDays: 9, pagePasswordFile: f}]\n",
+            "connectors[0]",
+            "where challengeSource is page",
+        ),
+        (
+            "organization: A\nconnectors: [{name: Fleet, challengeSource: intune, lifetimeDays: 9}]\n",
+            "connectors[0].name",
+            "match pattern",
+        ),
     ],
 )
 def test_a_fault_is_told_with_its_place_and_what_to_write(folder: Path, text: str, place: str, advice: str) -> None:

@@ -17,6 +17,7 @@ from etymon.graph.http import (
     groups,
     identity,
     key_recoveries,
+    managed_certificates,
     managed_devices,
     scep,
     trust,
@@ -53,6 +54,7 @@ def create_app(deps: Dependencies) -> FastAPI:
         trust,
         attestation,
         scep,
+        managed_certificates,
         identity,
         key_recoveries,
     ):

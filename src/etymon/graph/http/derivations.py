@@ -96,7 +96,7 @@ def end_derivations(deps: Services, caller: Officer, source: Source, user: str, 
     with deps.database.snapshot() as tx:
         person = anybody(tx, user)
     ended = incidents.end_all(deps.issuer, person.id, body.order(caller.person, source))
-    return answers.answer({"credentials": ended})
+    return answers.answer({"credentials": ended.credentials, "managedCertificates": ended.managed})
 
 
 @router.post(DERIVATIONS + "/endAuthorized")

@@ -43,11 +43,11 @@ def get_scep_connector(request: Request, deps: Services, _: Reader, name: Name, 
 def put_scep_connector(
     request: Request, deps: Services, caller: Officer, name: Name, body: ScepConnectorBody
 ) -> Response:
-    """Put a connector in force, new or in place of the one of its name; a challenge page gets a new password."""
+    """Put a connector in force, new or in place of the one of its name; a challenge page gets the password, or one."""
     wanted = body.connector(name, caller.person, deps.clock.now())
     with deps.database.transaction() as tx:
         is_new = all(known.name != name for known in connectors.in_force(tx))
-        password = connectors.save(tx, deps.issuer, wanted, officer=caller.person)
+        password = connectors.save(tx, deps.issuer, wanted, officer=caller.person, page_password=body.password())
         kept = connectors.load(tx, name)
     entity = shown.scep_connector(kept, deps.issuer.scep_url(name), password)
     return answers.entity(request, deps, CONNECTORS[1:], entity, status=201 if is_new else 200)

@@ -178,10 +178,7 @@ def _openable(tx: Transaction, caller: Caller, user: str) -> Person:
 
 def find(tx: Transaction, user: str) -> Person:
     """Return an active person by id or user principal name; raises NotFound."""
-    try:
-        person = people.find(tx, UUID(user))
-    except ValueError:
-        person = people.by_user_principal_name(tx, user) if user.isprintable() else None
+    person = _named(tx, user)
     if person is None or not person.active:
         raise NotFound("user_not_found", "There is no such user.")
     return person
@@ -189,10 +186,7 @@ def find(tx: Transaction, user: str) -> Person:
 
 def anybody(tx: Transaction, user: str) -> Person:
     """Return a person by id, also one whose account ended, or by the user principal name of a living account."""
-    try:
-        person = people.find(tx, UUID(user))
-    except ValueError:
-        person = people.by_user_principal_name(tx, user) if user.isprintable() else None
+    person = _named(tx, user)
     if person is None:
         raise NotFound("user_not_found", "There is no such user. Name one whose account has ended by its id.")
     return person
@@ -202,6 +196,13 @@ def people_by_id(tx: Transaction, ids: set[UUID]) -> dict[UUID, Person]:
     """Return the people with these ids, also those whose accounts ended."""
     found = (people.find(tx, id_) for id_ in ids)
     return {person.id: person for person in found if person is not None}
+
+
+def _named(tx: Transaction, user: str) -> Person | None:
+    try:
+        return people.find(tx, UUID(user))
+    except ValueError:
+        return people.by_user_principal_name(tx, user) if user.isprintable() else None
 
 
 def _found(tx: Transaction, options: answers.Options, limit: int) -> list[Person]:

@@ -13,8 +13,9 @@ from etymon.graph.representations.attestation import key_attestation
 from etymon.graph.representations.body import Body, Text, instant
 from etymon.issuer.attestation.model import KeyAttestation
 from etymon.issuer.holds import Order as HoldOrder
-from etymon.issuer.incidents import Order, Progress
+from etymon.issuer.incidents import Progress
 from etymon.issuer.model import Credential, Derivation, EndReason
+from etymon.issuer.officers import Order
 from etymon.issuer.request import DerivationRequest
 
 ReasonName = Literal[
@@ -142,5 +143,6 @@ def progress(shown: Progress) -> dict[str, Any]:
         "derivations": shown.derivations,
         "approvals": shown.approvals,
         "credentials": shown.credentials,
+        "managedCertificates": shown.managed,
         "remaining": shown.remaining,
     }

@@ -24,6 +24,11 @@ class ScepConnectorBody(Body):
     client_id: Text | None = None
     key_types: Annotated[tuple[RSAKeyName, ...], Field(max_length=3, strict=False)] = ("rsa2048", "rsa3072", "rsa4096")
     legacy_algorithms: bool = False
+    page_password: Annotated[str, Field(max_length=1000)] | None = None
+
+    def password(self) -> Secret[str] | None:
+        """Return the password that the page is to have."""
+        return Secret(self.page_password) if self.page_password is not None else None
 
     def connector(self, name: str, officer: UUID, now: datetime) -> Connector:
         """Return the connector; raises Malformed."""
@@ -63,6 +68,7 @@ def scep_connector(shown: Connector, url: str, page_password: Secret[str] | None
         "@odata.type": "#etymon.graph.scepConnector",
         "id": shown.name,
         "name": shown.name,
+        "connectorId": shown.id,
         "challengeSource": shown.source.value,
         "lifetimeDays": shown.lifetime.days,
         "clientId": shown.client,

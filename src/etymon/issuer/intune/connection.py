@@ -4,6 +4,7 @@
 Which hosts are talked to is fixed by settings; the directory of services may only choose among them.
 """
 
+import json
 import threading
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -13,6 +14,7 @@ from urllib.parse import urlsplit
 
 import httpx
 
+from etymon.issuer.intune.outbound import Outbound, unavailable
 from etymon.kernel.clock import Clock
 from etymon.kernel.entropy import Entropy, random_id
 from etymon.kernel.errors import Unavailable
@@ -23,7 +25,6 @@ PROVIDER: Final = "Etymon"
 SPARE: Final = timedelta(minutes=1)
 """A token that ends within this is not used any more."""
 LONGEST_TOKEN_LIFETIME: Final = timedelta(days=1)
-LARGEST_ANSWER_BYTES: Final = 4 * 1024 * 1024
 
 
 @dataclass(frozen=True, slots=True)
@@ -47,29 +48,34 @@ class Tenant:
 class Connection:
     """Calls services of a tenant by their provider names; tokens and addresses are kept while they are good."""
 
-    def __init__(self, tenant: Tenant, http: httpx.Client, clock: Clock, entropy: Entropy) -> None:
-        self._tenant, self._http, self._clock, self._entropy = tenant, http, clock, entropy
+    def __init__(self, tenant: Tenant, outbound: Outbound, clock: Clock, entropy: Entropy) -> None:
+        self._tenant, self._outbound, self._clock, self._entropy = tenant, outbound, clock, entropy
         self._lock = threading.Lock()
         self._tokens: dict[str, tuple[Secret[str], datetime]] = {}
         self._services: Mapping[str, str] = {}
 
     def call(self, provider: str, path: str, body: Mapping[str, object], *, version: str) -> Mapping[str, Any]:
-        """Post `body` to a service and return its answer; `Unavailable` for anything but an answer.
+        """Post `body` to a service and return its answer; `Unavailable` for anything but an answer in time.
 
-        An address that does not answer is looked up again, once: services move.
+        So many calls wait at once, and no more (`outbound`). An address that does not answer is looked up again, once:
+        services move.
         """
         known = self._services
-        try:
-            return self._post(self._address(provider), path, body, version)
-        except Unavailable:
-            if not known:
-                raise
-            with self._lock:
-                self._services, self._tokens = {}, {}
-            return self._post(self._address(provider), path, body, version)
+        with self._outbound.call() as until:
+            try:
+                return self._post(provider, path, body, version, until)
+            except Unavailable:
+                if not known:
+                    raise
+                with self._lock:
+                    self._services, self._tokens = {}, {}
+                return self._post(provider, path, body, version, until)
 
-    def _post(self, address: str, path: str, body: Mapping[str, object], version: str) -> Mapping[str, Any]:
-        token = self._token(self._tenant.scope)
+    def _post(
+        self, provider: str, path: str, body: Mapping[str, object], version: str, until: float
+    ) -> Mapping[str, Any]:
+        address = self._address(provider, until)
+        token = self._token(self._tenant.scope, until)
         headers = {
             "Authorization": f"Bearer {token.reveal()}",
             "content-type": "application/json",
@@ -77,23 +83,23 @@ class Connection:
             "api-version": version,
             "UserAgent": PROVIDER,  # literally so: the service looks for this header
         }
-        return self._document(self._send("POST", f"{address}/{path}", json=body, headers=headers))
+        return self._ask("POST", f"{address}/{path}", until, json=body, headers=headers)
 
-    def _address(self, provider: str) -> str:
+    def _address(self, provider: str, until: float) -> str:
         with self._lock:
             known = self._services
         if not known:
-            known = self._look_up()
+            known = self._look_up(until)
             with self._lock:
                 self._services = known
         if provider.casefold() not in known:
             raise unavailable("intune_service_unknown")
         return known[provider.casefold()]
 
-    def _look_up(self) -> Mapping[str, str]:
-        token = self._token(self._tenant.graph_scope)
+    def _look_up(self, until: float) -> Mapping[str, str]:
+        token = self._token(self._tenant.graph_scope, until)
         url = f"{self._tenant.graph_url}/v1.0/servicePrincipals/appId={INTUNE_APPLICATION}/endpoints"
-        answer = self._document(self._send("GET", url, headers={"Authorization": f"Bearer {token.reveal()}"}))
+        answer = self._ask("GET", url, until, headers={"Authorization": f"Bearer {token.reveal()}"})
         listed = answer.get("value")
         found: dict[str, str] = {}
         for entry in listed if isinstance(listed, list) else ():
@@ -111,7 +117,7 @@ class Connection:
         hosts = self._tenant.service_hosts
         return parts.scheme == "https" and any(host == name or host.endswith(f".{name}") for name in hosts)
 
-    def _token(self, scope: str) -> Secret[str]:
+    def _token(self, scope: str, until: float) -> Secret[str]:
         now = self._clock.now()
         with self._lock:
             kept = self._tokens.get(scope)
@@ -124,7 +130,7 @@ class Connection:
             "scope": scope,
         }
         url = f"{self._tenant.login_url}/{self._tenant.tenant}/oauth2/v2.0/token"
-        match self._document(self._send("POST", url, data=form)):
+        match self._ask("POST", url, until, data=form):
             case {"access_token": str(token), "expires_in": int(seconds)}:
                 lifetime = min(timedelta(seconds=max(0, min(seconds, 10**6))), LONGEST_TOKEN_LIFETIME)
                 with self._lock:
@@ -133,30 +139,19 @@ class Connection:
             case _:
                 raise unavailable("intune_not_understood")
 
-    def _send(self, method: str, url: str, **options: Any) -> httpx.Response:
-        try:
-            response = self._http.request(method, url, **options)
-        except (httpx.HTTPError, httpx.InvalidURL) as exc:
-            raise unavailable() from exc
-        if response.status_code in {401, 403}:
+    def _ask(self, method: str, url: str, until: float, **content: Any) -> Mapping[str, Any]:
+        answered = self._outbound.send(method, url, until=until, **content)
+        if answered.status in {401, 403}:
             raise unavailable("intune_refuses_us")
-        if response.status_code != httpx.codes.OK:
+        if answered.status != httpx.codes.OK:
             raise unavailable()
-        return response
-
-    def _document(self, response: httpx.Response) -> Mapping[str, Any]:
         try:
-            document = response.json() if len(response.content) <= LARGEST_ANSWER_BYTES else None
+            document = json.loads(answered.body)
         except ValueError as exc:
             raise unavailable("intune_not_understood") from exc
         if not isinstance(document, dict):
             raise unavailable("intune_not_understood")
         return document
-
-
-def unavailable(code: str = "intune_unavailable") -> Unavailable:
-    """The service does not answer as it should; nothing is issued, and the device comes back."""
-    return Unavailable(code, "Microsoft Intune does not answer as it should. Try again.")
 
 
 def member(document: Mapping[str, Any], name: str) -> Any:

@@ -6,7 +6,8 @@ from collections.abc import Mapping
 from typing import Any, Final
 
 from etymon.issuer.dependencies import Dependencies
-from etymon.issuer.intune.connection import Connection, member, unavailable
+from etymon.issuer.intune.connection import Connection, member
+from etymon.issuer.intune.outbound import unavailable
 from etymon.issuer.model import EndReason
 from etymon.issuer.scep import completion, connectors, store
 from etymon.issuer.scep.model import ChallengeSource, Enrollment

@@ -9,7 +9,8 @@ from typing import Final
 from cryptography.hazmat.primitives import hashes
 
 from etymon.ca.model import IssuedCertificate
-from etymon.issuer.intune.connection import PROVIDER, Connection, member, unavailable
+from etymon.issuer.intune.connection import PROVIDER, Connection, member
+from etymon.issuer.intune.outbound import unavailable
 from etymon.kernel.errors import EtymonError, Expired, Malformed, NotPermitted
 
 SERVICE: Final = "ScepRequestValidationFEService"

@@ -9,7 +9,7 @@ from typing import Final
 from etymon.audit.refusals import ANONYMOUS
 from etymon.directory import people
 from etymon.issuer.dependencies import Dependencies, record
-from etymon.issuer.scep import connectors, errors, store
+from etymon.issuer.scep import connector_store, connectors, errors, store
 from etymon.issuer.scep.model import CHALLENGE_LIFETIME, Challenge, ChallengeSource, Connector, Holder
 from etymon.issuer.store.clients import Client
 from etymon.kernel.entropy import random_id
@@ -78,7 +78,7 @@ def digest(deps: Dependencies, challenge: Secret[str]) -> bytes:
 
 
 def _of_page(tx: Transaction, deps: Dependencies, name: str, password: Secret[str]) -> Connector:
-    found = store.find_connector(tx, name)
+    found = connector_store.find(tx, name)
     kept = found[1] if found and found[1] else bytes(32)
     if not same(kept, connectors.page_password_digest(deps, name, password)) or found is None:
         raise NotAuthenticated("page_password_wrong", "Sign in with the connector's name and its page's password.")
@@ -92,10 +92,18 @@ def _make(
     person = people.find(tx, holder.person) if holder.person is not None else None
     if holder.person is not None and (person is None or not person.active):
         raise errors.holder_not_active()
-    if store.waiting_challenges(tx, connector.name, now) >= MOST_WAITING:
+    if store.waiting_challenges(tx, connector, now) >= MOST_WAITING:
         raise errors.cache_full()
     secret = Secret(deps.entropy.octets(CHALLENGE_OCTETS).hex().upper())
-    challenge = Challenge(random_id(deps.entropy), connector.name, holder, actor, now, now + CHALLENGE_LIFETIME)
+    challenge = Challenge(
+        id=random_id(deps.entropy),
+        connector=connector.name,
+        connector_id=connector.id,
+        holder=holder,
+        asked_by=actor,
+        made_at=now,
+        expires_at=now + CHALLENGE_LIFETIME,
+    )
     store.add_challenge(tx, challenge, digest(deps, secret))
     record(
         tx,

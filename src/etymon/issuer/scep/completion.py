@@ -4,7 +4,6 @@
 Anybody may repeat it. Where an outside service confirms, nobody gets the certificate before the service has taken it.
 """
 
-import base64
 from collections.abc import Iterable
 from datetime import timedelta
 from typing import Final
@@ -17,7 +16,7 @@ from etymon.directory import people
 from etymon.issuer.dependencies import Dependencies, record
 from etymon.issuer.invalidation import REVOCATION
 from etymon.issuer.model import EndReason
-from etymon.issuer.scep import errors, store
+from etymon.issuer.scep import errors, kept_request, store
 from etymon.issuer.scep.model import Enrollment, EnrollmentState
 from etymon.kernel.errors import Conflict, EtymonError, Unavailable
 from etymon.storage import jobs
@@ -25,10 +24,10 @@ from etymon.storage.database import Transaction
 from etymon.storage.jobs import Job
 
 FINISH: Final = "issuer.scep_finish"
-"""Kind of the job that finishes what a killed process left behind; `request` is there where a service is to be told."""
+"""Kind of the job that finishes what a killed process left behind; with the request where a service is to be told."""
 
 TELL_FAILURE: Final = "issuer.scep_tell_failure"
-"""Kind of the job that tells a service of a failure; its payload has `transaction`, `request` and `detail`."""
+"""Kind of the job that tells a service of a failure: its payload has `transaction` and `detail`, and the request."""
 
 GIVEN_UP_AFTER: Final = timedelta(hours=24)
 """A certificate that its service has not taken for this long is revoked; nobody has it."""
@@ -70,6 +69,7 @@ def end_one(
     values = {"ended_at": deps.clock.now(), "end_reason": reason.value}
     if locked is None or not store.move(tx, locked, EnrollmentState.ENDED, values):
         return 0
+    jobs.forget(tx, _finish_key(locked.id))
     revocation.revoke(tx, deps.ca, locked.certificate, REVOCATION[reason], actor=actor)
     record(
         tx,
@@ -89,16 +89,16 @@ def enqueue_finish(tx: Transaction, deps: Dependencies, enrollment: Enrollment, 
     due = deps.clock.now() + issuance.LEFT_BEHIND_AFTER
     payload: dict[str, jobs.JSONValue] = {"enrollment": str(enrollment.id)}
     if enrollment.holder is None:
-        payload["request"] = base64.b64encode(request).decode("ascii")
-    jobs.enqueue(tx, deps.clock, deps.entropy, FINISH, payload, due=due, key=f"{FINISH}:{enrollment.id}")
+        payload |= kept_request.sealed(deps, request)
+    jobs.enqueue(tx, deps.clock, deps.entropy, FINISH, payload, due=due, key=_finish_key(enrollment.id))
 
 
 def enqueue_failure(deps: Dependencies, transaction_id: bytes, request: bytes, refusal: EtymonError) -> None:
     """Have a worker tell the service that what it let through was not granted."""
     payload: dict[str, jobs.JSONValue] = {
         "transaction": shown(transaction_id),
-        "request": base64.b64encode(request).decode("ascii"),
         "detail": f"{refusal.code}: {refusal.detail}",
+        **kept_request.sealed(deps, request),
     }
     with deps.database.transaction() as tx:
         jobs.enqueue(tx, deps.clock, deps.entropy, TELL_FAILURE, payload)
@@ -112,9 +112,8 @@ def shown(transaction_id: bytes) -> str:
 def finish_left_behind(deps: Dependencies, job: Job) -> None:
     """Finish an enrollment whose process died; give up one that its service has not taken for a day."""
     enrollment_id = UUID(str(job.payload["enrollment"]))
-    request = base64.b64decode(str(job.payload["request"])) if "request" in job.payload else None
     try:
-        finish(deps, enrollment_id, request)
+        finish(deps, enrollment_id, kept_request.opened(deps, job.payload))
     except Unavailable:
         _give_up(deps, enrollment_id)
     except REFUSED:  # ended meanwhile, or not taken: there is nothing to finish
@@ -125,9 +124,8 @@ def finish_left_behind(deps: Dependencies, job: Job) -> None:
 
 def tell_failure(deps: Dependencies, job: Job) -> None:
     """Tell the service of a failure."""
-    told = job.payload
-    if deps.validation is not None:
-        request = base64.b64decode(str(told["request"]))
+    told, request = job.payload, kept_request.opened(deps, job.payload)
+    if deps.validation is not None and request is not None:
         deps.validation.tell_failure(str(told["transaction"]), request, str(told["detail"]))
     with deps.database.transaction() as tx:
         jobs.complete(tx, job)
@@ -168,8 +166,13 @@ def _move_to_active(tx: Transaction, deps: Dependencies, enrollment: Enrollment,
     }
     if not store.move(tx, enrollment, EnrollmentState.ACTIVE, values):
         return  # somebody was faster, with the same certificate
+    jobs.forget(tx, _finish_key(enrollment.id))
     actor = f"scep_connector:{enrollment.connector}"
     record(tx, deps, "scep_enrollment:issued", actor=actor, subject=enrollment.id, serial=serial)
+
+
+def _finish_key(enrollment: UUID) -> str:
+    return f"{FINISH}:{enrollment}"
 
 
 def _has_left(tx: Transaction, enrollment: Enrollment) -> bool:

@@ -40,7 +40,7 @@ def enroll(
 def _known(deps: Dependencies, request: EnrollmentRequest, digest: bytes) -> Enrollment | None:
     """Return what this very request was planned as before; None for a challenge that nobody has used here."""
     with deps.database.snapshot() as tx:
-        challenge = store.find_challenge(tx, request.connector.name, digest)
+        challenge = store.find_challenge(tx, request.connector, digest)
         if challenge is None:
             return None
         known = planning.planned_before(store.enrollment_by_challenge(tx, challenge.id), request)
@@ -61,6 +61,7 @@ def _plan(deps: Dependencies, request: EnrollmentRequest, digest: bytes, *, sour
     challenge = Challenge(
         id=random_id(deps.entropy),
         connector=request.connector.name,
+        connector_id=request.connector.id,
         holder=None,
         asked_by="validation",
         made_at=now,
@@ -69,7 +70,7 @@ def _plan(deps: Dependencies, request: EnrollmentRequest, digest: bytes, *, sour
     )
     with deps.database.transaction() as tx:
         if not store.add_challenge(tx, challenge, digest, used_at=now):
-            taken = store.find_challenge(tx, request.connector.name, digest)
+            taken = store.find_challenge(tx, request.connector, digest)
             known = planning.planned_before(store.enrollment_by_challenge(tx, taken.id) if taken else None, request)
             if known is None:
                 raise errors.challenge_used()

@@ -74,14 +74,14 @@ def _begin(deps: Dependencies, request: EnrollmentRequest, *, source: str) -> En
         raise errors.challenge_missing()
     digest = challenges.digest(deps, password)
     with deps.database.transaction() as tx:
-        challenge = store.find_challenge(tx, request.connector.name, digest)
+        challenge = store.find_challenge(tx, request.connector, digest)
         if challenge is None or challenge.holder is None:
             raise errors.challenge_wrong()
         if not store.use_challenge(tx, challenge.id, request.digest, deps.clock.now()):
             used = planning.planned_before(store.enrollment_by_challenge(tx, challenge.id), request)
             if used is not None:
                 return used
-            again = store.find_challenge(tx, request.connector.name, digest)
+            again = store.find_challenge(tx, request.connector, digest)
             raise errors.challenge_used() if again and again.request_digest else errors.challenge_expired()
         authorization = Authorization(challenge.holder, challenge=challenge.id)
         return _plan(tx, deps, request, authorization, challenge.holder, source=source)
@@ -90,10 +90,12 @@ def _begin(deps: Dependencies, request: EnrollmentRequest, *, source: str) -> En
 def _renew(deps: Dependencies, request: EnrollmentRequest, *, source: str) -> Enrollment:
     with deps.database.transaction() as tx:
         own = own_certificates.find(tx, request.connector, request.sender.certificate.der)
+        if own is not None:  # and read again, since it may have ended while somebody else had it
+            store.lock_enrollment(tx, own.enrollment.id)
+            own = own_certificates.find(tx, request.connector, request.sender.certificate.der)
         if own is None or own.enrollment.holder is None:
             raise errors.certificate_unknown()
         own_certificates.require_in_force(own, deps.clock.now())
-        store.lock_enrollment(tx, own.enrollment.id)
         followed = store.enrollment_that_renews(tx, own.enrollment.id)
         known = planning.planned_before(followed, request)
         if known is not None:
@@ -122,5 +124,5 @@ def _plan(
 def _asked_before(tx: Transaction, connector: Connector, sender: Sender, transaction_id: bytes) -> Enrollment | None:
     own = own_certificates.find(tx, connector, sender.certificate.der)
     followed = store.enrollment_that_renews(tx, own.enrollment.id) if own else None
-    asked = (*store.enrollments_by_key(tx, connector.name, sender.key_thumbprint), *((followed,) if followed else ()))
+    asked = (*store.enrollments_by_key(tx, connector, sender.key_thumbprint), *((followed,) if followed else ()))
     return next((each for each in asked if each.transaction_id == transaction_id), None)

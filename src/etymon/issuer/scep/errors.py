@@ -91,6 +91,11 @@ def certificate_unknown() -> NotFound:
     return NotFound("certificate_unknown", "This connector did not issue the certificate.")
 
 
+def managed_certificate_unknown() -> NotFound:
+    """No connector gave it out."""
+    return NotFound("managed_certificate_unknown", "No connector gave out such a certificate.")
+
+
 def certificate_revoked() -> NotPermitted:
     """The certificate that signed was revoked."""
     return NotPermitted("certificate_revoked", "The certificate was revoked. Enroll again.")

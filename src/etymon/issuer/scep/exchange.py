@@ -12,7 +12,7 @@ import structlog
 
 from etymon.audit.refusals import ANONYMOUS, REFUSED
 from etymon.issuer.dependencies import Dependencies
-from etymon.issuer.scep import connectors, enrollment, errors, registration_authority, retrieval, store
+from etymon.issuer.scep import connector_store, connectors, enrollment, errors, registration_authority, retrieval
 from etymon.issuer.scep.answer import Answer, failure, pending, success
 from etymon.issuer.scep.enrollment import Pending
 from etymon.issuer.scep.model import Connector
@@ -74,7 +74,7 @@ def refuse_long(deps: Dependencies, connector_name: str, *, source: str) -> NoRe
     """Refuse a message that is longer than any is read, and record it where there is such a connector."""
     refusal = TooLarge("message_too_large", f"A message has at most {scep.MESSAGE_LIMIT_BYTES} bytes.")
     with deps.database.snapshot() as tx:
-        found = store.find_connector(tx, connector_name)
+        found = connector_store.find(tx, connector_name)
     if found is not None:
         subject = f"scep_connector:{connector_name}"
         deps.refusals.record(REFUSED_EVENT, actor=ANONYMOUS, subject=subject, source=source, code=refusal.code)

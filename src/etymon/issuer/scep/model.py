@@ -45,7 +45,9 @@ class ChallengeSource(enum.StrEnum):
 class Connector:
     """Through which one endpoint manager's devices get certificates; an officer made it, and issuance runs under it.
 
-    `client` is the management client that may ask for challenges and end certificates here.
+    `client` is the management client that may ask for challenges and end certificates here. `id` is what it is known
+    by; another connector may have its `name` when it is withdrawn. It is None before it is saved, and where a replica
+    of an earlier version saved it: then it owns what has no owner under its name.
     """
 
     name: str
@@ -56,6 +58,7 @@ class Connector:
     client: str | None = None
     key_types: frozenset[KeyType] = RSA_KEY_TYPES
     legacy_algorithms: bool = False
+    id: UUID | None = None
 
     def __post_init__(self) -> None:
         if not CONNECTOR_NAME.fullmatch(self.name):
@@ -113,6 +116,7 @@ class Challenge:
 
     id: UUID
     connector: str
+    connector_id: UUID | None
     holder: Holder | None
     asked_by: str
     made_at: datetime
@@ -139,11 +143,14 @@ ENROLLMENT_MOVES: Final[Mapping[EnrollmentState, frozenset[EnrollmentState]]] = 
 class Enrollment:
     """One certificate of a connector. It began with a challenge, or with the certificate of an earlier enrollment.
 
+    `officer` made the connector as it was then, and answers for it; None where an earlier version planned it.
     `certificate` is the CA's id. A transaction id is the client's and proves nothing.
     """
 
     id: UUID
     connector: str
+    connector_id: UUID | None
+    officer: UUID | None
     challenge: UUID | None
     renews: UUID | None
     transaction_id: bytes

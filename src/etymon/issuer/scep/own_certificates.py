@@ -23,7 +23,7 @@ class OwnCertificate:
 def find(tx: Transaction, connector: Connector, certificate: bytes) -> OwnCertificate | None:
     """Return the connector's certificate of these bytes; None for any other, of our authorities or not."""
     record = certificates.find_by_thumbprint(tx, hashlib.sha256(certificate).digest())
-    enrollment = store.enrollment_by_certificate(tx, connector.name, record.id) if record else None
+    enrollment = store.enrollment_by_certificate(tx, connector, record.id) if record else None
     return OwnCertificate(enrollment, record) if enrollment and record else None
 
 

@@ -101,6 +101,8 @@ def plan(
     enrollment = Enrollment(
         id=random_id(deps.entropy),
         connector=connector.name,
+        connector_id=connector.id,
+        officer=connector.created_by,
         challenge=authorization.challenge,
         renews=authorization.renews,
         transaction_id=request.transaction_id,

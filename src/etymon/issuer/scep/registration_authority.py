@@ -17,7 +17,7 @@ from cryptography import x509
 from etymon.ca import authorities, certificates, issuance
 from etymon.ca.model import CertificateState, IssuanceRequest, SubjectNames
 from etymon.issuer.dependencies import Dependencies, record
-from etymon.issuer.scep import store
+from etymon.issuer.scep import connector_store, store
 from etymon.issuer.scep.errors import authority_revoked, registration_authority_missing
 from etymon.issuer.scep.model import HIERARCHY
 from etymon.pki.csr import hold
@@ -83,7 +83,7 @@ def renew(deps: Dependencies) -> bool:
     """
     now = deps.clock.now()
     with deps.database.snapshot() as tx:
-        if not store.connectors_in_force(tx):
+        if not connector_store.in_force(tx):
             return False
         present, good = authorities.current(tx, HIERARCHY), _good_at(tx, deps, now + RENEWED_BEFORE_END)
         if present.revoked_at is not None or any(each.authority == present.name for each in good):

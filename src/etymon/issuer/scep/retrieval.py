@@ -15,7 +15,7 @@ def certificate(deps: Dependencies, connector: Connector, sender: Sender, asked:
     """Return the sender's own certificate with that number as DER; `certificate_unknown` for any other."""
     with deps.database.snapshot() as tx:
         authority = _authority(tx, asked)
-        for enrollment in store.enrollments_by_key(tx, connector.name, sender.key_thumbprint):
+        for enrollment in store.enrollments_by_key(tx, connector, sender.key_thumbprint):
             record = certificates.find(tx, enrollment.certificate)
             if record is None or record.der is None or (record.ca, record.serial) != (authority, asked.serial_number):
                 continue

@@ -1,9 +1,9 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Queries of SCEP: connectors, challenges, enrollments, registration authorities."""
+"""Queries of SCEP: challenges, enrollments, registration authorities."""
 
 from collections.abc import Mapping
-from datetime import datetime, timedelta
-from typing import Any
+from datetime import datetime
+from typing import Any, Final
 from uuid import UUID
 
 import sqlalchemy as sa
@@ -13,53 +13,16 @@ from etymon.issuer.model import EndReason
 from etymon.issuer.scep.model import (
     ENROLLMENT_MOVES,
     Challenge,
-    ChallengeSource,
     Connector,
     Enrollment,
     EnrollmentState,
     Holder,
 )
-from etymon.issuer.scep.tables import challenges, connectors, enrollments, registration_authorities
-from etymon.pki.algorithms import KeyType
+from etymon.issuer.scep.tables import LIVE, challenges, enrollments, registration_authorities
+from etymon.storage import narrowing
 from etymon.storage.database import Transaction
 from etymon.storage.rows import insert_unless_taken
-
-
-def save_connector(tx: Transaction, connector: Connector, page_password_digest: bytes | None) -> None:
-    """Put a connector in force under its name, in the place of the one before."""
-    values = {
-        "client_id": connector.client,
-        "source": connector.source,
-        "lifetime_seconds": int(connector.lifetime.total_seconds()),
-        "key_types": sorted(kind.value for kind in connector.key_types),
-        "legacy_algorithms": connector.legacy_algorithms,
-        "page_password_digest": page_password_digest,
-        "created_by": connector.created_by,
-        "created_at": connector.created_at,
-        "withdrawn_at": None,
-    }
-    if not insert_unless_taken(tx, connectors, name=connector.name, **values):
-        tx.execute(connectors.update().where(connectors.c.name == connector.name).values(values))
-
-
-def withdraw_connector(tx: Transaction, name: str, now: datetime) -> bool:
-    """End a connector that is in force; False when there is none."""
-    ended = connectors.update().where(connectors.c.name == name, connectors.c.withdrawn_at.is_(None))
-    return tx.execute(ended.values(withdrawn_at=now)).rowcount == 1
-
-
-def connectors_in_force(tx: Transaction) -> tuple[Connector, ...]:
-    """Return the connectors in force, by name."""
-    rows = tx.execute(sa.select(*connectors.c).where(connectors.c.withdrawn_at.is_(None)).order_by(connectors.c.name))
-    return tuple(_connector(row) for row in rows)
-
-
-def find_connector(tx: Transaction, name: str) -> tuple[Connector, bytes | None] | None:
-    """Return a connector in force, and the digest of its page's password."""
-    row = tx.execute(
-        sa.select(*connectors.c).where(connectors.c.name == name, connectors.c.withdrawn_at.is_(None))
-    ).one_or_none()
-    return None if row is None else (_connector(row), row.page_password_digest)
+from etymon.wire.odata import Expression
 
 
 def add_challenge(tx: Transaction, challenge: Challenge, digest: bytes, *, used_at: datetime | None = None) -> bool:
@@ -71,6 +34,7 @@ def add_challenge(tx: Transaction, challenge: Challenge, digest: bytes, *, used_
         id=challenge.id,
         digest=digest,
         connector=challenge.connector,
+        connector_id=challenge.connector_id,
         person_id=holder.person if holder else None,
         device_id=holder.device if holder else None,
         device_name=holder.device_name if holder else "",
@@ -82,24 +46,25 @@ def add_challenge(tx: Transaction, challenge: Challenge, digest: bytes, *, used_
     )
 
 
-def waiting_challenges(tx: Transaction, connector: str, now: datetime) -> int:
+def waiting_challenges(tx: Transaction, connector: Connector, now: datetime) -> int:
     """Count a connector's challenges that are neither used nor over."""
     found = sa.select(sa.func.count()).where(
-        challenges.c.connector == connector, challenges.c.expires_at > now, challenges.c.used_at.is_(None)
+        _owned(challenges, connector), challenges.c.expires_at > now, challenges.c.used_at.is_(None)
     )
     return int(tx.execute(found).scalar_one())
 
 
-def find_challenge(tx: Transaction, connector: str, digest: bytes) -> Challenge | None:
+def find_challenge(tx: Transaction, connector: Connector, digest: bytes) -> Challenge | None:
     """Return a connector's challenge."""
     row = tx.execute(
-        sa.select(*challenges.c).where(challenges.c.digest == digest, challenges.c.connector == connector)
+        sa.select(*challenges.c).where(challenges.c.digest == digest, _owned(challenges, connector))
     ).one_or_none()
     if row is None:
         return None
     return Challenge(
         id=row.id,
         connector=row.connector,
+        connector_id=row.connector_id,
         holder=_holder(row),
         asked_by=row.asked_by,
         made_at=row.made_at,
@@ -114,6 +79,15 @@ def use_challenge(tx: Transaction, challenge: UUID, request_digest: bytes, now: 
         challenges.c.id == challenge, challenges.c.used_at.is_(None), challenges.c.expires_at > now
     )
     return tx.execute(used.values(request_digest=request_digest, used_at=now)).rowcount == 1
+
+
+def end_waiting_challenges(
+    tx: Transaction, now: datetime, *, connector: str | None = None, person: UUID | None = None
+) -> int:
+    """Have the challenges end that nobody has used, of a connector's name or of a person; return how many it were."""
+    whose = challenges.c.person_id == person if person is not None else challenges.c.connector == connector
+    waiting = sa.and_(challenges.c.expires_at > now, challenges.c.used_at.is_(None))
+    return tx.execute(challenges.update().where(waiting, whose).values(expires_at=now)).rowcount
 
 
 def remove_unused_challenges(tx: Transaction, before: datetime) -> int:
@@ -131,6 +105,8 @@ def add_enrollment(tx: Transaction, enrollment: Enrollment) -> bool:
         enrollments,
         id=enrollment.id,
         connector=enrollment.connector,
+        connector_id=enrollment.connector_id,
+        officer_id=enrollment.officer,
         challenge_id=enrollment.challenge,
         renews_id=enrollment.renews,
         transaction_id=enrollment.transaction_id,
@@ -166,48 +142,70 @@ def enrollment_that_renews(tx: Transaction, enrollment: UUID) -> Enrollment | No
     return _one(tx, enrollments.c.renews_id == enrollment)
 
 
-def enrollment_by_certificate(tx: Transaction, connector: str, certificate: UUID) -> Enrollment | None:
+def enrollment_by_certificate(tx: Transaction, connector: Connector, certificate: UUID) -> Enrollment | None:
     """Return the connector's enrollment of a certificate of the CA."""
-    return _one(tx, enrollments.c.certificate_id == certificate, enrollments.c.connector == connector)
+    return _one(tx, enrollments.c.certificate_id == certificate, _owned(enrollments, connector))
 
 
-def enrollments_by_key(tx: Transaction, connector: str, key_thumbprint: bytes) -> tuple[Enrollment, ...]:
+def enrollments_by_key(tx: Transaction, connector: Connector, key_thumbprint: bytes) -> tuple[Enrollment, ...]:
     """Return the connector's enrollments of a key, the newest first; there is more than one if some were given up."""
     rows = tx.execute(
         sa.select(*enrollments.c)
-        .where(enrollments.c.connector == connector, enrollments.c.key_thumbprint == key_thumbprint)
+        .where(_owned(enrollments, connector), enrollments.c.key_thumbprint == key_thumbprint)
         .order_by(enrollments.c.planned_at.desc())
         .limit(10)
     )
     return tuple(_enrollment(row) for row in rows)
 
 
-def enrollments_by_serial(tx: Transaction, serial_number: str) -> tuple[Enrollment, ...]:
-    """Return the enrollments whose certificate has a serial number, as the CA writes it."""
-    rows = tx.execute(sa.select(*enrollments.c).where(enrollments.c.serial_number == serial_number))
+def enrollments_by_serial(
+    tx: Transaction, serial_number: str, connector: Connector | None = None
+) -> tuple[Enrollment, ...]:
+    """Return the enrollments whose certificate has a serial number, as the CA writes it; of one connector or of all."""
+    found = sa.select(*enrollments.c).where(enrollments.c.serial_number == serial_number)
+    rows = tx.execute(found if connector is None else found.where(_owned(enrollments, connector)))
     return tuple(_enrollment(row) for row in rows)
 
 
 def enrollments_of_person(tx: Transaction, person: UUID) -> tuple[Enrollment, ...]:
-    """Return a person's enrollments that have not ended."""
-    rows = tx.execute(
-        sa.select(*enrollments.c).where(enrollments.c.person_id == person, enrollments.c.state != EnrollmentState.ENDED)
-    )
-    return tuple(_enrollment(row) for row in rows)
+    """Return a person's enrollments that have not ended, in one order for everybody."""
+    found = sa.select(*enrollments.c).where(enrollments.c.person_id == person, LIVE).order_by(enrollments.c.id)
+    return tuple(_enrollment(row) for row in tx.execute(found))
 
 
-def enrollments_by_authority(
-    tx: Transaction, authority: str, since: datetime, limit: int
-) -> tuple[tuple[UUID, ...], int]:
-    """Return ids of enrollments that an authority certified since a time and that have not ended, and how many are."""
-    conditions = (
-        enrollments.c.state != EnrollmentState.ENDED,
-        enrollments.c.planned_at >= since,
-        enrollments.c.certificate_id.in_(certificates_of(authority)),
-    )
-    ids = tx.scalars(sa.select(enrollments.c.id).where(*conditions).order_by(enrollments.c.id).limit(limit))
-    count = tx.scalar(sa.select(sa.func.count()).select_from(enrollments).where(*conditions))
-    return tuple(ids), count or 0
+FILTERED: Final[Mapping[str, sa.Column[Any]]] = {
+    "connector": enrollments.c.connector,
+    "userId": enrollments.c.person_id,
+    "serialNumber": enrollments.c.serial_number,
+    "id": enrollments.c.id,
+}
+"""Properties by which enrollments are found through an index."""
+
+
+def page(tx: Transaction, *, narrowed: Expression | None, after: UUID | None, limit: int) -> tuple[Enrollment, ...]:
+    """Return enrollments in the order of their ids; `narrowed` counts where an index helps."""
+    found = sa.select(*enrollments.c).order_by(enrollments.c.id).limit(limit)
+    condition = narrowing.found_by(narrowed, FILTERED) if narrowed is not None else None
+    if condition is not None:
+        found = found.where(condition)
+    if after is not None:
+        found = found.where(enrollments.c.id > after)
+    return tuple(_enrollment(row) for row in tx.execute(found))
+
+
+def enrolled(tx: Transaction, since: datetime, limit: int, **whose: object) -> tuple[UUID, ...]:
+    """Return what has not ended of what was planned since a time, the oldest first.
+
+    `whose` names a `connector`, an `officer_id`, or an `authority`.
+    """
+    table = enrollments.c
+    found = sa.select(table.id).where(_enrolled(since, whose)).order_by(table.planned_at, table.id).limit(limit)
+    return tuple(tx.scalars(found))
+
+
+def count_enrolled(tx: Transaction, since: datetime, **whose: object) -> int:
+    """Return how much there is of it."""
+    return int(tx.execute(sa.select(sa.func.count()).where(_enrolled(since, whose))).scalar_one())
 
 
 def certificates_of_person(tx: Transaction, person: UUID, *, valid_at: datetime) -> tuple[UUID, ...]:
@@ -240,17 +238,21 @@ def valid_registration_authorities(tx: Transaction, moment: datetime) -> tuple[t
     return tuple((row.key_name, row.certificate_id) for row in rows)
 
 
-def _connector(row: sa.Row[Any]) -> Connector:
-    return Connector(
-        name=row.name,
-        source=ChallengeSource(row.source),
-        lifetime=timedelta(seconds=row.lifetime_seconds),
-        created_by=row.created_by,
-        created_at=row.created_at,
-        client=row.client_id,
-        key_types=frozenset(KeyType(kind) for kind in row.key_types),
-        legacy_algorithms=row.legacy_algorithms,
+def _enrolled(since: datetime, whose: Mapping[str, object]) -> sa.ColumnElement[bool]:
+    of_whom = (
+        enrollments.c.certificate_id.in_(certificates_of(str(value)))
+        if column == "authority"
+        else enrollments.c[column] == value
+        for column, value in whose.items()
     )
+    return sa.and_(LIVE, enrollments.c.planned_at >= since, *of_whom)
+
+
+def _owned(table: sa.Table, connector: Connector) -> sa.ColumnElement[bool]:
+    """What is the connector's own, and not another's that had its name before."""
+    unowned = table.c.connector_id.is_(None)  # written by a replica of an earlier version
+    mine = unowned if connector.id is None else sa.or_(unowned, table.c.connector_id == connector.id)
+    return sa.and_(table.c.connector == connector.name, mine)
 
 
 def _holder(row: sa.Row[Any]) -> Holder | None:
@@ -268,6 +270,8 @@ def _enrollment(row: sa.Row[Any]) -> Enrollment:
     return Enrollment(
         id=row.id,
         connector=row.connector,
+        connector_id=row.connector_id,
+        officer=row.officer_id,
         challenge=row.challenge_id,
         renews=row.renews_id,
         transaction_id=row.transaction_id,

@@ -1,5 +1,9 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Tables of SCEP. What happens once is a unique value, or a guarded UPDATE."""
+"""Tables of SCEP. What happens once is a unique value, or a guarded UPDATE.
+
+A connector's name is its address; which connector something is of, `connector_id` says. It is empty where a replica of
+an earlier version wrote the row: that is of the connector that has the name.
+"""
 
 from typing import Final
 
@@ -23,8 +27,10 @@ connectors: Final = sa.Table(
     sa.Column("created_by", sa.Uuid, nullable=False),
     sa.Column("created_at", UTCDateTime, nullable=False),
     sa.Column("withdrawn_at", UTCDateTime, nullable=True),
+    sa.Column("id", sa.Uuid, nullable=True),
     one_of("source", ChallengeSource, name="source"),
     sa.CheckConstraint("source <> 'management' OR client_id IS NOT NULL", name="management_has_client"),
+    sa.Index("uq_issuer_scep_connectors_id", "id", unique=True),
 )
 
 challenges: Final = sa.Table(
@@ -41,9 +47,12 @@ challenges: Final = sa.Table(
     sa.Column("expires_at", UTCDateTime, nullable=False, index=True),
     sa.Column("request_digest", sa.LargeBinary(32), nullable=True),
     sa.Column("used_at", UTCDateTime, nullable=True),
+    sa.Column("connector_id", sa.Uuid, nullable=True),
     sa.CheckConstraint("(request_digest IS NULL) = (used_at IS NULL)", name="used_has_request"),
     sa.Index("ix_issuer_scep_challenges_connector_expires_at", "connector", "expires_at"),
 )
+
+LIVE: Final = sa.text("state <> 'ended'")
 
 enrollments: Final = sa.Table(
     "issuer_scep_enrollments",
@@ -66,6 +75,8 @@ enrollments: Final = sa.Table(
     sa.Column("issued_at", UTCDateTime, nullable=True),
     sa.Column("ended_at", UTCDateTime, nullable=True),
     sa.Column("end_reason", sa.String(40), nullable=True),
+    sa.Column("connector_id", sa.Uuid, nullable=True),
+    sa.Column("officer_id", sa.Uuid, nullable=True),
     one_of("state", EnrollmentState, name="state"),
     one_of("end_reason", EndReason, name="end_reason"),
     sa.CheckConstraint("(challenge_id IS NULL) <> (renews_id IS NULL)", name="begun_once"),
@@ -73,7 +84,17 @@ enrollments: Final = sa.Table(
     sa.CheckConstraint("state <> 'ended' OR ended_at IS NOT NULL", name="ended_has_time"),
     sa.Index("ix_issuer_scep_enrollments_connector_key_thumbprint", "connector", "key_thumbprint"),
     sa.Index("ix_issuer_scep_enrollments_serial_number", "serial_number"),
+    sa.Index("ix_issuer_scep_enrollments_connector_id", "connector", "id"),
 )
+for _column in (enrollments.c.connector, enrollments.c.officer_id):
+    sa.Index(
+        f"ix_issuer_scep_enrollments_{_column.name}_planned_at_live",
+        _column,
+        enrollments.c.planned_at,
+        enrollments.c.id,
+        sqlite_where=LIVE,
+        postgresql_where=LIVE,
+    )
 
 registration_authorities: Final = sa.Table(
     "issuer_scep_registration_authorities",

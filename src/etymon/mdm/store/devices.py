@@ -24,6 +24,7 @@ from etymon.mdm.model import (
 from etymon.mdm.tables import device_commands as commands
 from etymon.mdm.tables import device_credentials as credentials
 from etymon.mdm.tables import managed_devices as devices
+from etymon.storage import narrowing
 from etymon.storage.database import Transaction
 from etymon.wire import odata
 
@@ -119,7 +120,7 @@ def of_person(tx: Transaction, person: UUID) -> list[Device]:
 def page(tx: Transaction, *, narrowed: odata.Expression | None, after: UUID | None, limit: int) -> list[Device]:
     """Return devices in the order of their ids; `narrowed` counts where an index helps."""
     query = sa.select(*_DEVICE).order_by(devices.c.id).limit(limit)
-    condition = _found_by(narrowed) if narrowed is not None else None
+    condition = narrowing.found_by(narrowed, FILTERED) if narrowed is not None else None
     if condition is not None:
         query = query.where(condition)
     if after is not None:
@@ -134,24 +135,6 @@ FILTERED: Final[Mapping[str, sa.Column[Any]]] = {
     "id": devices.c.id,
 }
 """Properties by which devices are found through an index."""
-
-
-def _found_by(expression: odata.Expression) -> sa.ColumnElement[bool] | None:
-    """Return a condition that every device has which fulfils `expression`, where an index finds them; else None."""
-    if isinstance(expression, odata.And):
-        left = _found_by(expression.left)
-        return left if left is not None else _found_by(expression.right)
-    if not isinstance(expression, odata.Comparison) or expression.operator != "eq":
-        return None
-    column = FILTERED.get(expression.path)
-    if column is None or not isinstance(expression.value, str):
-        return None
-    if not isinstance(column.type, sa.Uuid):
-        return column == expression.value
-    try:
-        return column == UUID(expression.value)
-    except ValueError:
-        return sa.false()
 
 
 def move(tx: Transaction, id_: UUID, present: DeviceState, following: DeviceState, now: datetime) -> bool:

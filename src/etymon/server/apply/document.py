@@ -18,6 +18,7 @@ ALL_DEVICES = "all devices"
 Name: TypeAlias = Annotated[str, Field(min_length=1, max_length=200)]
 Principal: TypeAlias = Annotated[str, Field(pattern=r"^[^\s@]+@[^\s@]+$", max_length=320)]
 KeyName: TypeAlias = Literal["p256", "p384", "rsa2048", "rsa3072"]
+RSAKeyName: TypeAlias = Literal["rsa2048", "rsa3072", "rsa4096"]
 
 
 class Part(BaseModel):
@@ -198,6 +199,28 @@ class AttestationAuthorityDocument(Part):
     status_list: str = ""
 
 
+class ConnectorDocument(Part):
+    """A SCEP connector; written by an Officer. The first line of `pagePasswordFile` is its page's password."""
+
+    name: Annotated[str, Field(pattern=r"^[a-z0-9][a-z0-9-]{0,39}$")]
+    challenge_source: Literal["management", "page", "intune"]
+    client: str = ""
+    lifetime_days: Annotated[int, Field(ge=1, le=1095)]
+    key_types: Annotated[tuple[RSAKeyName, ...], Field(min_length=1)] = ("rsa2048", "rsa3072", "rsa4096")
+    legacy_algorithms: bool = False
+    page_password_file: str = ""
+
+    @model_validator(mode="after")
+    def _has_what_its_source_needs(self) -> "ConnectorDocument":
+        if self.challenge_source == "management" and not self.client:
+            message = "name the management client that asks for challenges, as client"
+            raise ValueError(message)
+        if (self.challenge_source == "page") is not bool(self.page_password_file):
+            message = "name a file with the page's password, as pagePasswordFile, where challengeSource is page"
+            raise ValueError(message)
+        return self
+
+
 class OrganizationDocument(Part):
     """One organisation."""
 
@@ -211,3 +234,4 @@ class OrganizationDocument(Part):
     enrollment_profiles: tuple[EnrollmentProfileDocument, ...] = ()
     configurations: tuple[ConfigurationDocument, ...] = ()
     issuance_rules: tuple[IssuanceRuleDocument, ...] = ()
+    connectors: tuple[ConnectorDocument, ...] = ()

@@ -19,16 +19,18 @@ PATHS: Final[Mapping[Kind, str]] = {
     Kind.ENROLLMENT_PROFILE: "/deviceManagement/androidDeviceOwnerEnrollmentProfiles",
     Kind.CONFIGURATION: "/deviceManagement/deviceConfigurations",
     Kind.ISSUANCE_RULE: "/etymon/issuanceRules",
+    Kind.CONNECTOR: "/etymon/scepConnectors",
 }
 NAMED: Final[Mapping[Kind, str]] = {
     Kind.TRUST_ENTRY: "name",
     Kind.ATTESTATION_AUTHORITY: "name",
     Kind.ISSUANCE_RULE: "name",
+    Kind.CONNECTOR: "name",
     Kind.USER: "userPrincipalName",
 }
 """The property that names a thing, where it is not `displayName`."""
 
-PUT_BY_NAME: Final = frozenset({Kind.TRUST_ENTRY, Kind.ATTESTATION_AUTHORITY, Kind.ISSUANCE_RULE})
+PUT_BY_NAME: Final = frozenset({Kind.TRUST_ENTRY, Kind.ATTESTATION_AUTHORITY, Kind.ISSUANCE_RULE, Kind.CONNECTOR})
 """Written whole under their name, new or not."""
 
 Body: TypeAlias = Callable[[Resource, Collection[str], Names], dict[str, object]]
@@ -42,6 +44,7 @@ BODIES: Final[Mapping[Kind, Body]] = {
     Kind.ENROLLMENT_PROFILE: entities_management.enrollment_profile_body,
     Kind.CONFIGURATION: entities_management.configuration_body,
     Kind.ISSUANCE_RULE: entities_directory.issuance_rule_body,
+    Kind.CONNECTOR: entities_management.connector_body,
 }
 
 

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Branding, issuer, enrollment profiles and configurations as the administration API writes them."""
+"""Branding, issuer, enrollment profiles, configurations and SCEP connectors as the administration API writes them."""
 
 import base64
 import binascii
@@ -164,6 +164,25 @@ def configuration_body(wanted: Resource, fields: Collection[str], names: Names) 
         else:
             body[own.get(field, field)] = written(value)
     return body
+
+
+def connector(item: Mapping[str, Any], _: Names) -> Resource:
+    """Read a SCEP connector; its page's password is never told."""
+    properties: dict[str, Value] = {
+        "challengeSource": item["challengeSource"],
+        "client": item["clientId"] or "",
+        "lifetimeDays": item["lifetimeDays"],
+        "keyTypes": tuple(sorted(item["keyTypes"])),
+        "legacyAlgorithms": item["legacyAlgorithms"],
+    }
+    return Resource(Kind.CONNECTOR, item["name"], properties, id=item["name"])
+
+
+def connector_body(wanted: Resource, _: Collection[str], __: Names) -> dict[str, object]:
+    """Write a whole SCEP connector, with its page's password."""
+    body = renamed(wanted, wanted.properties, {"client": "clientId"})
+    body["clientId"] = body["clientId"] or None
+    return body | {field: secret.reveal() for field, secret in wanted.secrets.items()}
 
 
 def _value(wanted: Resource, field: str) -> Value:

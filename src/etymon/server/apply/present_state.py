@@ -80,7 +80,7 @@ class _Fetch:
             sections[kind] = tuple(self._resource(kind, item) for item in items)
         return Present(sections, self._names, self._roles)
 
-    def _resource(self, kind: Kind, item: Mapping[str, Any]) -> Resource:  # noqa: PLR0911 - one a kind
+    def _resource(self, kind: Kind, item: Mapping[str, Any]) -> Resource:  # noqa: PLR0911, C901 - one a kind
         match kind:
             case Kind.TRUST_ENTRY:
                 return entities_directory.trust_entry(item, self._names)
@@ -100,6 +100,8 @@ class _Fetch:
                 return self._with_assignments(entities_management.configuration(item, self._names))
             case Kind.ISSUANCE_RULE:
                 return entities_directory.issuance_rule(item, self._names)
+            case Kind.CONNECTOR:
+                return entities_management.connector(item, self._names)
 
     def _describes(self, trust_entry: str) -> bool:
         """Say whether the file has this trust entry: those that are not of cards are the deployment's own else."""

@@ -19,6 +19,7 @@ ENDS: Final[Mapping[Kind, str]] = {
     Kind.ENROLLMENT_PROFILE: "its token admits nobody any more; devices that came by it stay",
     Kind.CONFIGURATION: "phones remove it at their next check-in",
     Kind.ISSUANCE_RULE: "nothing is issued under it any more",
+    Kind.CONNECTOR: "nobody enrolls or renews there any more; what it gave out lives on",
 }
 """What ending a thing means, for whoever is about to agree."""
 
@@ -74,7 +75,7 @@ def _change(change: Change) -> Iterator[Text]:
         case Update(differences=differences, wanted=wanted):
             yield Text(f"~ {title(change)}", "yellow")
             yield from map(_difference, differences)
-            yield from _secrets(wanted)
+            yield from _notes(wanted)
         case Replace(differences=differences, present=present):
             yield Text(f"! {title(change)}: {ENDS[present.kind]}", "red")
             yield from map(_difference, differences)
@@ -90,12 +91,14 @@ def _fields(wanted: Resource) -> Iterator[Text]:
         of_no_network = field.startswith("wifi.") and not shown.get("wifi.ssid")
         if value not in ("", (), None) and value != wanted.name and not of_no_network:
             yield Text(f"    {field}: {_told(value)}", "dim")
-    yield from _secrets(wanted)
+    yield from _notes(wanted)
 
 
-def _secrets(wanted: Resource) -> Iterator[Text]:
+def _notes(wanted: Resource) -> Iterator[Text]:
     for field in wanted.secrets:
         yield Text(f"    {field}: (not shown)", "dim")
+    if wanted.properties.get("legacyAlgorithms"):
+        yield Text("    warning: SHA-1 and triple DES are let in; both are broken or worn out", "red")
 
 
 def _difference(difference: Difference) -> Text:

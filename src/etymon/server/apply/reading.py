@@ -24,6 +24,7 @@ SECTIONS: Final[Mapping[Kind, str]] = {
     Kind.ENROLLMENT_PROFILE: "enrollment_profiles",
     Kind.CONFIGURATION: "configurations",
     Kind.ISSUANCE_RULE: "issuance_rules",
+    Kind.CONNECTOR: "connectors",
 }
 
 

@@ -21,6 +21,7 @@ class Kind(enum.Enum):
     ENROLLMENT_PROFILE = "enrollment profile"
     CONFIGURATION = "configuration"
     ISSUANCE_RULE = "issuance rule"
+    CONNECTOR = "SCEP connector"
 
 
 ORDER: Final[Mapping[Kind, int]] = {kind: place for place, kind in enumerate(Kind)}
@@ -55,7 +56,7 @@ SEPARATED: Final = frozenset({"administrator", "officer", "auditor", "keyRecover
 
 def writer(kind: Kind) -> Role:
     """Return the role that may write things of this kind."""
-    return Role.OFFICER if kind is Kind.ISSUANCE_RULE else Role.ADMINISTRATOR
+    return Role.OFFICER if kind in {Kind.ISSUANCE_RULE, Kind.CONNECTOR} else Role.ADMINISTRATOR
 
 
 class Link(enum.Enum):

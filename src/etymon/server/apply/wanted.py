@@ -18,6 +18,7 @@ from etymon.server.apply.document import (
     AttestationAuthorityDocument,
     BrandingDocument,
     CardDocument,
+    ConnectorDocument,
     EnrollmentProfileDocument,
     GroupDocument,
     IssuanceRuleDocument,
@@ -29,7 +30,7 @@ from etymon.server.apply.resource import Card, HeldRole, Joined, Kind, Link, Ref
 from etymon.server.trust_documents import TrustDocument
 
 
-def resource(part: BaseModel, document: OrganizationDocument, folder: Path) -> Resource:  # noqa: PLR0911 - one a kind
+def resource(part: BaseModel, document: OrganizationDocument, folder: Path) -> Resource:  # noqa: PLR0911, C901 - one a kind
     """Return the thing a part of the file describes; raises Malformed for a file or value that cannot be used."""
     match part:
         case TrustDocument():
@@ -50,6 +51,8 @@ def resource(part: BaseModel, document: OrganizationDocument, folder: Path) -> R
             return wanted_configurations.resource(part, folder)
         case IssuanceRuleDocument():
             return _issuance_rule(part)
+        case ConnectorDocument():
+            return _connector(part, folder)
         case _:
             message = f"no thing is described by {type(part).__name__}"
             raise TypeError(message)
@@ -188,6 +191,20 @@ def _issuance_rule(part: IssuanceRuleDocument) -> Resource:
         "verifiedBoot": part.verified_boot,
     }
     return Resource(Kind.ISSUANCE_RULE, part.name, properties)
+
+
+def _connector(part: ConnectorDocument, folder: Path) -> Resource:
+    properties: dict[str, Value] = {
+        "challengeSource": part.challenge_source,
+        "client": part.client,
+        "lifetimeDays": part.lifetime_days,
+        "keyTypes": tuple(sorted(set(part.key_types))),
+        "legacyAlgorithms": part.legacy_algorithms,
+    }
+    secrets = {}
+    if part.page_password_file:
+        secrets["pagePassword"] = named_files.password(folder / part.page_password_file)
+    return Resource(Kind.CONNECTOR, part.name, properties, secrets=secrets)
 
 
 def references(kind: Kind, names: Iterable[str]) -> tuple[Reference, ...]:

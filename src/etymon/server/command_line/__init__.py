@@ -24,6 +24,7 @@ from etymon.server.command_line import (
     identity_feed,
     key_recovery,
     lint,
+    managed_certificates,
     phone,
     settings,
     site,
@@ -60,6 +61,7 @@ app.add_typer(card_status.app, name="card-status")
 app.add_typer(card_issuer.app, name="card-issuer")
 app.add_typer(derivations.app, name="derivations")
 app.add_typer(key_recovery.app, name="key-recovery")
+app.add_typer(managed_certificates.app, name="managed-certificates")
 app.add_typer(phone.app, name="phone")
 app.add_typer(verify.app, name="verify")
 app.add_typer(lint.app, name="lint")

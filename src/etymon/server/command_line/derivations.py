@@ -1,29 +1,14 @@
 # SPDX-License-Identifier: Apache-2.0
 """`etymon derivations`: an officer decides about requests, and ends credentials of others (docs/life-cycle.md)."""
 
-import enum
-from typing import Annotated, TypeAlias
+from typing import Annotated
 
 import typer
 
+from etymon.server.command_line.officers import Comment, ReasonOption, Since
 from etymon.server.command_line.signed_in import PersonArgument, access, administration, quoted, tell
 
 app = typer.Typer(no_args_is_help=True, help="Decide about derived credentials of others, as an Officer.")
-
-
-class Reason(enum.StrEnum):
-    """What the revocation list says (RFC 5280 §5.3.1)."""
-
-    KEY_COMPROMISE = "keyCompromise"
-    AFFILIATION_CHANGED = "affiliationChanged"
-    SUPERSEDED = "superseded"
-    CESSATION_OF_OPERATION = "cessationOfOperation"
-    PRIVILEGE_WITHDRAWN = "privilegeWithdrawn"
-    UNSPECIFIED = "unspecified"
-
-
-ReasonOption: TypeAlias = Annotated[Reason, typer.Option("--reason", help="What the revocation list says.")]
-Comment: TypeAlias = Annotated[str, typer.Option("--comment", help="Why, in words; kept in the audit trail.")]
 
 
 app.callback()(access)
@@ -117,17 +102,17 @@ def end(
 
 @app.command("end-all")
 def end_all(context: typer.Context, person: PersonArgument, reason: ReasonOption, comment: Comment) -> None:
-    """End everything a person has or has asked for; the person is told by mail."""
+    """End everything a person has or has asked for, by SCEP too; the person is told by mail of what was derived."""
     with administration(context) as api:
         done = api.act(f"/users/{quoted(person)}/endDerivations", {"reason": reason.value, "comment": comment})
-    tell(f"Ended {done['credentials']} certificates.")
+    tell(f"Ended {done['credentials']} certificates, and {done['managedCertificates']} of managed endpoints.")
 
 
 @app.command("end-authorized")
 def end_authorized(
     context: typer.Context,
     *,
-    since: Annotated[str, typer.Option(help="Since when, such as 2026-01-31T08:00:00Z.")],
+    since: Since,
     reason: ReasonOption,
     comment: Comment,
     rule: Annotated[str, typer.Option(help="Name of the issuance rule, in force or not.")] = "",
@@ -136,7 +121,9 @@ def end_authorized(
 ) -> None:
     """End everything that one rule or officer has authorised, or one authority certified, since a time, in batches.
 
-    Withdraw the rules first, or people derive anew under them. Run it again after an interruption: it goes on.
+    Of an officer also what the officer's SCEP connectors enrolled. Withdraw the rules first, and save the connectors
+    anew by another officer, or people derive and devices enroll anew under them. Run it again after an interruption: it
+    goes on.
     """
     named = {"rule": rule, "officer": officer, "authority": authority}
     body = {"since": since, **named, "reason": reason.value, "comment": comment}
@@ -144,7 +131,8 @@ def end_authorized(
         while True:
             done = api.act("/etymon/derivations/endAuthorized", body)
             told = f"Ended {done['derivations']} derivations, {done['approvals']} approvals, "
-            tell(f"{told}{done['credentials']} certificates; {done['remaining']} remain.")
+            told += f"{done['credentials']} certificates, and {done['managedCertificates']} of managed endpoints"
+            tell(f"{told}; {done['remaining']} remain.")
             if not done["remaining"]:
                 return
 

@@ -10,7 +10,7 @@ from alembic import op
 from etymon.storage.schema import UTCDateTime
 
 revision = "0025_key_attestation"
-down_revision = "0020_key_recovery"
+down_revision = "0022_scep_connectors"
 
 
 def upgrade() -> None:

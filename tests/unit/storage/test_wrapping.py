@@ -8,7 +8,7 @@ import pytest
 from etymon.kernel.entropy import SystemEntropy
 from etymon.kernel.errors import Unavailable
 from etymon.kernel.secret import DigestKey, Secret
-from etymon.mdm.wrapping import unwrap, wrap
+from etymon.storage.wrapping import unwrap, wrap
 
 KEY = DigestKey(Secret(bytes(32)))
 ROW = UUID(int=1)
