@@ -5,7 +5,7 @@ import json
 import resource
 import statistics
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Final
 
@@ -20,12 +20,22 @@ class Bench:
     measured: dict[str, float] = field(default_factory=dict)
 
     def measure(
-        self, name: str, act: Callable[[], object], *, limit: str | None = None, batch: int = 1, runs: int = RUNS
+        self,
+        name: str,
+        act: Callable[[], object],
+        *,
+        limit: str | None = None,
+        batch: int = 1,
+        runs: int = RUNS,
+        parts: Mapping[str, float] | None = None,
     ) -> None:
-        """Measure `act`, which does `batch` items a call, against the limit called `limit`."""
+        """Measure `act`, which does `batch` items a call, against the limit called `limit`.
+
+        `parts` are printed with it: what one `act` is spent on.
+        """
         act()  # warm
         rates = [_run(act, batch) for _ in range(runs)]
-        self.report(name, [rate[0] for rate in rates], [rate[1] for rate in rates], limit=limit)
+        self.report(name, [rate[0] for rate in rates], [rate[1] for rate in rates], limit=limit, **(parts or {}))
 
     def report(
         self,
@@ -69,6 +79,12 @@ class Bench:
             "seconds": round(wall, 1),
         }
         print(json.dumps(line), flush=True)
+
+
+def milliseconds(act: Callable[[], object]) -> float:
+    """Return the CPU time of one `act`, from one run of many."""
+    act()  # warm
+    return round(1000 / _run(act, 1)[0], 3)
 
 
 def _cpu_seconds() -> float:

@@ -11,7 +11,8 @@ import pytest
 from cryptography.hazmat.primitives.asymmetric import ec, rsa
 
 from etymon.audit.model import Outcome
-from etymon.issuer import follow_ups, redemption
+from etymon.directory import trust
+from etymon.issuer import device_identity, follow_ups, redemption
 from etymon.issuer.model import DerivationState, DeviceIdentity, EndReason, Purpose
 from etymon.issuer.redemption import Linked
 from etymon.issuer.store import card_sessions
@@ -253,6 +254,33 @@ def test_an_expired_device_identity_is_refused(site: IssuerSite) -> None:
     site.turn(days=366)
     with pytest.raises(NotPermitted, match="expired"):
         site.redeem(phone, site.begin(site.present_card(site.bound_card(site.alice))))
+
+
+def test_a_device_that_was_judged_a_moment_ago_is_judged_anew(site: IssuerSite) -> None:
+    phone = site.phone()
+    judged = device_identity.judge(site.deps, phone.peer)
+    assert judged == device_identity.judge(site.deps, phone.peer)
+    with site.database.transaction() as tx:
+        entry = trust.entry(tx, "device")
+        trust.remove(tx, site.deps, "device", actor="administrator")
+    with pytest.raises(NotPermitted, match="unmanaged_device"):
+        device_identity.judge(site.deps, phone.peer)
+    with site.database.transaction() as tx:
+        trust.save(tx, site.deps, entry, actor="administrator")
+    assert judged == device_identity.judge(site.deps, phone.peer)
+    site.revoke_device(phone)
+    with pytest.raises(NotPermitted, match="revoked_by_database"):
+        device_identity.judge(site.deps, phone.peer)
+
+
+def test_a_device_identity_that_was_judged_ends_to_the_second(site: IssuerSite) -> None:
+    phone = site.phone()
+    assert phone.device is not None
+    site.clock.advance(phone.device.not_valid_after_utc - site.clock.now())
+    device_identity.judge(site.deps, phone.peer)
+    site.clock.advance(timedelta(seconds=1))
+    with pytest.raises(NotPermitted, match="expired"):
+        device_identity.judge(site.deps, phone.peer)
 
 
 # ---- which keys

@@ -138,8 +138,14 @@ def find(tx: Transaction, binding_id: UUID) -> Binding | None:
 
 def person_for(tx: Transaction, trust_entry: str, identifier: str) -> Person | None:
     """Return the active person for whom a validated certificate stands; None when there is none."""
+    holder = holder_of(tx, trust_entry, identifier)
+    return None if holder is None else people_store.find(tx, holder)
+
+
+def holder_of(tx: Transaction, trust_entry: str, identifier: str) -> UUID | None:
+    """Return the id of the active person for whom a validated certificate stands; None when there is none."""
     binding = store.live(tx, trust_entry, identifier)
-    return None if binding is None else people_store.find(tx, binding.person_id)
+    return None if binding is None else binding.person_id
 
 
 def last_of(tx: Transaction, trust_entry: str, identifier: str, person_id: UUID) -> Binding | None:

@@ -13,6 +13,7 @@ from etymon.audit.refusals import Refusals
 from etymon.ca.dependencies import Dependencies as AuthorityDependencies
 from etymon.ca.model import IssuedCertificate
 from etymon.directory import people
+from etymon.directory.remembered_paths import RememberedPaths
 from etymon.escrow.dependencies import Dependencies as EscrowDependencies
 from etymon.issuer.model import CardRevocation
 from etymon.kernel.clock import Clock
@@ -76,7 +77,7 @@ class Dependencies:
     `lists_of` gives the whole revocation lists of a trust entry's cards, which are swept every `card_status_every`;
     `card_revocation` maps reasons of RFC 5280 §5.3.1 to what follows, `CardRevocation.LOOKBACK` where it says nothing.
     `terminated_within` is by when all credentials of an account that ended have to be revoked and published;
-    after `termination_alarm` somebody is told that they are not.
+    after `termination_alarm` somebody is told that they are not. `device_paths` remembers device identities.
     """
 
     database: Database
@@ -108,6 +109,7 @@ class Dependencies:
     card_status_every: timedelta = timedelta(days=1)
     card_revocation: Mapping[str, CardRevocation] = field(default_factory=dict)
     translations: Mapping[str, gettext.NullTranslations] = field(default_factory=dict)
+    device_paths: RememberedPaths = field(default_factory=RememberedPaths)
 
     @property
     def subject_organization(self) -> str:

@@ -2,6 +2,9 @@
 """Who the phone at the device listener is: a device identity of an endpoint manager that is trusted here."""
 
 import hashlib
+from itertools import pairwise
+
+from cryptography import x509
 
 from etymon.audit.refusals import ANONYMOUS
 from etymon.directory import trust
@@ -31,19 +34,44 @@ def judge(deps: Dependencies, peer: PeerCertificate | None, *, source: str = "")
 
 def _judge(deps: Dependencies, peer: PeerCertificate) -> DeviceIdentity:
     leaf = reading.load(peer.der)
+    thumbprint = reading.thumbprint(leaf)
+    return _recalled(deps, thumbprint) or _validated(deps, leaf, thumbprint)
+
+
+def _recalled(deps: Dependencies, thumbprint: bytes) -> DeviceIdentity | None:
+    """Return a device identity that was validated lately, still holds and is not revoked; all else is validated."""
+    now = deps.clock.now()
+    with deps.database.snapshot() as tx:
+        trusted = trust.versions(tx, TrustKind.DEVICE)
+    known = deps.device_paths.recall(thumbprint, trusted, now)
+    if known is None:
+        return None
+    status = deps.status_of(known.entry)
+    try:
+        for certificate, issuer in pairwise(known.certificates):
+            status.status(certificate, issuer, at=now)
+    except NotTrusted:
+        return None
+    return DeviceIdentity(known.entry.name, thumbprint, reading.to_der(known.certificates[0]))
+
+
+def _validated(deps: Dependencies, leaf: x509.Certificate, thumbprint: bytes) -> DeviceIdentity:
+    now = deps.clock.now()
     with deps.database.snapshot() as tx:
         entries = trust.entries(tx)
+        trusted = trust.versions(tx, TrustKind.DEVICE)
     others = [entry for entry in entries if entry.kind is not TrustKind.DEVICE]
     for entry in entries:
         if entry.kind is not TrustKind.DEVICE:
             continue
         try:
-            validate(leaf, entry, at=deps.clock.now(), status=deps.status_of(entry), other_entries=others)
+            found = validate(leaf, entry, at=now, status=deps.status_of(entry), other_entries=others)
         except NotTrusted as refusal:
             if refusal.code == "untrusted_root":
                 continue
             raise
-        return DeviceIdentity(entry.name, reading.thumbprint(leaf), reading.to_der(leaf))
+        deps.device_paths.remember(thumbprint, found, entry, trusted)
+        return DeviceIdentity(entry.name, thumbprint, reading.to_der(leaf))
     raise unmanaged_device()
 
 

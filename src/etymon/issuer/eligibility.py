@@ -51,20 +51,25 @@ def applicant(tx: Transaction, person_id: UUID) -> Applicant:
 
 def still_applicant(tx: Transaction, derivation: Derivation) -> Applicant:
     """Return person and rule of a derivation under way; `NotPermitted` when either, or the card, holds no more."""
-    _eligible(tx, derivation.person)
+    person = _eligible(tx, derivation.person)
     require_bound(tx, derivation.proof, derivation.person)
     found = rules.find(tx, derivation.rule)
     if found is None or found[1] is not None:
         raise rule_withdrawn()
-    return Applicant(covered(tx, derivation.person, found[0]), found[0])
+    _require_covered(tx, person, found[0])
+    return Applicant(person, found[0])
 
 
 def covered(tx: Transaction, person_id: UUID, rule: IssuanceRule) -> Person:
     """Return an eligible person whom a rule covers; `NotPermitted` otherwise."""
     person = _eligible(tx, person_id)
-    if not rule.groups & groups.groups_of(tx, person_id):
-        raise no_rule()
+    _require_covered(tx, person, rule)
     return person
+
+
+def _require_covered(tx: Transaction, person: Person, rule: IssuanceRule) -> None:
+    if not rule.groups & groups.groups_of(tx, person.id):
+        raise no_rule()
 
 
 def of_rekey(tx: Transaction, clock: Clock, derivation: Derivation, purpose: Purpose) -> Applicant:
@@ -97,8 +102,7 @@ def require_bound(tx: Transaction, proof: UUID, person_id: UUID) -> None:
     card = card_sessions.proved_card(tx, proof)
     if card is None:
         raise card_required()
-    bound = bindings.person_for(tx, card.trust_entry, card.identifier)
-    if bound is None or bound.id != person_id:
+    if bindings.holder_of(tx, card.trust_entry, card.identifier) != person_id:
         raise card_not_bound()
 
 

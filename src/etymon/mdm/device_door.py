@@ -6,17 +6,15 @@ are the same. That, and the device's own revocation, is asked every time: for ou
 the database, and both take effect with the commit that made them.
 """
 
-import threading
-from collections import OrderedDict
 from collections.abc import Callable
-from dataclasses import dataclass
-from datetime import datetime, timedelta
+from datetime import datetime
 from typing import Final
 
 from cryptography import x509
 
 from etymon.directory import trust
 from etymon.directory.model import EntryVersion
+from etymon.directory.remembered_paths import RememberedPaths
 from etymon.kernel.clock import Clock
 from etymon.kernel.errors import DecodeError, Malformed, NotAuthenticated
 from etymon.pki import certificate as certificates
@@ -27,22 +25,10 @@ from etymon.pki.trust_entry import TrustEntry, TrustKind
 from etymon.storage.database import Database
 from etymon.web.peer_certificate import PeerCertificate
 
-REMEMBERED_FOR: Final = timedelta(minutes=1)
-MOST_REMEMBERED: Final = 10_000
-
 OTHER_KINDS: Final = frozenset({"untrusted_root", "wrong_policy", "wrong_certificate_kind"})
 """What path validation says of a certificate that is no device identity."""
 
 REVOKED: Final = frozenset({"revoked_by_database", "revoked_by_ocsp", "revoked_by_crl"})
-
-
-@dataclass(frozen=True, slots=True)
-class _Remembered:
-    path: tuple[x509.Certificate, ...]
-    entry: TrustEntry
-    trusted: tuple[EntryVersion, ...]
-    """The trust entries under which the path was validated."""
-    until: datetime
 
 
 class DeviceDoor:
@@ -52,8 +38,7 @@ class DeviceDoor:
         self._database = database
         self._clock = clock
         self._status_of = status_of
-        self._lock = threading.Lock()
-        self._remembered: OrderedDict[bytes, _Remembered] = OrderedDict()
+        self._remembered = RememberedPaths()
 
     def judge(self, peer: PeerCertificate | None) -> bytes:
         """Return the thumbprint of the peer's device identity.
@@ -80,16 +65,14 @@ class DeviceDoor:
             raise NotTrusted("wrong_certificate_kind", "The certificate cannot be read.") from exc
         thumbprint = certificates.thumbprint(leaf)
         now = self._clock.now()
-        known = self._recall(thumbprint, now)
-        if known is None or known.trusted != self._trusted():
-            known = self._validated(leaf, now)
-            self._remember(thumbprint, known)
-            return thumbprint
-        _require_in_time(known.path, now)
-        self._status_of(known.entry).status(known.path[0], known.path[1], at=now)
+        known = self._remembered.recall(thumbprint, self._trusted(), now)
+        if known is None:
+            self._validate(leaf, thumbprint, now)
+        else:
+            self._status_of(known.entry).status(known.certificates[0], known.certificates[1], at=now)
         return thumbprint
 
-    def _validated(self, leaf: x509.Certificate, now: datetime) -> _Remembered:
+    def _validate(self, leaf: x509.Certificate, thumbprint: bytes, now: datetime) -> None:
         with self._database.snapshot() as tx:
             entries = trust.entries(tx, kind=TrustKind.DEVICE)
             trusted = trust.versions(tx, TrustKind.DEVICE)
@@ -100,27 +83,10 @@ class DeviceDoor:
                 if refusal.code in OTHER_KINDS:
                     continue
                 raise
-            return _Remembered(path.certificates, entry, trusted, now + REMEMBERED_FOR)
+            self._remembered.remember(thumbprint, path, entry, trusted)
+            return
         raise NotTrusted("wrong_certificate_kind", "Only the device identity certificate is taken here.")
 
     def _trusted(self) -> tuple[EntryVersion, ...]:
         with self._database.snapshot() as tx:
             return trust.versions(tx, TrustKind.DEVICE)
-
-    def _recall(self, thumbprint: bytes, now: datetime) -> _Remembered | None:
-        with self._lock:
-            known = self._remembered.get(thumbprint)
-            return known if known is not None and now < known.until else None
-
-    def _remember(self, thumbprint: bytes, validated: _Remembered) -> None:
-        with self._lock:
-            self._remembered[thumbprint] = validated
-            self._remembered.move_to_end(thumbprint)
-            while len(self._remembered) > MOST_REMEMBERED:
-                self._remembered.popitem(last=False)
-
-
-def _require_in_time(path: tuple[x509.Certificate, ...], now: datetime) -> None:
-    for certificate in path:
-        if now > certificate.not_valid_after_utc:
-            raise NotTrusted("expired", "The device identity certificate has expired. Enroll the device again.")

@@ -30,7 +30,29 @@ _VERSIONS: Final = (
     .where(KEPT, trust_entries.c.kind == sa.bindparam("kind"))
     .order_by(trust_entries.c.name)
 )
-"""Made once: every check-in asks it."""
+_ENTRIES: Final = sa.select(trust_entries.c.document).where(KEPT).order_by(trust_entries.c.name)
+_ENTRIES_OF_KIND: Final = _ENTRIES.where(trust_entries.c.kind == sa.bindparam("kind"))
+_KEEP_ENTRY: Final = (
+    sa.select(trust_entries.c.kind).where(trust_entries.c.name == sa.bindparam("name"), KEPT).with_for_update(read=True)
+)
+_LIVE_BINDING: Final = (
+    sa.select(*BINDING_COLUMNS)
+    .join(people, people.c.id == bindings.c.person_id)
+    .join(trust_entries, trust_entries.c.name == bindings.c.trust_entry)
+    .where(
+        bindings.c.trust_entry == sa.bindparam("entry"),
+        bindings.c.identifier == sa.bindparam("identifier"),
+        LIVE,
+        KEPT,
+        people.c.ended_at.is_(None),
+    )
+)
+_OF_PERSON: Final = (
+    sa.select(*BINDING_COLUMNS)
+    .where(bindings.c.person_id == sa.bindparam("person"))
+    .order_by(bindings.c.bound_at, bindings.c.id)
+)
+"""Statements of every check-in, sign-in and enrollment, built once; to build one takes longer than to run it."""
 
 
 def entry(tx: Transaction, name: str) -> TrustEntry | None:
@@ -48,8 +70,7 @@ def locked_entry(tx: Transaction, name: str) -> TrustEntry | None:
 
 def keep_entry(tx: Transaction, name: str) -> TrustKind | None:
     """Have a trust entry stay as it is until this transaction ends; return its kind, None when there is none."""
-    wanted = sa.select(trust_entries.c.kind).where(trust_entries.c.name == name, KEPT)
-    kind = tx.scalar(wanted.with_for_update(read=True))
+    kind = tx.scalar(_KEEP_ENTRY, {"name": name})
     return None if kind is None else TrustKind(kind)
 
 
@@ -61,10 +82,8 @@ def kind_of(tx: Transaction, name: str) -> TrustKind | None:
 
 def entries(tx: Transaction, kind: TrustKind | None) -> list[TrustEntry]:
     """Return all trust entries, by name: they are configuration, and few."""
-    wanted = sa.select(trust_entries.c.document).where(KEPT).order_by(trust_entries.c.name)
-    if kind is not None:
-        wanted = wanted.where(trust_entries.c.kind == kind.value)
-    return [TrustEntry.from_document(document) for document in tx.scalars(wanted)]
+    found = tx.scalars(_ENTRIES) if kind is None else tx.scalars(_ENTRIES_OF_KIND, {"kind": kind.value})
+    return [TrustEntry.from_document(document) for document in found]
 
 
 def versions(tx: Transaction, kind: TrustKind) -> tuple[EntryVersion, ...]:
@@ -140,18 +159,7 @@ def find(tx: Transaction, binding_id: UUID) -> Binding | None:
 
 def live(tx: Transaction, trust_entry: str, identifier: str) -> Binding | None:
     """Return the binding of an identifier under an entry that is there, to an account that is active."""
-    row = tx.execute(
-        sa.select(*BINDING_COLUMNS)
-        .join(people, people.c.id == bindings.c.person_id)
-        .join(trust_entries, trust_entries.c.name == bindings.c.trust_entry)
-        .where(
-            bindings.c.trust_entry == trust_entry,
-            bindings.c.identifier == identifier,
-            LIVE,
-            KEPT,
-            people.c.ended_at.is_(None),
-        )
-    ).one_or_none()
+    row = tx.execute(_LIVE_BINDING, {"entry": trust_entry, "identifier": identifier}).one_or_none()
     return None if row is None else Binding(*row)
 
 
@@ -168,8 +176,7 @@ def last(tx: Transaction, trust_entry: str, identifier: str, person_id: UUID) ->
 
 def of_person(tx: Transaction, person_id: UUID) -> list[Binding]:
     """Return all bindings a person has or had, oldest first."""
-    wanted = sa.select(*BINDING_COLUMNS).where(bindings.c.person_id == person_id)
-    return [Binding(*row) for row in tx.execute(wanted.order_by(bindings.c.bound_at, bindings.c.id))]
+    return [Binding(*row) for row in tx.execute(_OF_PERSON, {"person": person_id})]
 
 
 def cards_of(tx: Transaction, person_id: UUID) -> list[Binding]:

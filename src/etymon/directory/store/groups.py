@@ -2,6 +2,7 @@
 """Groups, their members, and roles."""
 
 from datetime import datetime
+from typing import Final
 from uuid import UUID
 
 import sqlalchemy as sa
@@ -13,6 +14,8 @@ from etymon.storage.database import Transaction
 from etymon.storage.rows import insert_unless_taken
 
 COLUMNS = (groups.c.id, groups.c.name, groups.c.description)
+_GROUPS_OF: Final = sa.select(members.c.group_id).where(members.c.person_id == sa.bindparam("person"))
+"""Built once: every enrollment asks it."""
 
 
 def add(tx: Transaction, group: Group, now: datetime) -> None:
@@ -89,7 +92,7 @@ def remove_member(tx: Transaction, group_id: UUID, person_id: UUID) -> None:
 
 def groups_of(tx: Transaction, person_id: UUID) -> frozenset[UUID]:
     """Return the groups somebody is in."""
-    return frozenset(tx.scalars(sa.select(members.c.group_id).where(members.c.person_id == person_id)))
+    return frozenset(tx.scalars(_GROUPS_OF, {"person": person_id}))
 
 
 def member_ids(tx: Transaction, group_id: UUID, *, after: UUID | None, limit: int) -> list[UUID]:

@@ -3,7 +3,7 @@
 
 from collections.abc import Iterable, Sequence
 from datetime import datetime
-from typing import Any
+from typing import Any, Final
 from uuid import UUID
 
 import sqlalchemy as sa
@@ -16,6 +16,17 @@ from etymon.storage.rows import insert_unless_taken
 
 COLUMNS = (people.c.id, people.c.user_principal_name, people.c.display_name, people.c.ended_at)
 ACTIVE = people.c.ended_at.is_(None)
+
+_PEOPLE: Final = sa.select(*COLUMNS)
+_BY_ID: Final = _PEOPLE.where(people.c.id == sa.bindparam("id"))
+_LOCKED: Final = _BY_ID.where(ACTIVE).with_for_update(key_share=True)
+_BY_NAME: Final = _PEOPLE.where(people.c.principal_key == sa.bindparam("key"), ACTIVE)
+_ADDRESSES: Final = (
+    sa.select(mail_addresses.c.person_id, mail_addresses.c.address)
+    .where(mail_addresses.c.person_id.in_(sa.bindparam("people", expanding=True)))
+    .order_by(mail_addresses.c.person_id, mail_addresses.c.position)
+)
+"""Statements of every enrollment and sign-in, built once; to build one takes longer than to run it."""
 
 
 def add(tx: Transaction, person: Person, now: datetime) -> None:
@@ -63,22 +74,20 @@ def end(tx: Transaction, person_id: UUID, now: datetime) -> None:
 
 def locked(tx: Transaction, person_id: UUID) -> Person:
     """Return an active person whose account cannot end before this transaction does; `NotFound` otherwise."""
-    row = tx.execute(
-        sa.select(*COLUMNS).where(people.c.id == person_id, ACTIVE).with_for_update(key_share=True)
-    ).one_or_none()
-    if row is None:
+    person = _one(tx, _LOCKED, id=person_id)
+    if person is None:
         raise person_unknown()
-    return _with_addresses(tx, [row])[0]
+    return person
 
 
 def find(tx: Transaction, person_id: UUID) -> Person | None:
     """Return a person, active or not."""
-    return _one(tx, people.c.id == person_id)
+    return _one(tx, _BY_ID, id=person_id)
 
 
 def by_user_principal_name(tx: Transaction, user_principal_name: str) -> Person | None:
     """Return the active person of a name, in whatever case."""
-    return _one(tx, people.c.principal_key == folded(user_principal_name), ACTIVE)
+    return _one(tx, _BY_NAME, key=folded(user_principal_name))
 
 
 def found(tx: Transaction, ids: Iterable[UUID]) -> list[Person]:
@@ -99,20 +108,15 @@ def page(tx: Transaction, *, after: UUID | None, prefix: str, limit: int) -> lis
     return _with_addresses(tx, tx.execute(wanted.order_by(people.c.principal_key).limit(limit)).all())
 
 
-def _one(tx: Transaction, *conditions: sa.ColumnElement[bool]) -> Person | None:
-    row = tx.execute(sa.select(*COLUMNS).where(*conditions)).one_or_none()
+def _one(tx: Transaction, statement: sa.Select[*tuple[Any, ...]], **values: object) -> Person | None:
+    row = tx.execute(statement, values).one_or_none()
     return None if row is None else _with_addresses(tx, [row])[0]
 
 
 def _with_addresses(tx: Transaction, rows: Sequence[sa.Row[*tuple[Any, ...]]]) -> list[Person]:
     addresses: dict[UUID, list[str]] = {row[0]: [] for row in rows}
     if addresses:
-        wanted = (
-            sa.select(mail_addresses.c.person_id, mail_addresses.c.address)
-            .where(mail_addresses.c.person_id.in_(list(addresses)))
-            .order_by(mail_addresses.c.person_id, mail_addresses.c.position)
-        )
-        for person_id, address in tx.execute(wanted):
+        for person_id, address in tx.execute(_ADDRESSES, {"people": list(addresses)}):
             addresses[person_id].append(address)
     return [
         Person(id_, name, display_name, tuple(addresses[id_]), ended_at is None)

@@ -4,7 +4,7 @@
 import base64
 from dataclasses import dataclass
 from datetime import datetime
-from typing import Any, NamedTuple
+from typing import Any, Final, NamedTuple
 from uuid import UUID
 
 import sqlalchemy as sa
@@ -25,6 +25,12 @@ from etymon.pki.certificate import load_der, spki_sha256
 from etymon.storage.database import Transaction
 from etymon.storage.sessions import SessionTable
 from etymon.web.certificate_proof import REQUEST_KEPT, ProofRequest, Redeemed
+
+_PROVED_AT: Final = sa.select(card_proofs.c.proved_at).where(card_proofs.c.id == sa.bindparam("id"))
+_PROVED_CARD: Final = sa.select(card_proofs.c.trust_entry, card_proofs.c.identifier).where(
+    card_proofs.c.id == sa.bindparam("id")
+)
+"""Statements of every enrollment, built once; to build one takes longer than to run it."""
 
 
 class ProvedCard(NamedTuple):
@@ -168,14 +174,12 @@ def proofs_behind(tx: Transaction, person: UUID) -> tuple[UUID, ...]:
 
 def proved_at(tx: Transaction, proof: UUID) -> datetime | None:
     """Return when a card was proved."""
-    return tx.scalar(sa.select(card_proofs.c.proved_at).where(card_proofs.c.id == proof))
+    return tx.scalar(_PROVED_AT, {"id": proof})
 
 
 def proved_card(tx: Transaction, proof: UUID) -> ProvedCard | None:
     """Return which card a proof is of, without the evidence."""
-    row = tx.execute(
-        sa.select(card_proofs.c.trust_entry, card_proofs.c.identifier).where(card_proofs.c.id == proof)
-    ).one_or_none()
+    row = tx.execute(_PROVED_CARD, {"id": proof}).one_or_none()
     return None if row is None else ProvedCard(*row)
 
 

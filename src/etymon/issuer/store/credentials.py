@@ -18,41 +18,57 @@ Filter = sa.ColumnElement[bool]
 
 _LIVED: Final = sa.text(f"({LIVED.text})")
 
+_CREDENTIALS: Final = sa.select(*table.c)
+_FOR_PURPOSE: Final = sa.and_(
+    table.c.derivation_id == sa.bindparam("derivation"), table.c.purpose == sa.bindparam("for_purpose")
+)
+_BY_ID: Final = _CREDENTIALS.where(table.c.id == sa.bindparam("id"))
+_BY_THUMBPRINT: Final = _CREDENTIALS.where(table.c.thumbprint == sa.bindparam("thumbprint"))
+_BY_PURPOSE: Final = _CREDENTIALS.where(_FOR_PURPOSE, FIRST)
+_CHAIN: Final = _CREDENTIALS.where(_FOR_PURPOSE, sa.or_(_LIVED, FIRST)).order_by(table.c.id)
+_REPLACEMENT: Final = _CREDENTIALS.where(table.c.replaces_id == sa.bindparam("replaced"), _LIVED)
+_OF_DERIVATION: Final = _CREDENTIALS.where(table.c.derivation_id == sa.bindparam("derivation")).order_by(table.c.id)
+_NOT_OVER: Final = sa.or_(table.c.not_after.is_(None), table.c.not_after > sa.bindparam("now"))
+_VALID_OF: Final = _CREDENTIALS.where(table.c.person_id == sa.bindparam("person"), _NOT_OVER).order_by(table.c.id)
+_LIVE_OF: Final = _VALID_OF.where(table.c.state != CredentialState.ENDED.value)
+_ADD: Final = table.insert()
+_MOVE: Final = table.update().where(table.c.id == sa.bindparam("moved"), table.c.state == sa.bindparam("state_before"))
+"""Statements of every enrollment, built once; to build one takes longer than to run it."""
+
 
 def add(tx: Transaction, credential: Credential) -> None:
     """Keep a credential that is planned."""
-    tx.execute(
-        table.insert().values(
-            id=credential.id,
-            derivation_id=credential.derivation,
-            purpose=credential.purpose.value,
-            person_id=credential.person,
-            device_trust_entry=credential.device_trust_entry,
-            device_thumbprint=credential.device_thumbprint,
-            certificate_id=credential.certificate,
-            escrowed_key_id=credential.escrowed_key,
-            state=credential.state.value,
-            planned_at=credential.planned_at,
-            replaces_id=credential.replaces,
-            request_digest=credential.request_digest,
-            rule_id=credential.rule,
-        )
-    )
+    row = {
+        "id": credential.id,
+        "derivation_id": credential.derivation,
+        "purpose": credential.purpose.value,
+        "person_id": credential.person,
+        "device_trust_entry": credential.device_trust_entry,
+        "device_thumbprint": credential.device_thumbprint,
+        "certificate_id": credential.certificate,
+        "escrowed_key_id": credential.escrowed_key,
+        "state": credential.state.value,
+        "planned_at": credential.planned_at,
+        "replaces_id": credential.replaces,
+        "request_digest": credential.request_digest,
+        "rule_id": credential.rule,
+    }
+    tx.execute(_ADD, row)
 
 
 def find(tx: Transaction, credential: UUID) -> Credential | None:
     """Return a credential."""
-    return _first(tx, table.c.id == credential)
+    return _one(tx, _BY_ID, id=credential)
 
 
 def by_thumbprint(tx: Transaction, thumbprint: bytes) -> Credential | None:
     """Return the issued credential whose certificate has this SHA-256."""
-    return _first(tx, table.c.thumbprint == thumbprint)
+    return _one(tx, _BY_THUMBPRINT, thumbprint=thumbprint)
 
 
 def by_purpose(tx: Transaction, derivation: UUID, purpose: Purpose) -> Credential | None:
     """Return the credential that a derivation's own authorization led to for a purpose."""
-    return _first(tx, sa.and_(table.c.derivation_id == derivation, table.c.purpose == purpose.value, FIRST))
+    return _one(tx, _BY_PURPOSE, derivation=derivation, for_purpose=purpose.value)
 
 
 def chain(tx: Transaction, derivation: UUID, purpose: Purpose) -> tuple[Credential, ...]:
@@ -60,8 +76,7 @@ def chain(tx: Transaction, derivation: UUID, purpose: Purpose) -> tuple[Credenti
 
     A plan that was given up before it was signed is left out, unless it was the first.
     """
-    lived = sa.or_(_LIVED, FIRST)
-    found = _all(tx, sa.and_(table.c.derivation_id == derivation, table.c.purpose == purpose.value, lived))
+    found = _all(tx, _CHAIN, derivation=derivation, for_purpose=purpose.value)
     following = {credential.replaces: credential for credential in found}
     ordered: list[Credential] = []
     while (following_one := following.get(ordered[-1].id if ordered else None)) is not None:
@@ -71,7 +86,7 @@ def chain(tx: Transaction, derivation: UUID, purpose: Purpose) -> tuple[Credenti
 
 def replacement_of(tx: Transaction, credential: UUID) -> Credential | None:
     """Return what was planned or issued in place of a credential."""
-    return _first(tx, sa.and_(table.c.replaces_id == credential, _LIVED))
+    return _one(tx, _REPLACEMENT, replaced=credential)
 
 
 def due_for_rekey(
@@ -129,7 +144,7 @@ def _not_due(authority: str, now: datetime) -> sa.ColumnElement[bool]:
 
 def of_derivation(tx: Transaction, derivation: UUID) -> tuple[Credential, ...]:
     """Return the credentials of a derivation."""
-    return _all(tx, table.c.derivation_id == derivation)
+    return _all(tx, _OF_DERIVATION, derivation=derivation)
 
 
 def holds_over(tx: Transaction, now: datetime, limit: int) -> tuple[UUID, ...]:
@@ -140,14 +155,12 @@ def holds_over(tx: Transaction, now: datetime, limit: int) -> tuple[UUID, ...]:
 
 def live_of_person(tx: Transaction, person: UUID, now: datetime) -> tuple[Credential, ...]:
     """Return a person's credentials that are neither ended nor over."""
-    alive = sa.or_(table.c.not_after.is_(None), table.c.not_after > now)
-    return _all(tx, sa.and_(table.c.person_id == person, table.c.state != CredentialState.ENDED.value, alive))
+    return _all(tx, _LIVE_OF, person=person, now=now)
 
 
 def of_person_valid_at(tx: Transaction, person: UUID, now: datetime) -> tuple[Credential, ...]:
     """Return a person's credentials whose certificates are not over, ended ones too."""
-    valid = sa.or_(table.c.not_after.is_(None), table.c.not_after > now)
-    return _all(tx, sa.and_(table.c.person_id == person, valid))
+    return _all(tx, _VALID_OF, person=person, now=now)
 
 
 def page(
@@ -163,7 +176,7 @@ def page(
     conditions = [*_on(trust_entries, device=device, person=person), table.c.issued_at.is_not(None)]
     if after is not None:
         conditions.append(table.c.id > after)
-    return _all(tx, sa.and_(*conditions), limit=limit)
+    return _all(tx, _CREDENTIALS.where(*conditions).order_by(table.c.id).limit(limit))
 
 
 def move(
@@ -172,12 +185,8 @@ def move(
     """Move a credential from the state it was read in; False when it moved meanwhile."""
     if to not in CREDENTIAL_MOVES[credential.state]:
         return False
-    done = tx.execute(
-        table.update()
-        .where(table.c.id == credential.id, table.c.state == credential.state.value)
-        .values(state=to.value, **(values or {}))
-    )
-    return done.rowcount == 1
+    row = {"moved": credential.id, "state_before": credential.state.value, "state": to.value, **(values or {})}
+    return tx.execute(_MOVE, row).rowcount == 1
 
 
 def _on(trust_entries: Collection[str], *, device: bytes | None, person: UUID | None) -> list[Filter]:
@@ -189,14 +198,13 @@ def _on(trust_entries: Collection[str], *, device: bytes | None, person: UUID | 
     return conditions
 
 
-def _first(tx: Transaction, condition: Filter) -> Credential | None:
-    row = tx.execute(sa.select(*table.c).where(condition)).one_or_none()
+def _one(tx: Transaction, statement: sa.Select[Any], **values: object) -> Credential | None:
+    row = tx.execute(statement, values).one_or_none()
     return None if row is None else _credential(row)
 
 
-def _all(tx: Transaction, condition: Filter, *, limit: int | None = None) -> tuple[Credential, ...]:
-    rows = tx.execute(sa.select(*table.c).where(condition).order_by(table.c.id).limit(limit))
-    return tuple(_credential(row) for row in rows)
+def _all(tx: Transaction, statement: sa.Select[Any], **values: object) -> tuple[Credential, ...]:
+    return tuple(_credential(row) for row in tx.execute(statement, values))
 
 
 def _credential(row: sa.Row[Any]) -> Credential:

@@ -4,7 +4,7 @@
 from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
-from typing import Any
+from typing import Any, Final
 from uuid import UUID
 
 import sqlalchemy as sa
@@ -31,31 +31,47 @@ from etymon.storage.database import Transaction
 
 Filter = sa.ColumnElement[bool]
 
+_DERIVATIONS: Final = sa.select(*table.c)
+_BY_ID: Final = _DERIVATIONS.where(table.c.id == sa.bindparam("id"))
+_LOCKED: Final = _BY_ID.with_for_update()
+_BY_AUTHORIZATION: Final = _DERIVATIONS.where(table.c.authorization_digest == sa.bindparam("digest"))
+_BY_UNDO: Final = _DERIVATIONS.where(table.c.undo_id == sa.bindparam("undo"))
+_ALL_OF: Final = _DERIVATIONS.where(table.c.person_id == sa.bindparam("person")).order_by(table.c.id).with_for_update()
+_ADD: Final = table.insert()
+_ADD_AUTHORIZATION: Final = authorizations.insert()
+_MOVE: Final = table.update().where(table.c.id == sa.bindparam("moved"), table.c.state == sa.bindparam("state_before"))
+_AUTHORIZATION: Final = sa.and_(
+    authorizations.c.derivation_id == sa.bindparam("derivation"),
+    authorizations.c.purpose == sa.bindparam("for_purpose"),
+)
+_USE_AUTHORIZATION: Final = authorizations.update().where(_AUTHORIZATION, authorizations.c.state == "open")
+_REQUEST_DIGEST: Final = sa.select(authorizations.c.request_digest).where(_AUTHORIZATION)
+"""Statements of every enrollment, built once; to build one takes longer than to run it."""
+
 
 def add(tx: Transaction, derivation: Derivation, secret_digest: bytes) -> None:
     """Keep a derivation that begins, with one open authorization a purpose."""
+    row = {
+        "id": derivation.id,
+        "state": derivation.state.value,
+        "person_id": derivation.person,
+        "rule_id": derivation.rule,
+        "proof_id": derivation.proof,
+        "session_id": derivation.session,
+        "purposes": [purpose.value for purpose in derivation.purposes],
+        "duties_version": derivation.duties_version,
+        "begun_at": derivation.begun_at,
+        "begun_from": derivation.begun_from,
+        "expires_at": derivation.expires_at,
+        "undo_id": derivation.undo,
+        "secret_digest": secret_digest,
+        "asks_password": derivation.asks_password,
+        "wrong_secrets": derivation.wrong_secrets,
+        "request_id": derivation.request,
+    }
+    tx.execute(_ADD, row)
     tx.execute(
-        table.insert().values(
-            id=derivation.id,
-            state=derivation.state.value,
-            person_id=derivation.person,
-            rule_id=derivation.rule,
-            proof_id=derivation.proof,
-            session_id=derivation.session,
-            purposes=[purpose.value for purpose in derivation.purposes],
-            duties_version=derivation.duties_version,
-            begun_at=derivation.begun_at,
-            begun_from=derivation.begun_from,
-            expires_at=derivation.expires_at,
-            undo_id=derivation.undo,
-            secret_digest=secret_digest,
-            asks_password=derivation.asks_password,
-            wrong_secrets=derivation.wrong_secrets,
-            request_id=derivation.request,
-        )
-    )
-    tx.execute(
-        authorizations.insert(),
+        _ADD_AUTHORIZATION,
         [
             {"derivation_id": derivation.id, "purpose": purpose.value, "state": "open"}
             for purpose in derivation.purposes
@@ -65,34 +81,33 @@ def add(tx: Transaction, derivation: Derivation, secret_digest: bytes) -> None:
 
 def find(tx: Transaction, derivation: UUID) -> Derivation | None:
     """Return a derivation."""
-    return _first(tx, table.c.id == derivation)
+    return _one(tx, _BY_ID, id=derivation)
 
 
 def lock(tx: Transaction, derivation: UUID) -> Derivation | None:
     """Return a derivation and let nobody else move it before this transaction ends."""
-    return _first(tx, table.c.id == derivation, lock=True)
+    return _one(tx, _LOCKED, id=derivation)
 
 
 def lock_with_secret(tx: Transaction, derivation: UUID) -> tuple[Derivation, bytes] | None:
     """Return a derivation, locked, with the digest of its secret."""
-    row = tx.execute(sa.select(*table.c).where(table.c.id == derivation).with_for_update()).one_or_none()
+    row = tx.execute(_LOCKED, {"id": derivation}).one_or_none()
     return None if row is None else (_derivation(row), row.secret_digest)
 
 
 def by_authorization(tx: Transaction, digest: bytes) -> Derivation | None:
     """Return the derivation an authorization belongs to, live or not."""
-    return _first(tx, table.c.authorization_digest == digest)
+    return _one(tx, _BY_AUTHORIZATION, digest=digest)
 
 
 def by_undo(tx: Transaction, undo: UUID) -> Derivation | None:
     """Return the derivation an undo link belongs to."""
-    return _first(tx, table.c.undo_id == undo)
+    return _one(tx, _BY_UNDO, undo=undo)
 
 
 def lock_all_of(tx: Transaction, person: UUID) -> tuple[Derivation, ...]:
     """Return every derivation of a person, locked in one order, so that two transactions count one after the other."""
-    rows = tx.execute(sa.select(*table.c).where(table.c.person_id == person).order_by(table.c.id).with_for_update())
-    return tuple(_derivation(row) for row in rows)
+    return tuple(_derivation(row) for row in tx.execute(_ALL_OF, {"person": person}))
 
 
 def lock_on(
@@ -199,11 +214,8 @@ def move(
     """Move a derivation from the state it was read in; `Conflict` when that is not allowed or it moved meanwhile."""
     if to not in DERIVATION_MOVES[derivation.state]:
         raise derivation_over()
-    done = tx.execute(
-        table.update()
-        .where(table.c.id == derivation.id, table.c.state == derivation.state.value)
-        .values(state=to.value, **(values or {}))
-    )
+    row = {"moved": derivation.id, "state_before": derivation.state.value, "state": to.value, **(values or {})}
+    done = tx.execute(_MOVE, row)
     if done.rowcount != 1:
         raise derivation_over()
 
@@ -247,30 +259,23 @@ def use_authorization(
     tx: Transaction, derivation: UUID, purpose: Purpose, request_digest: bytes, now: datetime
 ) -> bool:
     """Use the authorization for a purpose; False when it was used before or there never was one."""
-    done = tx.execute(
-        authorizations.update()
-        .where(
-            authorizations.c.derivation_id == derivation,
-            authorizations.c.purpose == purpose.value,
-            authorizations.c.state == "open",
-        )
-        .values(state="used", request_digest=request_digest, used_at=now)
-    )
-    return done.rowcount == 1
+    row = {
+        "derivation": derivation,
+        "for_purpose": purpose.value,
+        "state": "used",
+        "request_digest": request_digest,
+        "used_at": now,
+    }
+    return tx.execute(_USE_AUTHORIZATION, row).rowcount == 1
 
 
 def request_digest(tx: Transaction, derivation: UUID, purpose: Purpose) -> bytes | None:
     """Return the digest of the request an authorization was used with; None while it is open."""
-    return tx.scalar(
-        sa.select(authorizations.c.request_digest).where(
-            authorizations.c.derivation_id == derivation, authorizations.c.purpose == purpose.value
-        )
-    )
+    return tx.scalar(_REQUEST_DIGEST, {"derivation": derivation, "for_purpose": purpose.value})
 
 
-def _first(tx: Transaction, condition: Filter, *, lock: bool = False) -> Derivation | None:
-    query = sa.select(*table.c).where(condition)
-    row = tx.execute(query.with_for_update() if lock else query).one_or_none()
+def _one(tx: Transaction, statement: sa.Select[Any], **values: object) -> Derivation | None:
+    row = tx.execute(statement, values).one_or_none()
     return None if row is None else _derivation(row)
 
 

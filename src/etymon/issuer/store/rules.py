@@ -2,7 +2,7 @@
 """Issuance rules. A rule is never edited: what changes it writes a new one and withdraws the old."""
 
 from datetime import datetime, timedelta
-from typing import Any
+from typing import Any, Final
 from uuid import UUID
 
 import sqlalchemy as sa
@@ -12,6 +12,10 @@ from etymon.issuer.tables import issuance_rules as table
 from etymon.pki.algorithms import KeyType
 from etymon.storage.database import Transaction
 from etymon.wire.key_description import SecurityLevel
+
+_IN_FORCE: Final = sa.select(*table.c).where(table.c.withdrawn_at.is_(None)).order_by(table.c.name)
+_BY_ID: Final = sa.select(*table.c).where(table.c.id == sa.bindparam("id"))
+"""Statements of every enrollment, built once; to build one takes longer than to run it."""
 
 
 def add(tx: Transaction, rule: IssuanceRule) -> None:
@@ -50,13 +54,12 @@ def withdraw(tx: Transaction, rule: UUID, now: datetime) -> bool:
 
 def in_force(tx: Transaction) -> tuple[IssuanceRule, ...]:
     """Return the rules in force, by name."""
-    rows = tx.execute(sa.select(*table.c).where(table.c.withdrawn_at.is_(None)).order_by(table.c.name))
-    return tuple(_rule(row) for row in rows)
+    return tuple(_rule(row) for row in tx.execute(_IN_FORCE))
 
 
 def find(tx: Transaction, rule: UUID) -> tuple[IssuanceRule, datetime | None] | None:
     """Return a rule and when it was withdrawn."""
-    row = tx.execute(sa.select(*table.c).where(table.c.id == rule)).one_or_none()
+    row = tx.execute(_BY_ID, {"id": rule}).one_or_none()
     return None if row is None else (_rule(row), row.withdrawn_at)
 
 
