@@ -19,7 +19,6 @@ from etymon.audit import sealer
 from etymon.ca import crl
 from etymon.ca.http import status
 from etymon.directory import http as directory_http
-from etymon.directory import trust
 from etymon.graph import http as graph_http
 from etymon.idp import http as idp_http
 from etymon.issuer import card_status_monitor, terminations
@@ -235,7 +234,7 @@ def _branding(wiring: Wiring) -> Branding:
 
 def _known_cas(wiring: Wiring) -> str:
     with wiring.deployment.database.snapshot() as tx:
-        return client_cas(trust.entries(tx))
+        return client_cas(tx)
 
 
 def health(wiring: Wiring, _request: Request) -> Response:

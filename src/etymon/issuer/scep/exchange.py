@@ -90,10 +90,13 @@ def _verified(read: PKIMessage, permitted: Permitted) -> Sender:
 
 def _granted(deps: Dependencies, connector: Connector, opened: _Opened, *, source: str) -> bytes:
     """Do what the message asks for, and return what goes back in an envelope."""
-    match opened.message.attributes.message_type:
+    kind = opened.message.attributes.message_type
+    match kind:
         case MessageType.PKCS_REQ | MessageType.RENEWAL_REQ:
             request = _request(connector, opened)
-            issued = enrollment.enroll(deps, request, source=source)
+            issued = enrollment.enroll(
+                deps, request, opened.sender, is_renewal=kind == MessageType.RENEWAL_REQ, source=source
+            )
         case MessageType.CERT_POLL:
             scep.decode_issuer_and_subject(opened.content)
             issued = enrollment.poll(deps, connector, opened.sender, opened.message.attributes.transaction_id)
@@ -110,12 +113,9 @@ def _granted(deps: Dependencies, connector: Connector, opened: _Opened, *, sourc
 
 def _request(connector: Connector, opened: _Opened) -> EnrollmentRequest:
     proven, asked = csr.verify_rsa_proof(opened.content, connector.permitted)
-    attributes = opened.message.attributes
     return EnrollmentRequest(
         connector=connector,
-        sender=opened.sender,
-        transaction_id=attributes.transaction_id,
-        is_renewal=attributes.message_type == MessageType.RENEWAL_REQ,
+        transaction_id=opened.message.attributes.transaction_id,
         proven=proven,
         asked=asked,
         old_algorithms=_old_algorithms(opened, asked),

@@ -1,0 +1,81 @@
+# SPDX-License-Identifier: Apache-2.0
+"""EST at a connector (RFC 7030): the challenge comes beside the request, a renewal with its certificate in TLS.
+
+Connectors, challenges, enrollments and what is certified are those of SCEP: one challenge is good once, by either way.
+"""
+
+import hashlib
+from typing import Final
+
+from cryptography import x509
+
+from etymon.audit.refusals import ANONYMOUS
+from etymon.ca.model import IssuedCertificate
+from etymon.issuer.dependencies import Dependencies
+from etymon.issuer.scep import challenges, enrollment, errors, own_certificates, registration_authority, store
+from etymon.issuer.scep.model import ChallengeSource, Connector
+from etymon.issuer.scep.planning import EnrollmentRequest
+from etymon.kernel.secret import Secret
+from etymon.pki import csr
+from etymon.storage.database import Transaction
+from etymon.web.peer_certificate import PeerCertificate
+from etymon.wire import est, pkcs10
+
+REFUSED_EVENT: Final = "issuer:est_request:refused"
+
+
+def load(tx: Transaction, name: str) -> Connector:
+    """Return a connector that EST is offered at; `NotFound` otherwise."""
+    found = store.find_connector(tx, name)
+    if found is None:
+        raise errors.label_unknown()
+    if found[0].source is ChallengeSource.INTUNE:
+        raise errors.challenge_elsewhere()
+    return found[0]
+
+
+def lineage(deps: Dependencies, name: str) -> tuple[x509.Certificate, ...]:
+    """Return the certificates of the authority whose certificates a connector gives out, the root last."""
+    with deps.database.snapshot() as tx:
+        load(tx, name)
+        return tuple(registration_authority.lineage(tx))
+
+
+def enroll(deps: Dependencies, name: str, body: bytes, challenge: Secret[str], *, source: str) -> IssuedCertificate:
+    """Grant the request in `body`, which `challenge` lets in, and return its certificate.
+
+    Raises what `errors` lists, `Malformed` for what is no request, and `enrollment.Pending`.
+    """
+    subject = f"scep_connector:{name}"
+    with deps.refusals.noted(REFUSED_EVENT, actor=ANONYMOUS, subject=subject, source=source):
+        with deps.database.snapshot() as tx:
+            connector = load(tx, name)
+            if store.find_challenge(tx, name, challenges.digest(deps, challenge)) is None:  # before any more work
+                raise errors.challenge_wrong()
+        return enrollment.begin(deps, _request(connector, body), challenge, source=source)
+
+
+def renew(
+    deps: Dependencies, name: str, body: bytes, peer: PeerCertificate | None, *, source: str
+) -> IssuedCertificate:
+    """Grant a request for a new key by the TLS client that showed a certificate of the connector's.
+
+    Raises like `enroll`, and `certificate_required` without one.
+    """
+    with deps.database.snapshot() as tx:
+        connector = load(tx, name)
+    if peer is None:
+        raise errors.certificate_required()
+    actor = f"certificate:{hashlib.sha256(peer.der).hexdigest()}"
+    with deps.refusals.noted(REFUSED_EVENT, actor=actor, subject=f"scep_connector:{name}", source=source):
+        with deps.database.snapshot() as tx:
+            if own_certificates.find(tx, connector, peer.der) is None:  # before any more work
+                raise errors.certificate_unknown()
+        return enrollment.renew(deps, _request(connector, body), peer.der, source=source)
+
+
+def _request(connector: Connector, body: bytes) -> EnrollmentRequest:
+    """Return the proven request of a body; EST knows no transaction, and the request's digest stands for one."""
+    proven = csr.verify_proof_of_possession(est.decode_body(body))
+    digest = hashlib.sha256(proven.der).digest()
+    return EnrollmentRequest(connector, transaction_id=digest, proven=proven, asked=pkcs10.decode(proven.der))
