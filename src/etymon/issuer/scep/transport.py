@@ -13,7 +13,7 @@ from etymon.audit.refusals import ANONYMOUS
 from etymon.ca.model import IssuedCertificate
 from etymon.issuer.dependencies import Dependencies
 from etymon.issuer.scep import challenges, enrollment, errors, own_certificates, registration_authority, store
-from etymon.issuer.scep.model import ChallengeSource, Connector
+from etymon.issuer.scep.model import CONNECTOR_NAME, ChallengeSource, Connector
 from etymon.issuer.scep.planning import EnrollmentRequest
 from etymon.kernel.secret import Secret
 from etymon.pki import csr
@@ -26,7 +26,7 @@ REFUSED_EVENT: Final = "issuer:est_request:refused"
 
 def load(tx: Transaction, name: str) -> Connector:
     """Return a connector that EST is offered at; `NotFound` otherwise."""
-    found = store.find_connector(tx, name)
+    found = store.find_connector(tx, name) if CONNECTOR_NAME.fullmatch(name) else None
     if found is None:
         raise errors.label_unknown()
     if found[0].source is ChallengeSource.INTUNE:
@@ -46,10 +46,11 @@ def enroll(deps: Dependencies, name: str, body: bytes, challenge: Secret[str], *
 
     Raises what `errors` lists, `Malformed` for what is no request, and `enrollment.Pending`.
     """
+    with deps.database.snapshot() as tx:
+        connector = load(tx, name)  # a name that is none is nothing to write down
     subject = f"scep_connector:{name}"
     with deps.refusals.noted(REFUSED_EVENT, actor=ANONYMOUS, subject=subject, source=source):
         with deps.database.snapshot() as tx:
-            connector = load(tx, name)
             if store.find_challenge(tx, name, challenges.digest(deps, challenge)) is None:  # before any more work
                 raise errors.challenge_wrong()
         return enrollment.begin(deps, _request(connector, body), challenge, source=source)
