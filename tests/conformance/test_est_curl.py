@@ -2,23 +2,21 @@
 """EST as curl and OpenSSL use it (RFC 7030, RFC 8951): bodies and headers as real clients send them; a whole rekey."""
 
 import base64
-import subprocess
 import textwrap
 from collections.abc import Iterator
 from dataclasses import dataclass, replace
 from pathlib import Path
 
 import pytest
-from cryptography import x509
 
 from etymon.issuer.model import Purpose
 from etymon.pki.certificate import spki, thumbprint
-from support import programs
 from support.databases import SQLiteDatabases
+from support.est_curl import Answer, Curl, certificate_in
 from support.issuer_listeners import RunningIssuer
 from support.issuer_rekey import Holder, holder, rekeying_site
 from support.mdm_site import UnpluggedSigner
-from support.tls_files import PrivateKey, certificates_pem, key_pem
+from support.tls_files import PrivateKey, certificates_pem
 
 pytestmark = [pytest.mark.needs("curl", "openssl"), pytest.mark.xdist_group("est_curl")]
 
@@ -44,46 +42,8 @@ class PluggableSigner(UnpluggedSigner):
 
 
 @dataclass(frozen=True)
-class Answer:
-    status: int
-    headers: dict[str, str]
-    body: bytes
-
-
-@dataclass(frozen=True)
-class Curl:
-    """curl and openssl with a directory of their own."""
-
-    issuer: RunningIssuer
-    directory: Path
-
-    def openssl(self, *arguments: str | Path, given: bytes = b"") -> bytes:
-        command = [str(programs.required("openssl")), *map(str, arguments)]
-        return subprocess.run(command, input=given, capture_output=True, check=True, cwd=self.directory).stdout
-
-    def identity(self, certificate: x509.Certificate, key: PrivateKey) -> tuple[str, ...]:
-        (self.directory / "client.pem").write_text(certificates_pem([certificate]))
-        (self.directory / "client.key").write_bytes(key_pem(key))
-        return "--cert", "client.pem", "--key", "client.key"
-
-    def csr(self, name: str) -> bytes:
-        """Make a key and return a request for it."""
-        self.openssl("genpkey", "-quiet", "-algorithm", "EC", "-pkeyopt", "ec_paramgen_curve:P-256", "-out", name)
-        return self.openssl("req", "-new", "-key", name, "-subj", "/CN=ignored", "-outform", "DER")
-
-    def ask(self, path: str, *arguments: str, body: bytes | None = None) -> Answer:
-        url = f"{self.issuer.site.deps.device_url}{path}"
-        data = () if body is None else ("--data-binary", "@-")
-        command = [
-            str(programs.required("curl")),
-            *("--disable", "--silent", "--show-error", "--include", "--http1.1", "--noproxy", "*", "--max-time", "60"),
-            *("--cacert", str(self.issuer.anchor), *arguments, *data, url),
-        ]
-        done = subprocess.run(command, input=body, capture_output=True, check=True, cwd=self.directory)
-        head, _, content = done.stdout.partition(b"\r\n\r\n")
-        first, *lines = head.decode().split("\r\n")
-        headers = {name.lower(): value.strip() for name, _, value in (line.partition(":") for line in lines)}
-        return Answer(int(first.split()[1]), headers, content)
+class PhoneCurl(Curl):
+    """curl as a phone."""
 
     def reenroll(self, phone: Holder, body: bytes, *headers: str, key: PrivateKey | None = None) -> Answer:
         identity = self.identity(phone.held[Purpose.AUTHENTICATION], key or phone.link.phone.key)
@@ -92,18 +52,12 @@ class Curl:
 
 
 @pytest.fixture
-def curl(issuer: RunningIssuer, tmp_path: Path) -> Curl:
-    return Curl(issuer, tmp_path)
-
-
-def certificate_in(curl: Curl, answer: Answer) -> x509.Certificate:
-    assert answer.status == 200, answer
-    pem = curl.openssl("pkcs7", "-inform", "DER", "-print_certs", given=base64.b64decode(answer.body))
-    return x509.load_pem_x509_certificate(pem)
+def curl(issuer: RunningIssuer, tmp_path: Path) -> PhoneCurl:
+    return PhoneCurl(issuer, tmp_path)
 
 
 def test_curl_rekeys_with_the_present_credential_and_openssl_believes_the_new_one(
-    issuer: RunningIssuer, curl: Curl
+    issuer: RunningIssuer, curl: PhoneCurl
 ) -> None:
     phone = holder(issuer.site)
     before = phone.held[Purpose.AUTHENTICATION]
@@ -138,7 +92,7 @@ def lines(text: bytes, end: str) -> bytes:
     return end.join(textwrap.wrap(text.decode(), 64)).encode() + end.encode()
 
 
-def test_bodies_and_headers_as_clients_send_them_are_one_request(issuer: RunningIssuer, curl: Curl) -> None:
+def test_bodies_and_headers_as_clients_send_them_are_one_request(issuer: RunningIssuer, curl: PhoneCurl) -> None:
     """Each is another body, so each needs another phone; what differs is read alike."""
     for end, headers in (
         ("\r\n", ("Content-Type: application/pkcs10", "Content-Transfer-Encoding: base64")),
@@ -153,7 +107,7 @@ def test_bodies_and_headers_as_clients_send_them_are_one_request(issuer: Running
         )
 
 
-def test_what_is_not_one_is_told_in_a_line_of_text(issuer: RunningIssuer, curl: Curl) -> None:
+def test_what_is_not_one_is_told_in_a_line_of_text(issuer: RunningIssuer, curl: PhoneCurl) -> None:
     phone, good = holder(issuer.site), base64.b64encode(curl.csr("new.key"))
     kind = "Content-Type: application/pkcs10"
     for body, header, status, code in (
@@ -176,7 +130,7 @@ def test_what_is_not_one_is_told_in_a_line_of_text(issuer: RunningIssuer, curl: 
     assert curl.ask("/.well-known/est/nonsense/simplereenroll", "--header", kind, body=good).status == 404
 
 
-def test_a_request_that_is_not_signed_yet_is_accepted_and_fetched_later(issuer: RunningIssuer, curl: Curl) -> None:
+def test_a_request_that_is_not_signed_yet_is_accepted_and_fetched_later(issuer: RunningIssuer, curl: PhoneCurl) -> None:
     phone, body = holder(issuer.site), base64.b64encode(curl.csr("new.key"))
     kind = "Content-Type: application/pkcs10"
     key = issuer.site.ca.deps.signers["derived"]
@@ -191,7 +145,7 @@ def test_a_request_that_is_not_signed_yet_is_accepted_and_fetched_later(issuer: 
     assert certificate_in(curl, curl.reenroll(phone, body, kind)).serial_number
 
 
-def test_csrattrs_are_what_openssl_reads(curl: Curl) -> None:
+def test_csrattrs_are_what_openssl_reads(curl: PhoneCurl) -> None:
     answer = curl.ask("/.well-known/est/signature/csrattrs")
     assert answer.headers["content-type"] == "application/csrattrs"
     read = curl.openssl("asn1parse", "-inform", "DER", given=base64.b64decode(answer.body)).decode()

@@ -8,6 +8,7 @@ import pytest
 from cryptography import x509
 
 from etymon.ca import content, issuance
+from etymon.ca.common_names import CommonNameForm
 from etymon.kernel.entropy import Entropy
 from etymon.kernel.errors import NotPermitted
 from etymon.storage.database import Database
@@ -52,3 +53,11 @@ def test_names_in_a_certificate_keep_their_letters(site: CASite) -> None:
     issued = site.issue(subject=replace(ORGANIZATION, common_name="Zoë Ünal"))
     found = issued.certificate.subject.get_attributes_for_oid(x509.NameOID.COMMON_NAME)
     assert [attribute.value for attribute in found] == ["Zoë Ünal"]
+
+
+def test_a_person_is_called_in_the_forms_that_the_organization_allows(site: CASite) -> None:
+    site.deps = replace(site.deps, common_name_forms=frozenset({CommonNameForm.LAST_FIRST_MIDDLE}))
+    with pytest.raises(NotPermitted, match="common_name_form"):
+        site.issue(subject=replace(ORGANIZATION, common_name="Zoë Ünal"))
+    site.issue(subject=replace(ORGANIZATION, common_name="Ünal.Zoë.1234567890"))
+    site.issue("device-identity", subject=replace(ORGANIZATION, common_name="a device"))

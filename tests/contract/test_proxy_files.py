@@ -95,6 +95,17 @@ def test_a_proxy_is_told_each_accepted_ca_once_and_who_is_behind_it(
     assert len(files) == 2, "nothing is left beside them"
 
 
+def test_a_proxy_lets_through_what_connectors_gave_out(organization: Organization) -> None:
+    """It is trusted nowhere, and renewed at the device listener."""
+    wanted = [new for new in ceremony.deployment(ORGANIZATION, KeyType.P256) if new.name.startswith(("managed", "tls"))]
+    keys = organization.data.parent / "authorities"
+    made = CASite(organization.database, organization.clock, SystemEntropy(), keys, hierarchy=wanted).authorities
+    organization.write()
+    known = {organization.card.certificate, organization.issuing.certificate}
+    managed = {made["managed"].certificate, made["managed-root"].certificate}
+    assert set(organization.told("client-cas.pem")) == known | managed
+
+
 @pytest.mark.usefixtures("tls_root")
 def test_a_link_that_was_put_there_does_not_choose_what_is_written(organization: Organization) -> None:
     mine = organization.data.parent / "mine"

@@ -9,7 +9,7 @@ import pytest
 from etymon.kernel.clock import SystemClock
 from etymon.kernel.entropy import SystemEntropy
 from etymon.kernel.secret import Secret
-from etymon.server import follow_ups, initialization, process_events
+from etymon.server import follow_ups, initialization, process_events, software_integrity
 from etymon.server.deployment import Deployment
 from etymon.server.initialization import RootKeys
 from support.tampering import tamper
@@ -46,7 +46,8 @@ class Kept:
         return typed(self._captured, "audit", *arguments)
 
     def act(self) -> None:
-        process_events.started(self.deployment, "worker")
+        made = self.deployment
+        process_events.started(made.database, made.clock, made.entropy, "worker", software_integrity.installed())
         follow_ups.seal(self.deployment)
 
     def export(self, name: str, *further: str | Path) -> Path:

@@ -30,7 +30,7 @@ from etymon.kernel.clock import SystemClock
 from etymon.kernel.entropy import SystemEntropy
 from etymon.kernel.errors import Conflict, NotPermitted
 from etymon.kernel.secret import Secret
-from etymon.server import follow_ups, initialization, process_events
+from etymon.server import follow_ups, initialization, process_events, software_integrity
 from etymon.server.deployment import Deployment
 from etymon.server.initialization import Founder, RootKeys
 from etymon.server.wiring import Wiring
@@ -190,7 +190,7 @@ def test_a_backup_taken_while_others_write_is_of_one_moment(office: Office) -> N
 
     def write() -> None:
         while not enough.is_set():
-            process_events.started(busy, "worker")
+            process_events.started(busy.database, busy.clock, busy.entropy, "worker", software_integrity.installed())
             follow_ups.seal(busy)
 
     writer = threading.Thread(target=write)

@@ -34,6 +34,8 @@ ALERT: Answer = (0, "TLS alert")
 """What TLS itself refuses: a CA that nobody here trusts, a certificate whose purposes leave TLS clients out."""
 
 WRONG_KIND: Answer = (403, "wrong_certificate_kind")
+TRUSTED_NOWHERE: Answer = (403, "untrusted_root")
+"""TLS lets it through for the one door that renews it."""
 
 Door = Callable[[TLSIdentity | None], Answer]
 Visit = Callable[[Browser], Page]
@@ -63,20 +65,28 @@ def holders(site: WholeSite, other_site: WholeSite) -> Mapping[str, TLSIdentity]
             f"{prefix}derived signature": held.credential(PhonePurpose.SIGNATURE),
             f"{prefix}device": held.identity,
             f"{prefix}server": issued_identities.server(at),
+            f"{prefix}endpoint": issued_identities.endpoint(at),
         }
     return found
 
 
 def at_card_doors(name: str) -> Answer:
-    return {"card": LET_IN, "derived": WRONG_KIND, "device": WRONG_KIND}.get(name, ALERT)
+    known = {"card": LET_IN, "derived": WRONG_KIND, "device": WRONG_KIND, "endpoint": TRUSTED_NOWHERE}
+    return known.get(name, ALERT)
 
 
 def at_sign_in(name: str) -> Answer:
-    return {"card": LET_IN, "derived": LET_IN, "device": WRONG_KIND}.get(name, ALERT)
+    known = {"card": LET_IN, "derived": LET_IN, "device": WRONG_KIND, "endpoint": TRUSTED_NOWHERE}
+    return known.get(name, ALERT)
 
 
 def at_device_doors(name: str) -> Answer:
-    return {"card": WRONG_KIND, "derived": WRONG_KIND, "device": LET_IN}.get(name, ALERT)
+    known = {"card": WRONG_KIND, "derived": WRONG_KIND, "device": LET_IN, "endpoint": WRONG_KIND}
+    return known.get(name, ALERT)
+
+
+def at_links(name: str) -> Answer:
+    return (403, "unmanaged_device") if name == "endpoint" else at_device_doors(name)
 
 
 def page_door(site: WholeSite, visit: Visit) -> Door:
@@ -198,13 +208,13 @@ def test_links_and_certificates_are_for_device_identities(
     def redeeming(identity: TLSIdentity | None) -> Answer:
         return told(link.redeem(link.client(identity)))
 
-    judge_all(site, holders, redeeming, at_device_doors)
+    judge_all(site, holders, redeeming, at_links)
     assert redeeming(None) == (401, "device_identity_required")
 
     def asking(identity: TLSIdentity | None) -> Answer:
         return told(link.ask(link.client(identity)))
 
-    judge_all(site, holders, asking, at_device_doors)
+    judge_all(site, holders, asking, at_links)
     assert asking(None) == (403, "other_device")
 
     device = link.client(holders["device"])
@@ -214,7 +224,7 @@ def test_links_and_certificates_are_for_device_identities(
     def enrolling(identity: TLSIdentity | None) -> Answer:
         return told(link.enroll(link.client(identity), authorization, Purpose.AUTHENTICATION))
 
-    judge_all(site, holders, enrolling, at_device_doors)
+    judge_all(site, holders, enrolling, at_links)
     assert enrolling(None) == (403, "other_device")
 
 

@@ -106,7 +106,7 @@ def is_an_est_refusal(answer: httpx.Response) -> None:
     assert answer.headers["content-type"].startswith("text/plain")
     assert re.fullmatch(r"[^\n]{10,}\n", answer.text)
     assert re.fullmatch(r"[a-z_]+", answer.headers["error-code"])
-    assert answer.status_code != 401 or answer.headers["www-authenticate"].startswith("Bearer")
+    assert answer.status_code != 401 or answer.headers["www-authenticate"].startswith(("Basic", "Bearer"))
 
 
 def is_a_scep_refusal(answer: httpx.Response) -> None:

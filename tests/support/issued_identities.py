@@ -37,6 +37,11 @@ def server(site: WholeSite) -> TLSIdentity:
     return _issued(site, "tls", "tls-server", "localhost", AlternativeNames(dns=("localhost",)))
 
 
+def endpoint(site: WholeSite) -> TLSIdentity:
+    """Return a certificate as connectors give it to devices that others manage."""
+    return _issued(site, "managed", "managed-endpoint", "kiosk 7", AlternativeNames(uuid=random_id(site.entropy)))
+
+
 def _issued(site: WholeSite, ca: str, profile: str, name: str, alternative: AlternativeNames) -> TLSIdentity:
     key = ec.generate_private_key(ec.SECP256R1())
     request = IssuanceRequest(

@@ -5,6 +5,7 @@ from datetime import datetime, timedelta
 from typing import Final
 
 from etymon.ca import template
+from etymon.ca.common_names import has_form
 from etymon.ca.dependencies import Dependencies
 from etymon.ca.lint import Linted, require_clean
 from etymon.ca.lints import LINTS
@@ -25,6 +26,7 @@ def subscriber_content(
 ) -> Content:
     """Return what is to be certified for `request`, with a fresh serial number and, where profiled, a fresh UUID."""
     public_key = permitted_key(deps, profile, request.key.public_key)
+    _require_form(deps, profile, request.subject.common_name)
     if profile.within_card and request.not_after is None:
         raise Malformed("card_end_missing", "A certificate in a card ends with the card. Say when the card ends.")
     return Content(
@@ -40,11 +42,22 @@ def subscriber_content(
     )
 
 
+def _require_form(deps: Dependencies, profile: CertificateProfile, common_name: str | None) -> None:
+    """Raise `common_name_form` for a person whose name the lint would find, so that it is told to who can change it."""
+    if profile.names_a_person and not has_form(common_name or "", deps.common_name_forms):
+        raise NotPermitted(
+            "common_name_form",
+            "Certificates here call people in forms that your name in the directory has not: "
+            f"{', '.join(sorted(deps.common_name_forms))}. Ask whoever keeps the directory to change it.",
+        )
+
+
 def lint_clean_tbs(deps: Dependencies, content: Content) -> bytes:
     """Build and lint a draft and return the bytes that will be signed; `Unavailable` `lint_failed` otherwise."""
     drafted = template.draft(content)
     issuer = content.issuer.certificate if content.issuer else None
-    require_clean(Linted(drafted, content.profile, issuer, content.policies), LINTS, deps.lint_exceptions)
+    linted = Linted(drafted, content.profile, issuer, content.policies, common_name_forms=deps.common_name_forms)
+    require_clean(linted, LINTS, deps.lint_exceptions)
     return drafted.tbs_certificate_bytes
 
 

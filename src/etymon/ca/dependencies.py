@@ -7,6 +7,7 @@ from datetime import timedelta
 from pathlib import Path
 from typing import Final
 
+from etymon.ca.common_names import CommonNameForm
 from etymon.kernel.clock import Clock
 from etymon.kernel.entropy import Entropy
 from etymon.kernel.errors import Unavailable
@@ -22,11 +23,12 @@ MAXIMUM_HOLD: Final = timedelta(days=30)
 class Dependencies:
     """What the authorities need. `signers` finds an authority's key by the authority's name.
 
-    `policy_oids` maps the profiles' policy names to OIDs. `status_url` is where certificates say that CRLs, OCSP
-    and CA certificates are: http, no trailing slash. `lint_exceptions` are codes of lints that this deployment
-    excepts, by name. `public_directory` is where CRLs and certificates are written for web servers, if anywhere.
-    `ocsp_nonces` says whether OCSP answers carry the nonce they were asked with. A certificate is held no longer than
-    `maximum_hold`. `bad_keys` knows keys that nobody certifies.
+    `policy_oids` maps the profiles' policy names to OIDs. `status_url` is where certificates say that CRLs, OCSP and
+    CA certificates are: http, no trailing slash. `lint_exceptions` are codes of lints that this deployment excepts,
+    by name. `public_directory` is where CRLs and certificates are written for web servers, if anywhere. `ocsp_nonces`
+    says whether OCSP answers carry the nonce they were asked with. A certificate is held no longer than
+    `maximum_hold`. People are called in one of `common_name_forms`, in any where none is named. `bad_keys` knows keys
+    that nobody certifies.
     """
 
     database: Database
@@ -39,6 +41,7 @@ class Dependencies:
     public_directory: Path | None = None
     ocsp_nonces: bool = True
     maximum_hold: timedelta = MAXIMUM_HOLD
+    common_name_forms: frozenset[CommonNameForm] = frozenset()
     bad_keys: BadKeys = field(default_factory=NoLists)
 
     def signer(self, name: str) -> Signer:

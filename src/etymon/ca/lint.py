@@ -14,6 +14,7 @@ from typing import TypeVar
 
 from cryptography import x509
 
+from etymon.ca.common_names import CommonNameForm
 from etymon.ca.profile import CertificateProfile
 from etymon.kernel.errors import Malformed, Unavailable
 from etymon.pki import certificate as readers
@@ -27,7 +28,8 @@ class Linted:
     """What a lint looks at: a certificate, the profile it follows, and its issuer's certificate where there is one.
 
     `policies` are the OIDs the deployment configured for it; for somebody else's, those that are accepted besides the
-    known ones. `foreign` says that it is somebody else's. Judging one certificate reads each of its parts once.
+    known ones. `foreign` says that it is somebody else's. `common_name_forms` are those a person's name may have; none
+    named: any. Judging one certificate reads each of its parts once.
     """
 
     certificate: x509.Certificate
@@ -35,6 +37,7 @@ class Linted:
     issuer: x509.Certificate | None
     policies: tuple[str, ...]
     foreign: bool = False
+    common_name_forms: frozenset[CommonNameForm] = frozenset()
 
     @cached_property
     def extensions(self) -> Mapping[x509.ObjectIdentifier, x509.Extension[x509.ExtensionType]]:

@@ -9,6 +9,7 @@ from uuid import UUID
 from cryptography import x509
 from cryptography.x509.oid import NameOID
 
+from etymon.ca.common_names import has_form
 from etymon.ca.lint import Lint, Linted, lint
 from etymon.ca.profile import Presence
 from etymon.ca.purposes import EMAIL_PROTECTION, SERVER_AUTHENTICATION
@@ -138,7 +139,7 @@ def _subject(linted: Linted) -> Iterator[str]:
 
 @lint("subject_names_a_person", "N-1", "Common Policy 3.1.1.1")
 def _person(linted: Linted) -> Iterator[str]:
-    """A person's common name stands below an organisation's name and is followed by nothing but identifiers."""
+    """A person's common name has an allowed form, an organisation's name before it, and identifiers alone after it."""
     if not linted.profile.names_a_person:
         return
     kinds = [{attribute.oid for attribute in relative} for relative in linted.certificate.subject.rdns]
@@ -147,6 +148,9 @@ def _person(linted: Linted) -> Iterator[str]:
         return
     if not any(found & _BASE for found in kinds[: named[0]]):
         yield "the common name stands below no country, organisation or domain"
+    for attribute in linted.certificate.subject.get_attributes_for_oid(NameOID.COMMON_NAME):
+        if not has_form(str(attribute.value), linted.common_name_forms):
+            yield "the common name has none of the forms that the organisation allows"
     if any(not found <= _AFTER_COMMON_NAME for found in kinds[named[-1] + 1 :]):
         yield "something other than an identifier follows the common name"
 

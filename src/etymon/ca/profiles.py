@@ -14,6 +14,7 @@ from etymon.ca.authority_profiles import AUTHORITY_PROFILES
 from etymon.ca.policies import EXAMPLE_POLICY_OIDS
 from etymon.ca.profile import (
     ALL_KEYS,
+    DIGITAL_SIGNATURE,
     INTERIM_INDICATOR,
     PERSON_EXTENSIONS,
     RSA_KEYS,
@@ -263,13 +264,14 @@ _ALL: Final = (
         lifetime=SUBSCRIBER_LIFETIME,
         policy="managed-endpoint",
         key_usage=_SIGNATURE_AND_ENCIPHERMENT,
+        key_usage_elliptic=DIGITAL_SIGNATURE,
         extended_key_usage=(purposes.CLIENT_AUTHENTICATION,),
         uuid=Presence.OPTIONAL,
         upn=Presence.OPTIONAL,
         mail=Presence.OPTIONAL,
         dns=Presence.OPTIONAL,
         security_identifier=Presence.OPTIONAL,
-        key_types=RSA_KEYS,
+        key_types=ALL_KEYS,
     ),
     CertificateProfile(
         name="registration-authority",

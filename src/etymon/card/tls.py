@@ -215,7 +215,7 @@ def _settings(key: TLSKey | None) -> HandshakeSettings:
     settings.cipherNames = list(CIPHERS)
     settings.macNames = ["aead"]
     settings.keyExchangeNames = ["ecdhe_ecdsa", "ecdhe_rsa"]
-    settings.eccCurves = ["secp256r1", "secp384r1", "x25519"]
+    settings.eccCurves = ["secp256r1", "secp384r1"]  # 256 bits at least (Common Policy 6.1.5)
     settings.keyShares = ["secp256r1"]
     settings.dhGroups = []
     settings.rsaSchemes = ["pss", "pkcs1"]

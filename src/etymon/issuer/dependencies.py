@@ -120,6 +120,10 @@ class Dependencies:
         """Where a SCEP connector is on the site; on the status listener it is too."""
         return f"{self.site_url}/scep/{connector}"
 
+    def est_url(self, connector: str, *, renewal: bool = False) -> str:
+        """Where a connector is by EST: on the site, and on the device listener for renewals."""
+        return f"{self.device_url if renewal else self.site_url}/.well-known/est/{connector}"
+
     @property
     def issuer_url(self) -> str:
         """Where the issuer is on the site."""

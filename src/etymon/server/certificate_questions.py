@@ -7,14 +7,19 @@ Files are PEM or DER, may hold several certificates or CRLs, and are read once f
 import re
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, fields
+from datetime import datetime
 from functools import lru_cache
 from typing import IO, Final, Literal, TypeAlias
 
 from cryptography import x509
 
+from etymon.card import object_trust
+from etymon.card.client import PIVClient
+from etymon.card.object_trust import TrustedObjects
 from etymon.kernel.clock import Clock
-from etymon.kernel.errors import Malformed
+from etymon.kernel.errors import Malformed, NotFound, NotPermitted
 from etymon.pki import certificate, leniency, path_verification, revocation_lists
+from etymon.pki.errors import NotTrusted
 from etymon.pki.leniency import Leniency
 from etymon.pki.path_material import Material
 from etymon.pki.path_verification import Verdict
@@ -58,19 +63,29 @@ class Verifier:
 
     def verify(self, question: Question) -> Verdict:
         """Judge one certificate; raises `Malformed` where the question itself cannot be used."""
-        at = questions.moment(question.at) if question.at is not None else self._clock.now()
+        at, material, lists = self.grounds(question)
         parameters = PathParameters(
             policies=_policies(question.policy),
             explicit_policy=question.explicit_policy,
             inhibit_policy_mapping=question.inhibit_policy_mapping,
             inhibit_any_policy=question.inhibit_any_policy,
         )
+        return path_verification.verify(self._leaf(question.leaf), material, parameters, at=at, revocation=lists)
+
+    def card_objects(self, question: Question, card: PIVClient) -> TrustedObjects:
+        """Judge the signed objects of a card; raises like `verify`, and what is wrong with object or signer."""
+        at, material, lists = self.grounds(question)
+        policies = _policies(question.policy) or frozenset({object_trust.CONTENT_SIGNING_POLICY})
+        return object_trust.verify(card, object_trust.SignerTrust(material, policies, lists), at=at)
+
+    def grounds(self, question: Question) -> tuple[datetime, Material, RevocationLists | None]:
+        """Return the moment, the certificates and the lists that a question names; None where revocation is off."""
+        at = questions.moment(question.at) if question.at is not None else self._clock.now()
         if not question.anchor:
             raise Malformed("anchor_missing", "Name at least one file of trust anchors (anchor).")
         named = leniency.parse(question.leniency)
         material = self._material(question.anchor, question.intermediate, named)
-        lists = self._lists(question.crl) if question.revocation == "required" else None
-        return path_verification.verify(self._leaf(question.leaf), material, parameters, at=at, revocation=lists)
+        return at, material, self._lists(question.crl) if question.revocation == "required" else None
 
     def _leaf(self, name: str) -> x509.Certificate:
         if not name:
@@ -87,6 +102,25 @@ def ask(question: Question, verifier: Verifier) -> Answer:
     except Malformed as error:
         return _unusable(error), 2
     return _answer(verdict), 0 if verdict.valid else 1
+
+
+def ask_of_card(question: Question, verifier: Verifier, card: PIVClient) -> Answer:
+    """Return the answer about a card's signed objects, and the exit status."""
+    told = {"valid": False, "errors": [], "policies": [], "cardUuid": None, "objects": [], "signer": None}
+    try:
+        found = verifier.card_objects(question, card)
+    except (NotTrusted, NotPermitted, NotFound) as refusal:
+        return {**told, "errors": [questions.told(refusal)]}, 1
+    except Malformed as error:  # of the question, or of what the card holds
+        return {**told, "errors": [questions.told(error)]}, 2
+    return {
+        "valid": True,
+        "errors": [],
+        "policies": sorted(found.policies),
+        "cardUuid": str(found.chuid.card_uuid),
+        "objects": [f"{tag:X}" for tag in sorted(found.covered)],
+        "signer": found.signer.subject.rfc4514_string(),
+    }, 0
 
 
 def batch(lines: IO[bytes], given: Question, verifier: Verifier) -> Iterator[Answer]:

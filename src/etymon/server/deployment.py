@@ -141,6 +141,7 @@ class Deployment:
             public_directory=self.public_directory,
             ocsp_nonces=self.settings.ocsp_nonces,
             maximum_hold=timedelta(days=self.settings.maximum_hold_days),
+            common_name_forms=self.settings.allowed_common_names,
             bad_keys=KeyLists.opened(
                 tuple(map(Path, self.settings.weak_key_lists)), tuple(map(Path, self.settings.compromised_key_lists))
             ),

@@ -1,19 +1,20 @@
 # SPDX-License-Identifier: Apache-2.0
 """What a proxy in front of the listeners has to know, as PEM files; no key of the data directory is opened for it."""
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable
 from pathlib import Path
 from typing import Final
 
 from cryptography import x509
 from cryptography.hazmat.primitives.serialization import Encoding
 
+from etymon.ca import authorities
 from etymon.directory import trust
+from etymon.issuer.scep.model import HIERARCHY
 from etymon.kernel.files import exchange
-from etymon.pki.trust_entry import TrustEntry
 from etymon.server import settings, tls_identity
 from etymon.server.deployment import database_url
-from etymon.storage.database import Database
+from etymon.storage.database import Database, Transaction
 
 CLIENT_CAS: Final = "client-cas.pem"
 """Whose certificates certauth and the device listener ask for."""
@@ -32,7 +33,7 @@ def write(data: Path, directory: Path) -> tuple[Path, ...]:
     try:
         with database.snapshot() as tx:
             wanted = {
-                directory / CLIENT_CAS: client_cas(trust.entries(tx)),
+                directory / CLIENT_CAS: client_cas(tx),
                 directory / UPSTREAM_CAS: _pem(tls_identity.proxies_trust(tx, read)),
             }
     finally:
@@ -40,13 +41,16 @@ def write(data: Path, directory: Path) -> tuple[Path, ...]:
     return tuple(file for file, text in wanted.items() if exchange(file, text.encode("ascii")))
 
 
-def client_cas(entries: Sequence[TrustEntry]) -> str:
-    """Return the CAs of trust entries as PEM: what TLS lets through, for the application to judge.
+def client_cas(tx: Transaction) -> str:
+    """Return the CAs of trust entries and connectors as PEM: what TLS lets through, for the application to judge.
 
     Doors let every kind of certificate through that the deployment knows, so that one of the wrong kind gets an
-    answer that says so.
+    answer that says so. What connectors gave out is trusted nowhere, and renewed at the device listener.
     """
-    return _pem(certificate for entry in entries for certificate in (*entry.anchors, *entry.intermediates))
+    trusted = (one for entry in trust.entries(tx) for one in (*entry.anchors, *entry.intermediates))
+    ours = authorities.issuing(tx, HIERARCHY)
+    above = (authorities.load(tx, one.parent) for one in ours if one.parent)
+    return _pem((*trusted, *(authority.certificate for authority in (*ours, *above))))
 
 
 def _pem(certificates: Iterable[x509.Certificate]) -> str:

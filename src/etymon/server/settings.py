@@ -16,6 +16,7 @@ from pydantic_core import ErrorDetails
 from pydantic_settings import BaseSettings, NoDecode, PydanticBaseSettingsSource, SettingsConfigDict
 
 from etymon.ca import policies
+from etymon.ca.common_names import CommonNameForm
 from etymon.ca.policies import PolicyFamily
 from etymon.escrow.model import RETENTION
 from etymon.issuer.model import CardRevocation
@@ -139,6 +140,11 @@ class Settings(BaseSettings):
     authorized_policies: tuple[PolicyOID, ...] = Field(
         default=(), description="Policy OIDs of somebody else's arc that the organisation was authorized to assert."
     )
+    common_name_forms: tuple[CommonNameForm, ...] | None = Field(
+        default=None,
+        description="Forms of people's names in certificates: nickname-last, first-initial-last, first-middle-last, "
+        "last.first.middle. Unset: any, and these four where policy_family is not own.",
+    )
     weak_key_lists: tuple[str, ...] = Field(
         default=(), description="Files of keys that nobody certifies, in the form of Debian's openssl-blacklist."
     )
@@ -231,6 +237,13 @@ class Settings(BaseSettings):
     def minted_policies(self) -> Mapping[str, str]:
         """Policy names to the OIDs that certificates assert."""
         return policies.policy_oids(self.policy_family, self.policy_arc, self.policy_oids)
+
+    @property
+    def allowed_common_names(self) -> frozenset[CommonNameForm]:
+        """The forms of a person's common name; any where none is named."""
+        if self.common_name_forms is None and self.policy_family is not PolicyFamily.OWN:
+            return frozenset(CommonNameForm)
+        return frozenset(self.common_name_forms or ())
 
     def intune_client_secret(self) -> Secret[str]:
         """Read the secret of the application at the tenant."""

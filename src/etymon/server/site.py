@@ -19,7 +19,6 @@ from etymon.audit import sealer
 from etymon.ca import authorities, crl
 from etymon.ca.http import status
 from etymon.directory import http as directory_http
-from etymon.directory import trust
 from etymon.graph import http as graph_http
 from etymon.idp import http as idp_http
 from etymon.issuer import card_status_monitor, terminations
@@ -27,7 +26,7 @@ from etymon.issuer import http as issuer_http
 from etymon.kernel.errors import EtymonError, NotPermitted, Unavailable
 from etymon.mdm import branding as mdm_branding
 from etymon.mdm import http as mdm_http
-from etymon.server import entrances, follow_ups, process_events, tls_identity
+from etymon.server import entrances, follow_ups, process_events, software_integrity, tls_identity
 from etymon.server.deployment import HIERARCHIES
 from etymon.server.metrics import Measured, Metrics
 from etymon.server.proxy_files import client_cas
@@ -55,7 +54,8 @@ class Site:
         self.metrics = Metrics()
         if with_worker:  # what the run before left unsealed would stop the issuing of the site's own certificate
             follow_ups.seal(wiring.deployment)
-        process_events.started(wiring.deployment, "serve")
+        made = wiring.deployment
+        process_events.started(made.database, made.clock, made.entropy, "serve", software_integrity.installed())
         self._files_version = tls_identity.files_version(wiring.deployment.settings)
         identity = tls_identity.identity(wiring.deployment)
         self._branding = _branding(wiring)
@@ -236,7 +236,7 @@ def _branding(wiring: Wiring) -> Branding:
 
 def _known_cas(wiring: Wiring) -> str:
     with wiring.deployment.database.snapshot() as tx:
-        return client_cas(trust.entries(tx))
+        return client_cas(tx)
 
 
 def health(wiring: Wiring, _request: Request) -> Response:

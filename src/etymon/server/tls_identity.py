@@ -16,6 +16,8 @@ from typing import Final
 from urllib.parse import urlsplit
 
 from cryptography import x509
+from cryptography.exceptions import UnsupportedAlgorithm
+from cryptography.hazmat.primitives.asymmetric import rsa
 from cryptography.hazmat.primitives.serialization import Encoding, NoEncryption, PrivateFormat
 
 from etymon.ca import authorities, issuance
@@ -23,7 +25,7 @@ from etymon.ca.model import AlternativeNames, IssuanceRequest, SubjectNames
 from etymon.kernel.entropy import random_token
 from etymon.kernel.errors import Malformed
 from etymon.kernel.secret import Secret
-from etymon.pki import keys
+from etymon.pki import key_policy, keys
 from etymon.pki.algorithms import KeyType
 from etymon.pki.certificate import load_many
 from etymon.pki.csr import hold
@@ -32,6 +34,8 @@ from etymon.server.deployment import Deployment
 from etymon.server.settings import Settings
 from etymon.storage.database import Transaction
 from etymon.web.listeners import Identity, IssuedIdentity, ServerIdentity
+
+RSA_BITS_AFTER_2030: Final = 3072
 
 RENEWED_AFTER: Final = timedelta(days=240)
 """A certificate of ours lives a year and is replaced by a running site after this."""
@@ -101,7 +105,23 @@ def _of_files(chain_file: str, key_file: str) -> ServerIdentity:
             f"tls_chain_file, tls_key_file: {chain_file} and {key_file} must be a PEM chain, the server's certificate "
             "first, and the key of that certificate without a password.",
         ) from exc
+    _require_strong(load_many(Path(chain_file).read_bytes())[0])
     return found
+
+
+def _require_strong(certificate: x509.Certificate) -> None:
+    """Raise `tls_key_weak` for a server's key below RSA of 2048 bits, of 3072 after 2030, or P-256 (CP 6.1.5)."""
+    try:
+        key = key_policy.check_issuer(certificate.public_key())
+        lasts = certificate.not_valid_after_utc > key_policy.RSA_2048_ENDS
+        if isinstance(key, rsa.RSAPublicKey) and lasts and key.key_size < RSA_BITS_AFTER_2030:
+            raise key_policy.short_key_after_2030()
+    except (Malformed, UnsupportedAlgorithm) as exc:
+        raise Malformed(
+            "tls_key_weak",
+            "tls_chain_file: the server's key must be RSA of 2048 bits at least, of 3072 where its certificate lives "
+            "beyond 2030, or on P-256, P-384 or P-521.",
+        ) from exc
 
 
 def _issued(deployment: Deployment) -> IssuedIdentity:

@@ -194,3 +194,14 @@ def test_what_init_writes_is_read_again(tmp_path: Path) -> None:
     }
     (tmp_path / "config.toml").write_bytes(initialization.as_toml(settings.checked(chosen), chosen))
     assert settings.load(tmp_path) == settings.checked(chosen)
+
+
+def test_people_are_called_as_the_policy_says_where_its_policies_are_minted() -> None:
+    assert settings.checked(SAFE).allowed_common_names == frozenset()
+    minted = {**SAFE, "policy_family": "piv-i"}
+    assert len(settings.checked(minted).allowed_common_names) == 4
+    assert settings.checked({**minted, "common_name_forms": []}).allowed_common_names == frozenset()
+    chosen = settings.checked({**SAFE, "common_name_forms": ["last.first.middle"]}).allowed_common_names
+    assert chosen == {"last.first.middle"}
+    with pytest.raises(Malformed, match="common_name_forms"):
+        settings.checked({**SAFE, "common_name_forms": ["any"]})

@@ -26,7 +26,9 @@ def list_scep_connectors(request: Request, deps: Services, _: Reader, options: L
     """List the SCEP connectors in force by name."""
     with deps.database.snapshot() as tx:
         found = connectors.in_force(tx)
-    listed = [shown.scep_connector(each, deps.issuer.scep_url(each.name)) for each in found]
+    listed = [
+        shown.scep_connector(each, deps.issuer.scep_url(each.name), deps.issuer.est_url(each.name)) for each in found
+    ]
     return answers.whole(request, deps, CONNECTORS[1:], listed, options)
 
 
@@ -35,7 +37,7 @@ def get_scep_connector(request: Request, deps: Services, _: Reader, name: Name, 
     """Get a SCEP connector."""
     with deps.database.snapshot() as tx:
         found = connectors.load(tx, name)
-    entity = shown.scep_connector(found, deps.issuer.scep_url(name))
+    entity = shown.scep_connector(found, deps.issuer.scep_url(name), deps.issuer.est_url(name))
     return answers.entity(request, deps, CONNECTORS[1:], entity, options=options)
 
 
@@ -49,7 +51,7 @@ def put_scep_connector(
         is_new = all(known.name != name for known in connectors.in_force(tx))
         password = connectors.save(tx, deps.issuer, wanted, officer=caller.person, page_password=body.password())
         kept = connectors.load(tx, name)
-    entity = shown.scep_connector(kept, deps.issuer.scep_url(name), password)
+    entity = shown.scep_connector(kept, deps.issuer.scep_url(name), deps.issuer.est_url(name), password)
     return answers.entity(request, deps, CONNECTORS[1:], entity, status=201 if is_new else 200)
 
 

@@ -13,7 +13,7 @@ from etymon.issuer.store.clients import Client
 from etymon.kernel.secret import Secret
 from etymon.pki.algorithms import KeyType
 
-RSAKeyName = Literal["rsa2048", "rsa3072", "rsa4096"]
+KeyName = Literal["rsa2048", "rsa3072", "rsa4096", "p256", "p384"]
 
 
 class ScepConnectorBody(Body):
@@ -22,7 +22,7 @@ class ScepConnectorBody(Body):
     challenge_source: Literal["management", "page", "intune"]
     lifetime_days: Annotated[int, Field(ge=1, le=36_500)]
     client_id: Text | None = None
-    key_types: Annotated[tuple[RSAKeyName, ...], Field(max_length=3, strict=False)] = ("rsa2048", "rsa3072", "rsa4096")
+    key_types: Annotated[tuple[KeyName, ...], Field(max_length=5, strict=False)] = ("rsa2048", "rsa3072", "rsa4096")
     legacy_algorithms: bool = False
     page_password: Annotated[str, Field(max_length=1000)] | None = None
 
@@ -61,7 +61,9 @@ class ManagementClientBody(Body):
     device_trust_entries: Annotated[list[Text], Field(max_length=100)]
 
 
-def scep_connector(shown: Connector, url: str, page_password: Secret[str] | None = None) -> dict[str, Any]:
+def scep_connector(
+    shown: Connector, url: str, est_url: str, page_password: Secret[str] | None = None
+) -> dict[str, Any]:
     """Show a connector; the password of its page only to whoever has just made it."""
     password = {"pagePassword": page_password.reveal()} if page_password else {}
     return {
@@ -75,6 +77,7 @@ def scep_connector(shown: Connector, url: str, page_password: Secret[str] | None
         "keyTypes": sorted(kind.value for kind in shown.key_types),
         "legacyAlgorithms": shown.legacy_algorithms,
         "url": url,
+        "estUrl": est_url,
         "createdBy": shown.created_by,
         "createdDateTime": shown.created_at,
         **password,

@@ -11,6 +11,7 @@ from etymon.issuer.http import (
     attestation,
     challenge_page,
     confirmation,
+    connector_est,
     ending,
     est,
     key_history,
@@ -27,7 +28,7 @@ from etymon.web.sessions import Sessions
 
 
 def site_routes(deps: Dependencies) -> list[BaseRoute]:
-    """Return what the site listener serves: pages, discovery, the management API."""
+    """Return what the site listener serves: pages, discovery, the management API, SCEP and EST of connectors."""
     sessions = _sessions(deps)
     pages = Pages("etymon.issuer", deps.branding, sessions, deps.translations, (deps.certauth_url,))
     self_service = SelfService(deps, pages, sessions, card_authentication.hand_off(deps))
@@ -37,6 +38,7 @@ def site_routes(deps: Dependencies) -> list[BaseRoute]:
         *scep_management.site_routes(deps),
         *challenge_page.site_routes(deps),
         *scep.routes(deps),
+        *connector_est.site_routes(deps),
         *undo.site_routes(deps, pages),
         *self_service.routes(),
         *ending.site_routes(self_service),

@@ -32,6 +32,7 @@ def site_routes(deps: Dependencies) -> list[BaseRoute]:
                 "id": str(made.id),
                 "expiresAt": shown_time(made.expires_at),
                 "url": deps.scep_url(name),
+                "estUrl": deps.est_url(name),
             },
             201,
         )

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""SCEP connectors: made, changed and withdrawn by officers; every issuance by SCEP runs under one (CP 4.1.2, 5.2.1)."""
+"""Connectors: made, changed and withdrawn by officers; issuance by SCEP and EST runs under one (CP 4.1.2, 5.2.1)."""
 
 import re
 from dataclasses import replace
@@ -12,8 +12,9 @@ from etymon.ca import authorities
 from etymon.directory import roles
 from etymon.directory.model import Role
 from etymon.issuer.dependencies import Dependencies, record
+from etymon.issuer.model import Purpose
 from etymon.issuer.scep import connector_store
-from etymon.issuer.scep.errors import connector_unknown, not_by_officer
+from etymon.issuer.scep.errors import connector_unknown, name_reserved, not_by_officer
 from etymon.issuer.scep.model import HIERARCHY, ChallengeSource, Connector
 from etymon.issuer.store import clients
 from etymon.kernel.entropy import random_id, random_token
@@ -30,6 +31,11 @@ PREPARE: Final = "issuer.scep_prepare"
 PASSWORD_BITS: Final = 128
 PASSWORD: Final = re.compile(r"[!-~]{20,200}")
 
+RESERVED_NAMES: Final = frozenset(
+    {*Purpose, "cacerts", "csrattrs", "fullcmc", "serverkeygen", "simpleenroll", "simplereenroll"}
+)
+"""Labels of EST that are a phone's, and what no label may be (RFC 7030 §3.2.2)."""
+
 
 def save(
     tx: Transaction,
@@ -44,9 +50,11 @@ def save(
     One that was withdrawn under that name is another one: the new one has nothing of what it gave out.
     A challenge page has `page_password`; without one a new password is made and returned, which is shown once and not
     kept. Letting old algorithms in is written to log and trail. Raises `officer_required`, `page_password_unsuitable`,
-    and `NotFound` for an unknown client, or where this deployment has no authority for endpoints.
+    `name_reserved`, and `NotFound` for an unknown client, or where this deployment has no authority for endpoints.
     """
     _require_officer(tx, officer)
+    if connector.name in RESERVED_NAMES:
+        raise name_reserved()
     authorities.current(tx, HIERARCHY)
     if connector.client is not None and clients.find(tx, connector.client) is None:
         raise NotFound("client_unknown", "There is no such client.")

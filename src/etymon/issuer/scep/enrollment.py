@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Enrollment by SCEP: prove, authorize, plan in the transaction that uses the challenge, sign outside it.
+"""Enrollment at a connector, by SCEP or EST: authorize, plan where a challenge is used, sign outside of that.
 
 A first certificate begins with a challenge, a later one with the certificate before it and always with a new key. The
 same request is answered with the same certificate until that ends; another one under the same challenge is refused.
@@ -12,6 +12,7 @@ from etymon.issuer.scep.model import ChallengeSource, Connector, Enrollment, Hol
 from etymon.issuer.scep.own_certificates import OwnCertificate
 from etymon.issuer.scep.planning import Authorization, EnrollmentRequest, Sender
 from etymon.kernel.errors import Unavailable
+from etymon.kernel.secret import Secret
 from etymon.pki.algorithms import key_type
 from etymon.storage.database import Transaction
 
@@ -22,24 +23,37 @@ class Pending(Unavailable):
     default_code = "enrollment_pending"
 
 
-def enroll(deps: Dependencies, request: EnrollmentRequest, *, source: str) -> IssuedCertificate:
-    """Grant a proven request and return its certificate; the same one for the same request.
+def enroll(
+    deps: Dependencies, request: EnrollmentRequest, sender: Sender, *, is_renewal: bool, source: str
+) -> IssuedCertificate:
+    """Grant a proven request that `sender` signed and return its certificate; the same one for the same request.
 
-    Raises what `errors` lists, `Pending` where it was planned and cannot be signed now, `Unavailable` where whoever
-    confirms does not answer.
+    `is_renewal` says that the message calls itself one; some clients renew without. Raises what `errors` lists,
+    `Pending` where it was planned and cannot be signed now, `Unavailable` where whoever confirms does not answer.
     """
     with deps.database.snapshot() as tx:
-        own = own_certificates.find(tx, request.connector, request.sender.certificate.der)
-    _require_right_key(request, own)
-    if key_type(request.proven.public_key) not in request.connector.key_types:
-        raise errors.key_type_not_allowed()
+        own = own_certificates.find(tx, request.connector, sender.certificate.der)
+    _require_right_key(request, sender, own, is_renewal=is_renewal)
     if request.connector.source is ChallengeSource.INTUNE:
+        _require_key_type(request)
         return confirmation.enroll(deps, request, own, source=source)
-    planned = _renew(deps, request, source=source) if own else _begin(deps, request, source=source)
-    try:
-        return completion.finish(deps, planned.id)
-    except Unavailable as exc:
-        raise Pending(detail=exc.detail) from exc
+    if own is not None:
+        return renew(deps, request, sender.certificate.der, source=source)
+    return begin(deps, request, request.asked.challenge_password, source=source)
+
+
+def begin(
+    deps: Dependencies, request: EnrollmentRequest, challenge: Secret[str] | None, *, source: str
+) -> IssuedCertificate:
+    """Grant a first request, which `challenge` lets in. Raises like `enroll`."""
+    _require_key_type(request)
+    return _finished(deps, _begin(deps, request, challenge, source=source))
+
+
+def renew(deps: Dependencies, request: EnrollmentRequest, certificate: bytes, *, source: str) -> IssuedCertificate:
+    """Grant a request by whoever holds the key of a `certificate` (DER) of the connector's. Raises like `enroll`."""
+    _require_key_type(request)
+    return _finished(deps, _renew(deps, request, certificate, source=source))
 
 
 def poll(deps: Dependencies, connector: Connector, sender: Sender, transaction_id: bytes) -> IssuedCertificate:
@@ -51,25 +65,35 @@ def poll(deps: Dependencies, connector: Connector, sender: Sender, transaction_i
         found = _asked_before(tx, connector, sender, transaction_id)
     if found is None:
         raise errors.certificate_unknown()
+    return _finished(deps, found)
+
+
+def _finished(deps: Dependencies, planned: Enrollment) -> IssuedCertificate:
     try:
-        return completion.finish(deps, found.id)
+        return completion.finish(deps, planned.id)
     except Unavailable as exc:
         raise Pending(detail=exc.detail) from exc
 
 
-def _require_right_key(request: EnrollmentRequest, own: OwnCertificate | None) -> None:
+def _require_key_type(request: EnrollmentRequest) -> None:
+    if key_type(request.proven.public_key) not in request.connector.key_types:
+        raise errors.key_type_not_allowed()
+
+
+def _require_right_key(
+    request: EnrollmentRequest, sender: Sender, own: OwnCertificate | None, *, is_renewal: bool
+) -> None:
     """See that a first request is signed with its own key, and a later one with a certificate's, for a new key."""
-    signed_with_requested_key = request.proven.spki_sha256 == request.sender.key_thumbprint
+    signed_with_requested_key = request.proven.spki_sha256 == sender.key_thumbprint
     if own is not None and signed_with_requested_key:
         raise errors.same_key()
-    if own is None and request.is_renewal:
+    if own is None and is_renewal:
         raise errors.certificate_unknown()
     if own is None and not signed_with_requested_key:
         raise errors.signer_not_requester()
 
 
-def _begin(deps: Dependencies, request: EnrollmentRequest, *, source: str) -> Enrollment:
-    password = request.asked.challenge_password
+def _begin(deps: Dependencies, request: EnrollmentRequest, password: Secret[str] | None, *, source: str) -> Enrollment:
     if password is None or not 0 < len(password.reveal()) <= challenges.LONGEST:
         raise errors.challenge_missing()
     digest = challenges.digest(deps, password)
@@ -87,12 +111,12 @@ def _begin(deps: Dependencies, request: EnrollmentRequest, *, source: str) -> En
         return _plan(tx, deps, request, authorization, challenge.holder, source=source)
 
 
-def _renew(deps: Dependencies, request: EnrollmentRequest, *, source: str) -> Enrollment:
+def _renew(deps: Dependencies, request: EnrollmentRequest, certificate: bytes, *, source: str) -> Enrollment:
     with deps.database.transaction() as tx:
-        own = own_certificates.find(tx, request.connector, request.sender.certificate.der)
+        own = own_certificates.find(tx, request.connector, certificate)
         if own is not None:  # and read again, since it may have ended while somebody else had it
             store.lock_enrollment(tx, own.enrollment.id)
-            own = own_certificates.find(tx, request.connector, request.sender.certificate.der)
+            own = own_certificates.find(tx, request.connector, certificate)
         if own is None or own.enrollment.holder is None:
             raise errors.certificate_unknown()
         own_certificates.require_in_force(own, deps.clock.now())

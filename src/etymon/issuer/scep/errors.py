@@ -1,7 +1,16 @@
 # SPDX-License-Identifier: Apache-2.0
-"""What a SCEP request is refused for; a client shows the sentence, an operator finds the code in the trail."""
+"""What a request at a connector is refused for; clients show the sentence, operators find the code in the trail."""
 
-from etymon.kernel.errors import Conflict, Expired, Malformed, NotFound, NotPermitted, Throttled, Unavailable
+from etymon.kernel.errors import (
+    Conflict,
+    Expired,
+    Malformed,
+    NotAuthenticated,
+    NotFound,
+    NotPermitted,
+    Throttled,
+    Unavailable,
+)
 
 
 def connector_unknown() -> NotFound:
@@ -12,6 +21,33 @@ def connector_unknown() -> NotFound:
 def not_by_officer() -> NotPermitted:
     """Whoever makes a connector is no officer."""
     return NotPermitted("officer_required", "Only an officer makes, changes or withdraws SCEP connectors.")
+
+
+def label_unknown() -> NotFound:
+    """The label of an EST address is no connector in force."""
+    return NotFound(
+        "label_unknown", "The label is a phone's purpose, or the name of a connector. Ask your administrator."
+    )
+
+
+def name_reserved() -> Malformed:
+    """The name means something else where it would be the label of an EST address."""
+    return Malformed("name_reserved", "That word has a meaning in addresses of EST. Give the connector another name.")
+
+
+def challenge_elsewhere() -> NotFound:
+    """An outside service lets requests in here, and knows SCEP only."""
+    return NotFound("est_not_offered", "This connector is for SCEP only.")
+
+
+def certificate_required() -> NotAuthenticated:
+    """Nobody has shown a certificate."""
+    return NotAuthenticated("certificate_required", "Show the certificate that is to be renewed, in TLS.")
+
+
+def renewed_elsewhere(url: str) -> NotPermitted:
+    """The site never asks for certificates, by which renewals are let in."""
+    return NotPermitted("reenroll_elsewhere", f"Certificates are renewed at {url}, with the old one as TLS client.")
 
 
 def not_the_connectors_client() -> NotPermitted:

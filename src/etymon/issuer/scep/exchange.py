@@ -92,10 +92,13 @@ def _verified(read: PKIMessage, permitted: Permitted) -> Sender:
 
 def _granted(deps: Dependencies, connector: Connector, authority: str, opened: _Opened, *, source: str) -> bytes:
     """Do what the message asks for, and return what goes back in an envelope."""
-    match opened.message.attributes.message_type:
+    kind = opened.message.attributes.message_type
+    match kind:
         case MessageType.PKCS_REQ | MessageType.RENEWAL_REQ:
             request = _request(connector, authority, opened)
-            issued = enrollment.enroll(deps, request, source=source)
+            issued = enrollment.enroll(
+                deps, request, opened.sender, is_renewal=kind == MessageType.RENEWAL_REQ, source=source
+            )
         case MessageType.CERT_POLL:
             scep.decode_issuer_and_subject(opened.content)
             issued = enrollment.poll(deps, connector, opened.sender, opened.message.attributes.transaction_id)
@@ -112,13 +115,10 @@ def _granted(deps: Dependencies, connector: Connector, authority: str, opened: _
 
 def _request(connector: Connector, authority: str, opened: _Opened) -> EnrollmentRequest:
     proven, asked = csr.verify_rsa_proof(opened.content, connector.permitted)
-    attributes = opened.message.attributes
     return EnrollmentRequest(
         connector=connector,
         authority=authority,
-        sender=opened.sender,
-        transaction_id=attributes.transaction_id,
-        is_renewal=attributes.message_type == MessageType.RENEWAL_REQ,
+        transaction_id=opened.message.attributes.transaction_id,
         proven=proven,
         asked=asked,
         old_algorithms=_old_algorithms(opened, asked),

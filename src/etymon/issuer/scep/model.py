@@ -25,7 +25,7 @@ CHALLENGE_LIFETIME: Final = timedelta(minutes=60)
 
 LONGEST_LIFETIME: Final = timedelta(days=3 * 365)
 RSA_KEY_TYPES: Final = frozenset({KeyType.RSA2048, KeyType.RSA3072, KeyType.RSA4096})
-"""The answer is enveloped to the key that is certified, so that it has to be an RSA key (RFC 8894 §3.1)."""
+"""What SCEP takes: its answer is enveloped to the certified key, which has to be RSA (RFC 8894 §3.1). EST takes all."""
 
 LONGEST_DEVICE_NAME: Final = 64
 
@@ -65,10 +65,8 @@ class Connector:
             raise _malformed("A connector's name has 1 to 40 lower-case letters, digits and hyphens.")
         if not timedelta(days=1) <= self.lifetime <= LONGEST_LIFETIME:
             raise _malformed("Certificates live one day at least and three years at most.")
-        if not self.key_types or not self.key_types <= RSA_KEY_TYPES:
-            raise _malformed(
-                "SCEP takes RSA keys of 2048, 3072 and 4096 bits, since its answers are enveloped to them."
-            )
+        if not self.key_types:
+            raise _malformed("Name a kind of key at least: RSA of 2048, 3072 or 4096 bits, and by EST P-256 or P-384.")
         if self.source is ChallengeSource.MANAGEMENT and self.client is None:
             raise _malformed("Name the management client that asks for the connector's challenges.")
 

@@ -34,16 +34,14 @@ class Sender:
 
 @dataclass(frozen=True, slots=True)
 class EnrollmentRequest:
-    """A proven request. `is_renewal` says that the message calls itself one; some clients renew without.
+    """A proven request, by whichever protocol it came. `transaction_id` is what its sender finds it again by.
 
     `authority` certifies it. `old_algorithms` names those that the connector lets in by exception and the message used.
     """
 
     connector: Connector
     authority: str
-    sender: Sender
     transaction_id: bytes
-    is_renewal: bool
     proven: ProvenCSR
     asked: CertificationRequest
     old_algorithms: str = ""

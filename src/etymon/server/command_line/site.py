@@ -117,12 +117,13 @@ def serve(
 
 def work(data: Data, passphrase_file: Passphrase = None) -> None:
     """Run follow-ups and regular duties in a process of their own; any number of them may run."""
-    from etymon.server import process_events
+    from etymon.server import process_events, software_integrity
     from etymon.server.metrics import Metrics
     from etymon.server.site import worker
 
     wiring = opened(data, passphrase_file)
-    process_events.started(wiring.deployment, "worker")
+    made = wiring.deployment
+    process_events.started(made.database, made.clock, made.entropy, "worker", software_integrity.installed())
     running = worker(wiring, Metrics())
     on_stop(running.stop)
     running.run()

@@ -11,8 +11,11 @@ from typing import Annotated, Literal
 
 import typer
 
+from etymon.server.command_line.files import secret
+from etymon.server.command_line.options import CardPassphraseFile
+
 app = typer.Typer(
-    help="Judge certificates and key attestations by files alone; nothing is fetched.", no_args_is_help=True
+    help="Judge certificates, key attestations and cards by files alone; nothing is fetched.", no_args_is_help=True
 )
 
 Files = list[Path]
@@ -112,6 +115,50 @@ def attestation(
             lines = sys.stdin.buffer if batch == "-" else opened.enter_context(Path(batch).open("rb"))
             answers = questions.batch(lines, given, verifier)
         raise typer.Exit(_tell(answers))
+
+
+@app.command("card")
+def card(
+    card: Annotated[Path, typer.Argument(help="File of the software card whose signed objects are judged.")],
+    anchor: Annotated[Files | None, typer.Option(help="File of trust anchors; may repeat.")] = None,
+    intermediate: Annotated[Files | None, typer.Option(help="File of intermediates; may repeat.")] = None,
+    crl: Annotated[Files | None, typer.Option(help="File of CRLs; may repeat.")] = None,
+    policy: Annotated[
+        list[str] | None, typer.Option(help="Accepted policy OID, else the one for content signing; may repeat.")
+    ] = None,
+    *,
+    revocation: Annotated[
+        Literal["required", "off"], typer.Option(help="Whether a usable CRL is needed for each certificate.")
+    ] = "required",
+    at: Annotated[str | None, typer.Option(help="Moment, RFC 3339 with zone; else now.")] = None,
+    passphrase_file: CardPassphraseFile = None,
+) -> None:
+    """Judge a card's CHUID and security object, and whoever signed them: one JSON object; exit as `certificate`."""
+    from etymon.card import storage
+    from etymon.card.applet import PIVApplet
+    from etymon.card.client import PIVClient
+    from etymon.card.transport import LocalTransport
+    from etymon.kernel.clock import SystemClock
+    from etymon.kernel.entropy import SystemEntropy
+    from etymon.server import certificate_questions as questions
+
+    given = questions.Question(
+        anchor=_names(anchor),
+        intermediate=_names(intermediate),
+        crl=_names(crl),
+        policy=tuple(policy or ()),
+        revocation=revocation,
+        at=at,
+    )
+    with (
+        storage.load(card, secret(passphrase_file, "Passphrase of the card file")) as stored,
+        warnings.catch_warnings(),
+    ):
+        warnings.simplefilter("ignore", UserWarning)  # the library's remarks on serial numbers and lengths
+        client = PIVClient(LocalTransport(PIVApplet(stored.state, stored.save, SystemEntropy())))
+        client.select()
+        verifier = questions.Verifier(SystemClock(), sys.stdin.buffer)
+        raise typer.Exit(_tell(iter([questions.ask_of_card(given, verifier, client)])))
 
 
 def _tell(answers: Iterator[tuple[dict[str, object], int]]) -> int:
