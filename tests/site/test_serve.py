@@ -324,7 +324,10 @@ def test_a_passphrase_that_is_missing_or_wrong_is_told(organization: Organizatio
         refusal(tmp_path / "none") == f"The passphrase file {tmp_path / 'none'} cannot be read as text. (no_passphrase)"
     )
     assert refusal(unreadable).endswith("cannot be read as text. (no_passphrase)")
-    assert refusal(wrong) == "The passphrase does not open the keys of this data directory. (wrong_passphrase)"
+    assert refusal(wrong) == (
+        "The passphrase does not open the keys of this data directory. Of several parts the order counts. "
+        "(wrong_passphrase)"
+    )
 
 
 def test_a_directory_that_holds_no_organisation_is_told(organization: Organization, tmp_path: Path) -> None:

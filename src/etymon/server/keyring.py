@@ -6,8 +6,10 @@ data, so that files cannot be exchanged for one another; the master key is wrapp
 (RFC 7914, N=2^16, r=8, p=1: about 64 MB and a tenth of a second a guess).
 """
 
+import itertools
 import json
 import os
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Final
 
@@ -26,6 +28,7 @@ from etymon.pki.envelope import RegistrationKey, SoftwareRegistrationKey
 from etymon.pki.keys import write_once
 
 MASTER: Final = "master.json"
+PASSPHRASE_CREDENTIAL: Final = "etymon-passphrase"  # noqa: S105 - the name of a credential, none itself
 COST: Final = 2**16
 SHORTEST_PASSPHRASE: Final = 12
 REGISTRATION_KEY_BITS: Final = 3072
@@ -106,8 +109,11 @@ class KeptRegistrationKeys:
 
 def create(directory: Path, passphrase: Secret[str], entropy: Entropy) -> Keyring:
     """Make a keyring in a new directory that only its owner may enter."""
-    if len(passphrase.reveal()) < SHORTEST_PASSPHRASE:
-        raise Malformed("passphrase_too_short", f"Choose a passphrase of at least {SHORTEST_PASSPHRASE} characters.")
+    if min(map(len, passphrase.reveal().split("\n"))) < SHORTEST_PASSPHRASE:
+        message = (
+            f"Choose at least {SHORTEST_PASSPHRASE} characters for a passphrase, and for each of its parts."
+        )
+        raise Malformed("passphrase_too_short", message)
     directory.mkdir(mode=0o700, exist_ok=True)  # begun before and interrupted; a master key is never replaced
     salt, nonce, master = entropy.octets(16), entropy.octets(12), Secret(entropy.octets(32))
     wrapped = AESGCM(_stretch(passphrase, salt)).encrypt(nonce, master.reveal(), b"master")
@@ -126,23 +132,51 @@ def unlock(directory: Path, passphrase: Secret[str], entropy: Entropy) -> Keyrin
     try:
         master = AESGCM(_stretch(passphrase, salt)).decrypt(wrapped[:12], wrapped[12:], b"master")
     except InvalidTag as exc:
-        raise Malformed("wrong_passphrase", "The passphrase does not open the keys of this data directory.") from exc
+        raise Malformed(
+            "wrong_passphrase",
+            "The passphrase does not open the keys of this data directory. Of several parts the order counts.",
+        ) from exc
     return Keyring(directory, Secret(master), entropy)
 
 
-def read_passphrase(file: Path | None) -> Secret[str]:
-    """Read the first line of `file`, else of the service credential `etymon-passphrase` (systemd's way)."""
-    credentials = os.environ.get("CREDENTIALS_DIRECTORY")
-    source = file or (Path(credentials) / "etymon-passphrase" if credentials else None)
-    if source is None:
+def read_passphrase(files: Sequence[Path] | None) -> Secret[str]:
+    """Return the passphrase of the keys: the first lines of `files`, else of service credentials (systemd's way).
+
+    Several files are several people's parts of one passphrase, which nobody has alone; their order counts. Credentials
+    are `etymon-passphrase`, or the parts `etymon-passphrase-1`, `-2` and so on.
+    """
+    sources = list(files or _credentials())
+    if not sources:
         raise Malformed(
             "no_passphrase",
-            "Name the passphrase file with --passphrase-file, or pass the credential etymon-passphrase.",
+            f"Name the passphrase file with --passphrase-file, or pass the credential {PASSPHRASE_CREDENTIAL}.",
         )
+    return Secret("\n".join(map(_part, sources)))
+
+
+def _credentials() -> Iterator[Path]:
+    directory = os.environ.get("CREDENTIALS_DIRECTORY")
+    if not directory:
+        return
+    whole = Path(directory) / PASSPHRASE_CREDENTIAL
+    if whole.exists():
+        yield whole
+        return
+    for number in itertools.count(1):
+        part = whole.with_name(f"{PASSPHRASE_CREDENTIAL}-{number}")
+        if not part.exists():
+            return
+        yield part
+
+
+def _part(source: Path) -> str:
     try:
-        return Secret(source.read_text("utf-8").strip().partition("\n")[0].strip())
+        found = source.read_text("utf-8").strip().partition("\n")[0].strip()
     except (OSError, UnicodeDecodeError) as exc:
         raise Malformed("no_passphrase", f"The passphrase file {source} cannot be read as text.") from exc
+    if not found:
+        raise Malformed("no_passphrase", f"The passphrase file {source} is empty; its first line counts.")
+    return found
 
 
 def _stretch(passphrase: Secret[str], salt: bytes) -> bytes:

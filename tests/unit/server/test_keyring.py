@@ -65,3 +65,23 @@ def test_the_passphrase_comes_from_a_file_or_a_service_credential(
     (tmp_path / "etymon-passphrase").write_text("from the service manager\n")
     monkeypatch.setenv("CREDENTIALS_DIRECTORY", str(tmp_path))
     assert keyring.read_passphrase(None) == Secret("from the service manager")
+
+
+def test_two_people_have_a_part_of_the_passphrase_each(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    parts = [tmp_path / "etymon-passphrase-1", tmp_path / "etymon-passphrase-2"]
+    for part, text in zip(parts, ("what one knows", "what the other knows"), strict=True):
+        part.write_text(f"{text}\nand a remark\n")
+    whole = keyring.read_passphrase(parts)
+    keyring.create(tmp_path / "keys", whole, SystemEntropy()).put("one", Secret(b"1" * 32))
+    for fewer in (parts[:1], parts[1:], parts[::-1]):
+        with pytest.raises(Malformed) as refusal:
+            keyring.unlock(tmp_path / "keys", keyring.read_passphrase(fewer), SystemEntropy())
+        assert refusal.value.code == "wrong_passphrase"
+    monkeypatch.setenv("CREDENTIALS_DIRECTORY", str(tmp_path))
+    opened = keyring.unlock(tmp_path / "keys", keyring.read_passphrase(None), SystemEntropy())
+    assert opened.get("one") == Secret(b"1" * 32)
+    with pytest.raises(Malformed, match="each of its parts"):
+        keyring.create(tmp_path / "others", Secret("what one knows\nshort"), SystemEntropy())
+    parts[1].write_text("\n")
+    with pytest.raises(Malformed, match="is empty"):
+        keyring.read_passphrase(parts)

@@ -20,6 +20,8 @@ if TYPE_CHECKING:
     from etymon.pki.algorithms import PublicKey
     from etymon.storage.database import Database
 
+from etymon.server.command_line.options import Passphrase
+
 app = typer.Typer(help="Verify, export and keep the audit trail.", no_args_is_help=True)
 
 Data = Annotated[Path, typer.Option("--data", help="Data directory of the organisation.")]
@@ -107,10 +109,7 @@ def show_checkpoint(data: Data) -> None:
 @app.command("key")
 def show_key(
     data: Data,
-    passphrase_file: Annotated[
-        Path | None,
-        typer.Option("--passphrase-file", help="Opens the keys; else the service credential etymon-passphrase."),
-    ] = None,
+    passphrase_file: Passphrase = None,
 ) -> None:
     """Print the public key that signs checkpoints (PEM). Fetch it once, early, and keep it with the exports."""
     from cryptography.hazmat.primitives.serialization import Encoding, PublicFormat

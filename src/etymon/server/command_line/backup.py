@@ -9,6 +9,7 @@ from rich.console import Console
 
 from etymon.kernel.clock import SystemClock
 from etymon.kernel.entropy import SystemEntropy
+from etymon.server.command_line.options import Passphrase
 
 Data = Annotated[Path, typer.Option("--data", help="Data directory of the organisation.")]
 
@@ -41,10 +42,7 @@ def restore(
     file: Annotated[Path, typer.Argument(help="The backup.")],
     data: Annotated[Path, typer.Option("--data", help="New data directory.")],
     identity: Annotated[Path, typer.Option("--identity", help="File with the private key of age that opens it.")],
-    passphrase_file: Annotated[
-        Path | None,
-        typer.Option("--passphrase-file", help="Opens the keys; else the service credential etymon-passphrase."),
-    ] = None,
+    passphrase_file: Passphrase = None,
 ) -> None:
     """Make a deployment from its backup. Codes, links and sessions of before are good no more."""
     from etymon.server import keyring

@@ -18,7 +18,9 @@ if TYPE_CHECKING:
 app = typer.Typer(help="An issuer of software smart cards, for demonstrations and tests.", no_args_is_help=True)
 
 Directory = Annotated[Path, typer.Argument(help="Directory of the card issuer.")]
-PassphraseFile = Annotated[Path | None, typer.Option("--passphrase-file", help="Opens the card issuer's keys.")]
+PassphraseFile = Annotated[
+    list[Path] | None, typer.Option("--passphrase-file", help="Opens the card issuer's keys; may repeat, a part each.")
+]
 
 
 @app.command("init")
@@ -95,7 +97,9 @@ def new(
     name: Annotated[str, typer.Option(help="Common name on the card, such as ADAMS.ALICE.")],
     user_principal_name: Annotated[str, typer.Option("--upn", help="User principal name.")],
     mail: Annotated[str, typer.Option(help="E-mail address.")],
-    issuer_passphrase_file: Annotated[Path | None, typer.Option(help="Opens the card issuer's keys.")] = None,
+    issuer_passphrase_file: Annotated[
+        list[Path] | None, typer.Option(help="Opens the card issuer's keys; may repeat, a part each.")
+    ] = None,
     passphrase_file: Annotated[Path | None, typer.Option(help="Protects the card file; asked otherwise.")] = None,
     pin_file: Annotated[Path | None, typer.Option(help="The card's PIN, 6 to 8 digits; asked otherwise.")] = None,
     puk_file: Annotated[Path | None, typer.Option(help="The card's PUK, 8 characters; asked otherwise.")] = None,
@@ -124,7 +128,7 @@ def new(
     Console().print(told, soft_wrap=True, highlight=False)
 
 
-def _open(directory: Path, passphrase_file: Path | None) -> "CardIssuer":
+def _open(directory: Path, passphrase_file: list[Path] | None) -> "CardIssuer":
     from etymon.server import keyring
     from etymon.server.card_issuer import CardIssuer
 

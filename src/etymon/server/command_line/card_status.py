@@ -6,7 +6,8 @@ from typing import TYPE_CHECKING
 
 import typer
 
-from etymon.server.command_line.site import Data, Passphrase, opened
+from etymon.server.command_line.options import Passphrase
+from etymon.server.command_line.site import Data, opened
 
 if TYPE_CHECKING:
     from rich.progress import Progress, TaskID

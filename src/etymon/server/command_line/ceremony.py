@@ -11,6 +11,7 @@ from etymon.kernel.entropy import SystemEntropy
 from etymon.kernel.errors import Malformed
 from etymon.server.command_line.options import (
     CardPassphraseFile,
+    Passphrase,
     PINFile,
     RootChoice,
     RootDirectory,
@@ -19,7 +20,7 @@ from etymon.server.command_line.options import (
     RootPINFile,
     RootTokenLabel,
 )
-from etymon.server.command_line.site import PERSON, Data, Passphrase, assignment, person
+from etymon.server.command_line.site import PERSON, Data, assignment, person
 
 if TYPE_CHECKING:
     from etymon.server.key_ceremony.script import Script

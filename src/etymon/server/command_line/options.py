@@ -24,6 +24,13 @@ CardPassphraseFile: TypeAlias = Annotated[
     Path | None,
     typer.Option("--passphrase-file", help="File whose first line opens the card file; asked otherwise."),
 ]
+Passphrase: TypeAlias = Annotated[
+    list[Path] | None,
+    typer.Option(
+        "--passphrase-file",
+        help="Opens the keys; may repeat, a part each. Else the service credential etymon-passphrase.",
+    ),
+]
 RootDirectory: TypeAlias = Annotated[
     Path | None, typer.Option("--root-keys", help="Directory of the root keys, which is kept in a safe place.")
 ]

@@ -13,6 +13,7 @@ from etymon.kernel.clock import SystemClock
 from etymon.kernel.entropy import SystemEntropy
 from etymon.kernel.errors import Conflict, Malformed
 from etymon.server.command_line.options import (
+    Passphrase,
     RootChoice,
     RootDirectory,
     RootModule,
@@ -26,10 +27,6 @@ if TYPE_CHECKING:
     from etymon.server.wiring import Wiring
 
 Data = Annotated[Path, typer.Option("--data", help="Data directory of the organisation.")]
-Passphrase = Annotated[
-    Path | None,
-    typer.Option("--passphrase-file", help="Opens the keys; else the service credential etymon-passphrase."),
-]
 PERSON = "'user@agency.example,Display Name,mail@agency.example'"
 
 
@@ -90,7 +87,7 @@ def init(
     for name, code in codes.items():
         console.print(f"  {name}  [bold]{code.reveal()}[/]")
     site = load(data).site_url
-    opened = f" --passphrase-file {passphrase_file}" if passphrase_file else ""
+    opened = "".join(f" --passphrase-file {file}" for file in passphrase_file or ())
     console.print(f"Run `etymon serve --data {data}{opened}`.", soft_wrap=True)
     console.print("Then each opens this address with card and code:")
     console.print(f"  [bold]{site}/idp/binding[/]")
@@ -158,7 +155,7 @@ def write_proxy_files(
         typer.echo(file)
 
 
-def opened(data: Path, passphrase_file: Path | None) -> "Wiring":
+def opened(data: Path, passphrase_file: list[Path] | None) -> "Wiring":
     """Return what is needed to work on an organisation of this machine."""
     from etymon.server import keyring, logs
     from etymon.server.deployment import Deployment, require_database
