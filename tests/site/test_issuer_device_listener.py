@@ -304,11 +304,13 @@ def test_a_card_at_the_device_listener_is_told_that_it_is_one(issuer: RunningIss
 
 def test_cacerts_and_csrattrs_ask_for_no_certificate(issuer: RunningIssuer) -> None:
     client = issuer.client()
-    for path in ("cacerts", "signature/cacerts", "anything/cacerts"):
+    for path in ("cacerts", "signature/cacerts"):
         answer = client.get(f"/.well-known/est/{path}")
         shown = pkcs7.load_der_pkcs7_certificates(base64.b64decode(answer.content))
         expected = {issuer.site.ca.authorities[name].certificate for name in ("derived", "derived-root")}
         assert set(shown) == expected
+    unknown = client.get("/.well-known/est/anything/cacerts")  # certificates of which authority would be a guess
+    assert (unknown.status_code, unknown.headers["error-code"]) == (404, "label_unknown")
     answer = client.get("/.well-known/est/authentication/csrattrs")
     assert est.decode_csr_attributes(base64.b64decode(answer.content))[0] == ("p256", "p384", "rsa2048", "rsa3072")
     answer = client.get("/.well-known/est/encryption/csrattrs")
