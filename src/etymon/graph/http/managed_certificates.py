@@ -43,7 +43,7 @@ def list_managed_certificates_of(
         return _page(request, deps, tx, options, odata.And(theirs, options.condition) if options.condition else theirs)
 
 
-@router.get(PATH + "/{certificate}")
+@router.get(PATH + "/{certificate:uuid}")  # `endEnrolled` is an action beside them
 def get_managed_certificate(
     request: Request, deps: Services, _: Reader, certificate: UUID, options: ItemOptions
 ) -> Response:
