@@ -50,13 +50,14 @@ class Walk:
     def __init__(self, site: IssuerSite) -> None:
         self.site = site
         site.turn(minutes=20)  # what earlier walks left waiting is over
+        site.card = site.cards.issue(site.clock.now(), site.alice.display_name, upn=site.alice.user_principal_name)
         self.session: CardSession = site.present_card()
         self.begun: Begun = site.begin(self.session)
         self.phone, self.other = site.phone(), site.phone()
         self.authorized: Authorized | None = None
         self.states = [DerivationState.BEGUN]
         self._order = Order(site.officer.id, "Seen with a passport.")
-        self.confirmed = False
+        self.confirmed = self._waited_long = False
         self.acts: Mapping[str, Callable[[], object]] = {
             "redeem": lambda: site.redeem(self.phone, self.begun),
             "guess": lambda: site.redeem(self.phone, self.begun, secret=Secret(bytes(16))),
@@ -72,7 +73,7 @@ class Walk:
             "officer holds": lambda: holds.hold(site.deps, self.id, self._order),
             "officer restores": lambda: holds.restore(site.deps, self.id, self._order),
             "end overdue": lambda: holds.end_overdue(site.deps),
-            "wait long": lambda: site.turn(days=31),
+            "wait long": self._wait_long,
             "wait": lambda: site.turn(minutes=6),
             "sweep": lambda: follow_ups.sweep(site.deps),
             "work": site.work,
@@ -88,6 +89,11 @@ class Walk:
         state = self.site.derivation(self.begun).state
         if state is not self.states[-1]:
             self.states.append(state)
+
+    def _wait_long(self) -> None:
+        """Let a hold be over, once a walk: the authorities live on."""
+        self.site.turn(days=0 if self._waited_long else 31)
+        self._waited_long = True
 
     def _confirm(self) -> None:
         self.site.confirm(self.session, self.begun, self.phone)
