@@ -10,9 +10,9 @@ from cryptography import x509
 from structlog.testing import capture_logs
 
 from etymon.audit import trail
-from etymon.ca import authorities, ceremony, certificates, crl, issuance, responder, revocation
+from etymon.ca import authorities, ceremony, certificates, crl, holds, issuance, responder, revocation
 from etymon.ca.ceremony import deployment
-from etymon.ca.model import CertificateState, PlannedCertificate, RevocationReason
+from etymon.ca.model import CertificateState, IssuedCertificate, PlannedCertificate, RevocationReason
 from etymon.kernel.entropy import Entropy
 from etymon.kernel.errors import Conflict, NotFound, NotPermitted, Unavailable
 from etymon.pki.certificate import to_der
@@ -77,6 +77,65 @@ def test_it_issues_nothing_and_log_and_trail_say_so(site: CASite) -> None:
             issuance.complete(site.deps, waiting.id)
     with site.deps.database.snapshot() as tx:
         assert issuance.find_record(tx, waiting.id).state is CertificateState.ABANDONED
+
+
+@pytest.mark.parametrize("name", ["derived", "derived-middle"])
+def test_what_is_held_is_not_restored_below_a_revoked_authority(site: CASite, name: str) -> None:
+    issued = issue_below_a_middle(site) if name == "derived-middle" else site.issue()
+    who = {"requested_by": "person:9", "actor": "officer:7"}
+    with site.deps.database.transaction() as tx:
+        holds.hold(tx, site.deps, issued.id, **who)
+    revoke(site, name)
+    with pytest.raises(Conflict, match="authority_revoked"), site.deps.database.transaction() as tx:
+        holds.restore(tx, site.deps, issued.id, **who, identity_evidence="card-session:12")
+    with site.deps.database.snapshot() as tx:
+        assert issuance.find_record(tx, issued.id).state is CertificateState.HELD
+        assert not trail.page(tx, name="ca:certificate:restore_requested", subject=str(issued.id))
+
+
+def issue_below_a_middle(site: CASite) -> IssuedCertificate:
+    """Return a certificate of an authority that stands two below its root."""
+    root, like = [new for new in deployment(ORGANIZATION) if new.name.startswith("derived")]
+    made = (
+        replace(
+            like,
+            name="derived-middle",
+            profile="intermediate-ca",
+            profiles=frozenset({"issuing-ca"}),
+            subject=replace(root.subject, common_name="Middle CA"),
+        ),
+        replace(like, name="below", parent="derived-middle", subject=replace(like.subject, common_name="Below CA")),
+    )
+    ceremony.create(site.deps, site.keys, made, actor=CEREMONY)
+    return site.issue(ca="below")
+
+
+@pytest.mark.parametrize("profile", ["derived-piv-authentication", "ocsp-responder"])
+def test_what_is_being_signed_while_it_is_revoked_is_given_up(site: CASite, profile: str) -> None:
+    signer = site.keys["derived"]
+
+    class OvertakenSigner:
+        public_key, algorithm = signer.public_key, signer.algorithm
+
+        def sign(self, tbs: bytes) -> bytes:
+            revoke(site)
+            return signer.sign(tbs)
+
+    with site.deps.database.transaction() as tx:
+        waiting = issuance.plan(tx, site.deps, site.request(profile, ca="derived"))
+    overtaken = replace(site.deps, signers={"derived": OvertakenSigner()})
+    if profile == "ocsp-responder":  # whoever asks is still told
+        assert issuance.complete(overtaken, waiting.id).certificate
+        return
+    with pytest.raises(Conflict, match="certificate_abandoned"):
+        issuance.complete(overtaken, waiting.id)
+    with site.deps.database.snapshot() as tx:
+        left = issuance.find_record(tx, waiting.id)
+        told = sorted(found.event.name for found in trail.page(tx, subject=str(waiting.id)))
+    assert told == ["ca:certificate:abandoned", "ca:certificate:planned"]
+    assert (left.state, left.der) == (CertificateState.ABANDONED, None)
+    with pytest.raises(Conflict, match="certificate_abandoned"):
+        issuance.complete(site.deps, waiting.id)
 
 
 def test_its_successor_issues(site: CASite) -> None:

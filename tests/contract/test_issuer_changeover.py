@@ -9,10 +9,10 @@ import pytest
 from etymon.ca import authorities, ceremony
 from etymon.ca.model import RevocationReason, SubjectNames
 from etymon.directory.model import Role
-from etymon.issuer import changeover
+from etymon.issuer import changeover, follow_ups, holds
 from etymon.issuer.changeover import Progress
 from etymon.issuer.model import Purpose
-from etymon.kernel.errors import EtymonError
+from etymon.kernel.errors import Conflict, EtymonError
 from etymon.storage.database import Database
 from support.applicants import somebody
 from support.issuer_rekey import holder, rekeying_site
@@ -55,6 +55,38 @@ def test_what_the_one_before_certified_is_rekeyed_in_batches(site: IssuerSite) -
     assert sorted(str(event.facts["remaining"]) for event in told) == ["0", "0", "1"]
 
 
+def test_what_is_on_hold_is_rekeyed_once_it_is_restored(site: IssuerSite) -> None:
+    phone = holder(site, Purpose.AUTHENTICATION, due=False)
+    site.turn(minutes=20)
+    follow_ups.sweep(site.deps)
+    known = phone.link.begun.derivation.id
+    holds.hold(site.deps, known, holds.Order(site.officer.id, "Suspected."))
+    issue_from_a_successor(site)
+    assert [rekey(site) for _ in range(2)] == [Progress(1, 0), Progress(0, 0)]
+    site.turn(minutes=1)
+    holds.restore(site.deps, known, holds.Order(site.officer.id, "Showed a passport."))
+    credential = site.credentials(phone.link.begun)[Purpose.AUTHENTICATION]
+    assert credential.rekey_from == site.clock.now()
+    with site.database.snapshot() as tx:
+        second = authorities.load(tx, "derived-2").certificate
+    phone.take().verify_directly_issued_by(second)
+
+
+def test_what_a_revoked_authority_certified_is_not_restored(site: IssuerSite) -> None:
+    phone = holder(site, Purpose.AUTHENTICATION, due=False)
+    site.turn(minutes=20)
+    follow_ups.sweep(site.deps)
+    known = phone.link.begun.derivation.id
+    holds.hold(site.deps, known, holds.Order(site.officer.id, "Suspected."))
+    before = site.credentials(phone.link.begun)
+    with site.database.transaction() as tx:
+        authorities.revoke(tx, site.ca.deps, "derived", RevocationReason.CA_COMPROMISE, actor="ceremony")
+    with pytest.raises(Conflict, match="authority_revoked"):
+        holds.restore(site.deps, known, holds.Order(site.officer.id, "Showed a passport."))
+    assert site.credentials(phone.link.begun) == before
+    assert not site.events("issuer:derivation:restored")
+
+
 def test_a_change_that_cannot_be_is_refused(site: IssuerSite) -> None:
     with pytest.raises(EtymonError, match="no_successor"):
         rekey(site)
@@ -62,6 +94,7 @@ def test_a_change_that_cannot_be_is_refused(site: IssuerSite) -> None:
     for authority, comment, code in (
         ("derived-3", "Another token.", "authority_not_found"),
         ("derived-root", "Another token.", "root_not_revocable"),
+        ("device", "Another token.", "authority_not_of_issuer"),
         ("derived", " ", "reason_missing"),
     ):
         with pytest.raises(EtymonError, match=code):

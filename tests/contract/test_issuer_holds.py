@@ -4,6 +4,8 @@
 import threading
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import contextmanager
+from dataclasses import replace
 from datetime import timedelta
 from functools import partial
 from uuid import UUID, uuid4
@@ -13,10 +15,10 @@ import sqlalchemy as sa
 
 from etymon.ca import holds as ca_holds
 from etymon.ca.dependencies import MAXIMUM_HOLD
-from etymon.ca.model import CertificateState, RevocationReason
+from etymon.ca.model import CertificateState, IssuedCertificate, RevocationReason
 from etymon.directory import bindings
 from etymon.directory.model import Role
-from etymon.issuer import follow_ups, holds, invalidation, key_history, management
+from etymon.issuer import completion, follow_ups, holds, invalidation, key_history, management
 from etymon.issuer.holds import Order
 from etymon.issuer.key_history import HistoryRequest
 from etymon.issuer.model import CardSession, CredentialState, DerivationState, Purpose
@@ -27,6 +29,7 @@ from etymon.issuer.tables import restorations
 from etymon.kernel.entropy import SystemEntropy
 from etymon.kernel.errors import Conflict, EtymonError, Expired, NotFound, NotPermitted
 from etymon.pki.errors import NotTrusted
+from etymon.storage.database import Database, Transaction
 from support.applicants import somebody, told
 from support.clock import TurnedClock
 from support.issuer_hold import HoldablePhone, order
@@ -60,6 +63,22 @@ def refused(kind: type[EtymonError], code: str, act: Callable[[], object]) -> No
     with pytest.raises(kind) as found:
         act()
     assert found.value.code == code
+
+
+def together(*acts: Callable[[], object]) -> list[str]:
+    """Do six things at once; return how each went."""
+    gate = threading.Barrier(6)
+
+    def run(act: Callable[[], object]) -> str:
+        gate.wait(timeout=30)
+        try:
+            act()
+        except EtymonError as refusal:
+            return refusal.code
+        return "done"
+
+    with ThreadPoolExecutor(6) as pool:
+        return [future.result(timeout=60) for future in [pool.submit(run, act) for act in acts]]
 
 
 @BOTH
@@ -124,6 +143,98 @@ def test_what_an_officer_holds_the_cardholder_does_not_restore(site: IssuerSite)
     phone.hold_own()
     phone.restore()  # an officer restores what the cardholder held, for whoever has no card at hand
     assert phone.states() == [A]
+
+
+@BOTH
+def test_an_officers_hold_takes_over_the_cardholders(site: IssuerSite) -> None:
+    phone = HoldablePhone(site)
+    phone.hold_own()
+    until = site.clock.now() + MAXIMUM_HOLD
+    site.turn(hours=1)
+    site.mail()
+    assert holds.hold(site.deps, phone.id, order(site)) == until
+    (kept,) = phone.kept()
+    assert (kept.state, kept.held_by, kept.held_until) == (H, site.officer.id, until)
+    assert "An officer put them on hold." in told(site, phone.person, "Credentials on your phone were put on hold")
+    event = site.events("issuer:derivation:held")[0]
+    assert (event.actor, event.facts["taken_over"]) == (f"person:{site.officer.id}", True)
+    assert (event.facts["reason"], event.facts["until"]) == ("The phone was seen elsewhere.", until.isoformat())
+    refused(NotPermitted, "held_by_officer", phone.restore_own)
+    refused(Conflict, "credentials_held", phone.hold)
+    refused(Conflict, "credentials_held", phone.hold_own)
+    assert phone.states() == [H]
+    phone.restore()
+    phone.hold_own()
+    site.turn(days=30)
+    refused(Conflict, "credentials_held", phone.hold)  # what is over already is the worker's to end
+    holds.end_overdue(site.deps)
+    assert phone.states() == [E]
+
+
+@BOTH
+def test_whatever_the_cardholder_does_at_once_an_officers_hold_stands(site: IssuerSite) -> None:
+    phone = HoldablePhone(site)
+    phone.hold_own()
+    session = phone.person.session()
+    restore = partial(holds.restore_own, site.deps, session, phone.id, source=PC)
+    hold = partial(holds.hold_own, site.deps, session, phone.id, source=PC)
+    outcomes = together(phone.hold, restore, hold, restore, hold, restore)
+    assert outcomes[0] == "done"
+    assert set(outcomes[1:]) <= {"done", "credentials_held", "credentials_not_held", "held_by_officer"}
+    assert [(one.state, one.held_by) for one in phone.kept()] == [(H, site.officer.id)]
+    refused(NotPermitted, "held_by_officer", restore)
+
+
+def test_of_certificates_that_end_at_different_times_the_first_end_is_the_holds(site: IssuerSite) -> None:
+    phone = HoldablePhone(site)
+    site.turn(days=85)
+    first = phone.held[Purpose.AUTHENTICATION].not_valid_after_utc
+    phone.take()
+    assert holds.hold(site.deps, phone.id, order(site)) == first
+    assert {one.held_until for one in phone.kept()} == {first, site.clock.now() + MAXIMUM_HOLD}
+    assert f"by {first:%Y-%m-%d %H:%M} UTC" in told(site, phone.person, "Credentials on your phone were put on hold")
+
+
+class OvertakenDatabase(Database):
+    """The site's database, where something else is committed just before the first transaction of its user."""
+
+    def __init__(self, database: Database, first: Callable[[], object]) -> None:
+        super().__init__(database.engine.url)
+        self._first: list[Callable[[], object]] = [first]
+
+    @contextmanager
+    def transaction(self) -> Iterator[Transaction]:
+        while self._first:
+            self._first.pop()()
+        with super().transaction() as tx:
+            yield tx
+
+
+@pytest.mark.parametrize("held", [True, False])
+@BOTH
+def test_who_signs_too_late_what_another_finished_changes_nothing(site: IssuerSite, *, held: bool) -> None:
+    phone = HoldablePhone(site)
+    site.turn(days=61)
+    refused(EtymonError, "issuance_unfinished", lambda: phone.rekey(deps=unplugged(site)))
+    old, planned = phone.kept()
+    issued: list[IssuedCertificate] = []
+
+    def finished_and_held() -> None:
+        issued.append(completion.finish(site.deps, planned.id))
+        if held:
+            phone.hold()
+
+    overtaken = OvertakenDatabase(site.database, finished_and_held)
+    late = partial(completion.finish, replace(site.deps, database=overtaken), planned.id)
+    if held:
+        refused(NotPermitted, "credential_held", late)
+    else:
+        assert late() == issued[0]
+    overtaken.close()
+    assert phone.states() == ([H, H] if held else [A, A])
+    events = [one for one in site.events("issuer:credential:issued") if one.subject == str(planned.id)]
+    assert len(events) == 1
+    assert old.id == phone.kept()[0].id
 
 
 def test_nobody_but_an_officer_decides_and_no_officer_of_their_own(site: IssuerSite) -> None:
@@ -345,20 +456,6 @@ def test_a_held_phone_counts_among_those_a_person_may_have(site: IssuerSite) -> 
 @BOTH
 def test_of_many_who_hold_restore_and_end_at_once_each_move_is_made_once(site: IssuerSite) -> None:
     phone = HoldablePhone(site)
-    gate = threading.Barrier(6)
-
-    def run(act: Callable[[], object]) -> str:
-        gate.wait(timeout=30)
-        try:
-            act()
-        except EtymonError as refusal:
-            return refusal.code
-        return "done"
-
-    def together(*acts: Callable[[], object]) -> list[str]:
-        with ThreadPoolExecutor(6) as pool:
-            return [future.result(timeout=60) for future in [pool.submit(run, act) for act in acts]]
-
     outcomes = together(*[phone.hold] * 6)
     assert sorted(outcomes) == ["credentials_held"] * 5 + ["done"]
     outcomes = together(*[phone.restore] * 6)

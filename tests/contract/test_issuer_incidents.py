@@ -2,12 +2,15 @@
 """What an officer ends of others: one, all, or everything that a suspect has authorised."""
 
 from collections.abc import Iterator
+from dataclasses import replace
 from datetime import timedelta
 from uuid import uuid4
 
 import pytest
 import sqlalchemy as sa
 
+from etymon.ca import ceremony
+from etymon.ca.model import SubjectNames
 from etymon.ca.tables import certificates as certificates_table
 from etymon.directory.model import Person, Role
 from etymon.issuer import incidents
@@ -18,7 +21,7 @@ from etymon.issuer.request import RequestState
 from etymon.issuer.store import requests, rules
 from etymon.issuer.tables import credentials as credentials_table
 from etymon.kernel.entropy import SystemEntropy
-from etymon.kernel.errors import EtymonError
+from etymon.kernel.errors import Conflict, EtymonError
 from support.applicants import approve, somebody, told
 from support.clock import TurnedClock
 from support.issuer_site import IssuerSite, Link
@@ -116,6 +119,9 @@ def test_an_order_has_a_reason_in_words_and_names_what_is_there(site: IssuerSite
         incidents.end_authorized(site.deps, Suspect(now, "never"), order(site))
     with pytest.raises(EtymonError, match="authority_not_found"):
         incidents.end_authorized(site.deps, Suspect(now, authority="never"), order(site))
+    for other in ("device", "derived-root", "device-root"):
+        with pytest.raises(Conflict, match="authority_not_of_issuer"):
+            incidents.end_authorized(site.deps, Suspect(now, authority=other), order(site))
 
 
 def test_what_a_rule_authorised_since_a_time_ends_in_batches(site: IssuerSite) -> None:
@@ -174,7 +180,10 @@ def test_what_an_authority_certified_since_a_time_ends_also_where_it_gave_up(sit
         (certificate,) = tx.scalars(sa.select(credentials_table.c.certificate_id).where(mine))
         unsigned = {"state": "abandoned", "tbs": planned, "der": None, "thumbprint": None, "issued_at": None}
         tx.execute(certificates_table.update().where(certificates_table.c.id == certificate).values(**unsigned))
-    other = Suspect(since, authority="device")
+    (like,) = [new for new in ceremony.deployment(SubjectNames(organization="Agency")) if new.name == "derived"]
+    second = replace(like, name="derived-2", subject=replace(like.subject, common_name="Derived Credential CA 2"))
+    ceremony.create(site.ca.deps, site.ca.keys, [second], actor="ceremony")
+    other = Suspect(since, authority="derived-2")
     assert incidents.end_authorized(site.deps, other, order(site)) == Progress(0, 0, 0, 0)
     suspect = Suspect(since, authority="derived")
     told_of = [incidents.end_authorized(site.deps, suspect, order(site), at_most=1) for _ in range(3)]

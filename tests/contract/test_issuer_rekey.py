@@ -2,7 +2,9 @@
 """Rekey: what replaces what, once, whatever is repeated, at once or killed; on both engines."""
 
 import threading
+from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import contextmanager
 from dataclasses import replace
 from datetime import timedelta
 from pathlib import Path
@@ -20,7 +22,7 @@ from etymon.issuer.store import credentials
 from etymon.issuer.tables import credentials as credentials_table
 from etymon.kernel.errors import Conflict, EtymonError, NotPermitted, Unavailable
 from etymon.pki import certificate as reading
-from etymon.storage.database import Database
+from etymon.storage.database import Database, Transaction
 from support.issuer_rekey import Holder, fresh_body, holder, rekeying_site, rename, shown, unplugged, work
 from support.issuer_site import IssuerSite
 
@@ -232,14 +234,35 @@ def test_names_that_change_while_a_certificate_is_made_make_it_due_again(site: I
 
 
 def test_when_what_an_older_replica_issued_is_due_is_noted_by_the_worker(site: IssuerSite) -> None:
-    phone = holder(site, due=False)
-    (credential,) = kept(site, phone)
-    assert credential.rekey_from is not None
+    phone = holder(site, Purpose.AUTHENTICATION, Purpose.SIGNATURE, due=False)
+    found = [*kept(site, phone), *kept(site, phone, Purpose.SIGNATURE)]
+    assert all(credential.rekey_from is not None for credential in found)
+    idle = writes(site)
     with site.database.transaction() as tx:
         tx.execute(credentials_table.update().values(rekey_from=None))  # it knows no such column
-    assert follow_ups.sweep(site.deps) == 1
-    assert kept(site, phone) == (credential,)
+    assert writes(site) == idle + 2, "one each, and none where there is nothing to note"
+    assert [*kept(site, phone), *kept(site, phone, Purpose.SIGNATURE)] == found
     assert follow_ups.sweep(site.deps) == 0
+
+
+def writes(site: IssuerSite) -> int:
+    """Return how many writing transactions a sweep takes."""
+    counting = CountingDatabase(site.database.engine.url)
+    follow_ups.sweep(replace(site.deps, database=counting))
+    counting.close()
+    return counting.writes
+
+
+class CountingDatabase(Database):
+    """The site's database, which counts its writing transactions."""
+
+    writes = 0
+
+    @contextmanager
+    def transaction(self) -> Iterator[Transaction]:
+        self.writes += 1
+        with super().transaction() as tx:
+            yield tx
 
 
 def test_an_old_certificate_confirms_nothing(site: IssuerSite) -> None:

@@ -56,13 +56,20 @@ def restore(
     """Put a held certificate in force again, as if it had never been held.
 
     `identity_evidence` names the record of how the subscriber's identity was established anew (CP 4.9.15). Raises
-    `NotFound`, `Expired` for a hold that has lasted too long, and `Conflict` for what is not held.
+    `NotFound`, `Expired` for a hold that has lasted too long, and `Conflict` for what is not held, and for what an
+    authority certified that was revoked meanwhile, it or one above (`authority_revoked`).
     """
     record = issuance.find_record(tx, certificate_id)
     if not identity_evidence:
         raise NotPermitted("identity_not_established", "Establish the subscriber's identity anew before restoring.")
     if record.held_until is not None and record.held_until <= deps.clock.now():
         raise Expired("hold_over", "The hold has lasted as long as it may: the certificate is revoked. Issue another.")
+    if issuance.is_below_revoked(store.lineage(tx, record.ca), record.profile):
+        raise Conflict(
+            "authority_revoked",
+            f"The authority {record.ca}, or one above it, was revoked: what it certified does not come back. Issue "
+            "another.",
+        )
     revocation.tell(tx, deps, "restore_requested", record, requested_by)
     moved = store.move(tx, record.id, CertificateState.HELD, CertificateState.ISSUED, revoked_at=None, held_until=None)
     if not moved:

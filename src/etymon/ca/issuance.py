@@ -46,6 +46,7 @@ __all__ = [
     "complete",
     "find_issued",
     "find_record",
+    "is_below_revoked",
     "issue",
     "plan",
     "plan_content",
@@ -110,7 +111,7 @@ def plan_content(
 ) -> PlannedCertificate:
     """Lint and store content that was decided already; `plan` and the making of authorities end here."""
     sealer.require_live(tx, deps.clock)
-    if _is_revoked((authority,), content.profile.name):
+    if is_below_revoked((authority,), content.profile.name):
         log.warning("authority_revoked", authority=authority.name, profile=content.profile.name)
         raise Unavailable(
             "authority_revoked",
@@ -162,14 +163,14 @@ def find_record(tx: Transaction, certificate_id: UUID) -> CertificateRecord:
 def complete(deps: Dependencies, planned_id: UUID) -> IssuedCertificate:
     """Sign what was planned, check it, store it, and return it; the same certificate however often it is asked for.
 
-    A plan below an authority that was revoked is abandoned. Raises `NotFound`, `Conflict` for a plan that was abandoned
-    or a certificate that was revoked or held meanwhile, and
-    `Unavailable` while the authority's key cannot be used; the plan then stays and may be completed later.
+    A plan below an authority that was revoked, also while it was signed, is abandoned. Raises `NotFound`, `Conflict`
+    for a plan that was abandoned or a certificate that was revoked or held meanwhile, and `Unavailable` while the
+    authority's key cannot be used; the plan then stays and may be completed later.
     """
     with deps.database.snapshot() as tx:
         record = find_record(tx, planned_id)
         lineage = store.lineage(tx, record.ca)
-    if record.state is CertificateState.PLANNED and _is_revoked(lineage, record.profile):
+    if record.state is CertificateState.PLANNED and is_below_revoked(lineage, record.profile):
         with deps.database.transaction() as tx:  # nobody would take it: whoever asks, asks the successor
             abandon(tx, deps, record)
             record = find_record(tx, record.id)
@@ -216,7 +217,8 @@ def abandon(tx: Transaction, deps: Dependencies, record: CertificateRecord) -> i
     return 1
 
 
-def _is_revoked(authorities: Iterable[Authority], profile: str) -> bool:
+def is_below_revoked(authorities: Iterable[Authority], profile: str) -> bool:
+    """Say whether nothing of a profile comes into force below these authorities, since one of them was revoked."""
     return profile not in STATUS_PROFILES and any(found.revoked_at is not None for found in authorities)
 
 
@@ -233,6 +235,9 @@ def _sign_and_store(deps: Dependencies, record: CertificateRecord, authority: Au
     certificate_der = _signed_as_planned(deps.signer(record.ca), record, authority)
     issued = replace(record, state=CertificateState.ISSUED, der=certificate_der, tbs=None, issued_at=deps.clock.now())
     with deps.database.transaction() as tx:
+        if is_below_revoked(store.lineage(tx, record.ca), record.profile):  # while it was signed
+            abandon(tx, deps, record)
+            return find_record(tx, record.id)
         if not store.issue(tx, issued, hashlib.sha256(certificate_der).digest()):
             return find_record(tx, record.id)  # somebody else was faster; theirs is the certificate
         _record(tx, deps, "issued", record)

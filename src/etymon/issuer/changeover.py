@@ -32,12 +32,19 @@ def rekey_certified(
     """Let the rekey of the next batch of an authority's certificates be due now; phones hear of it and do the rest.
 
     Raises `officer_required`, `reason_missing`, `NotFound`, `NotPermitted` for a root, and `Conflict`: `no_successor`
-    for the authority that issues, and `authority_revoked`, since nobody rekeys with what a revoked one certified.
+    for the authority that issues, `authority_not_of_issuer` for one of another hierarchy, and `authority_revoked`,
+    since nobody rekeys with what a revoked one certified.
     """
     because = officers.reason_of(comment)
     with deps.database.transaction() as tx:
         officers.require(tx, officer)
-        authorities.require_revocable(authorities.load(tx, authority))
+        found = authorities.load(tx, authority)
+        authorities.require_revocable(found)
+        if found.parent != authorities.load(tx, deps.authority).parent:
+            raise Conflict(
+                "authority_not_of_issuer",
+                f"{authority} certifies no derived credentials, so there is nothing to rekey.",
+            )
         if authority == deps.authority:
             raise Conflict(
                 "no_successor", f"{authority} issues. Make its successor in a key ceremony, and start again."

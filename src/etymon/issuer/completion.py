@@ -70,6 +70,10 @@ def _activate(deps: Dependencies, planned: Credential, issued: IssuedCertificate
         derivation, credential = _locked(tx, planned)
         if credential.state is CredentialState.ENDED:
             raise credential_ended()
+        if credential.state is CredentialState.HELD:  # somebody was faster, and then it was put on hold
+            raise credential_held()
+        if credential.state is not CredentialState.PLANNED:
+            return  # somebody was faster, with the same certificate
         person = people.keep_active(tx, derivation.person)
         if person is None:  # the account ended meanwhile: whoever ends its credentials revokes this one
             raise credential_ended()
@@ -82,7 +86,7 @@ def _activate(deps: Dependencies, planned: Credential, issued: IssuedCertificate
             "rekey_from": _rekey_from(deps, credential.purpose, certificate, person),
         }
         if not credentials.move(tx, credential, CredentialState.ACTIVE, values):
-            return  # somebody was faster, with the same certificate
+            return  # as above, where nothing is locked
         if credential.escrowed_key is not None:
             deposit.certify(tx, deps.escrow, credential.escrowed_key, certificate)
         record(

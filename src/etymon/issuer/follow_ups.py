@@ -166,11 +166,14 @@ def sweep(deps: Dependencies) -> int:
 
 def _note_rekey_times(deps: Dependencies) -> int:
     """Note when the rekey of what an older replica issued during an upgrade is due, so that its phone hears of it."""
+    with deps.database.snapshot() as tx:
+        found = credentials.without_rekey_time(tx, SWEEP_LIMIT)
     noted = 0
-    with deps.database.transaction() as tx:
-        for credential in credentials.without_rekey_time(tx, SWEEP_LIMIT):
-            if credential.not_before and credential.not_after:
-                due = rekey_window.opens_between(credential.not_before, credential.not_after, deps.rekey_window)
+    for credential in found:
+        if credential.not_before and credential.not_after:
+            due = rekey_window.opens_between(credential.not_before, credential.not_after, deps.rekey_window)
+            with deps.database.transaction() as tx:
+                derivations.lock(tx, credential.derivation)  # first, as whoever ends or holds the credential does
                 noted += credentials.note_rekey_time(tx, credential.id, due)
     return noted
 

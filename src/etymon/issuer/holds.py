@@ -71,7 +71,8 @@ def hold_own(deps: Dependencies, session: CardSession, derivation_id: UUID, *, s
 def hold(deps: Dependencies, derivation_id: UUID, order: Order) -> datetime:
     """Put what another person has on one phone on hold, as an officer; return until when it may be restored.
 
-    Raises `officer_required`, `derivation_unknown`, `own_credentials`, `reason_missing`, and `Conflict` as `hold_own`.
+    What that person has on hold already becomes the officer's, until the same time: nobody who is suspect forestalls
+    it. Raises `officer_required`, `derivation_unknown`, `own_credentials`, `reason_missing`, `Conflict` as `hold_own`.
     """
     reason = officers.reason_of(order.comment)
     with deps.database.transaction() as tx:
@@ -82,8 +83,8 @@ def hold(deps: Dependencies, derivation_id: UUID, order: Order) -> datetime:
 def restore_own(deps: Dependencies, session: CardSession, derivation_id: UUID, *, source: str) -> int:
     """Put what the person held in force again, by a card that was proved shortly before; return how many certificates.
 
-    Raises `derivation_unknown`, `card_proof_old`, `card_not_bound`, `held_by_officer`, `Conflict` for what is not
-    held, and `Expired` `hold_over`.
+    Raises `derivation_unknown`, `card_proof_old`, `card_not_bound`, `held_by_officer`, `Conflict` for what is not held
+    and for what a revoked authority certified (`authority_revoked`), and `Expired` `hold_over`.
     """
     with deps.database.transaction() as tx:
         derivation = _own(tx, session, derivation_id)
@@ -103,8 +104,8 @@ def restore(deps: Dependencies, derivation_id: UUID, order: Order) -> int:
     """Put what another person has on hold in force again, as an officer who has established anew who that person is.
 
     `order.comment` says how. Returns how many certificates. Raises `officer_required`, `derivation_unknown`,
-    `own_credentials`, `reason_missing`, `not_eligible` once the account has ended, `Conflict` for what is not held,
-    and `Expired` `hold_over`.
+    `own_credentials`, `reason_missing`, `not_eligible` once the account has ended, `Conflict` as `restore_own`, and
+    `Expired` `hold_over`.
     """
     evidence = _Evidence(words=officers.reason_of(order.comment))
     with deps.database.transaction() as tx:
@@ -133,13 +134,44 @@ def end_overdue(deps: Dependencies) -> int:
 def _hold(
     tx: Transaction, deps: Dependencies, derivation: Derivation, *, by: UUID, reason: str, source: str
 ) -> datetime:
-    actor = f"person:{by}"
     found = credentials.of_derivation(tx, derivation.id)
-    in_force = _holdable(deps, derivation, found)
+    theirs = [one for one in found if one.held_by == derivation.person != by]
+    own = [one for one in theirs if one.held_until and one.held_until > deps.clock.now()]
+    ends = [_take_over(tx, one, by) for one in own] or _hold_in_force(tx, deps, derivation, found, by, source)
+    until = min(ends)  # from then on not all of it comes back
+    record(
+        tx,
+        deps,
+        "derivation:held",
+        actor=f"person:{by}",
+        subject=derivation.id,
+        source=source,
+        reason=reason or None,
+        until=until.isoformat(),
+        credentials=len(ends),
+        taken_over=bool(own),
+    )
+    person = people.find(tx, derivation.person)
+    if person is not None:
+        notices.credentials_held(tx, deps, person, derivation, until, is_own=by == derivation.person)
+    return until
+
+
+def _take_over(tx: Transaction, held: Credential, by: UUID) -> datetime:
+    """Let what the cardholder has on hold be an officer's hold; for the authority it stays the same."""
+    if held.held_until is None or not credentials.take_over_hold(tx, held, by):
+        raise _held_already()
+    return held.held_until
+
+
+def _hold_in_force(
+    tx: Transaction, deps: Dependencies, derivation: Derivation, found: Sequence[Credential], by: UUID, source: str
+) -> list[datetime]:
+    actor, in_force = f"person:{by}", _holdable(deps, derivation, found)
+    ends: list[datetime] = []
     # what a rekey has planned is given up: the phone asks anew when it may again
     planned = [credential for credential in found if credential.state is CredentialState.PLANNED]
     invalidation.end_credentials(tx, deps, planned, EndReason.UNSPECIFIED, actor=actor, source=source)
-    until = deps.clock.now()
     for credential in in_force:
         done = holds.hold(tx, deps.ca, credential.certificate, requested_by=actor, actor=actor)
         if not credentials.move(tx, credential, CredentialState.HELD, {"held_until": done.until, "held_by": by}):
@@ -147,22 +179,8 @@ def _hold(
         if credential.purpose is Purpose.AUTHENTICATION:  # nothing that it has signed in is refreshed
             identifier = identifier_of(tx, credential.certificate)
             end_binding(tx, deps, derivation.person, identifier, reason="held", actor=actor)
-        until = max(until, done.until)
-    record(
-        tx,
-        deps,
-        "derivation:held",
-        actor=actor,
-        subject=derivation.id,
-        source=source,
-        reason=reason or None,
-        until=until.isoformat(),
-        credentials=len(in_force),
-    )
-    person = people.find(tx, derivation.person)
-    if person is not None:
-        notices.credentials_held(tx, deps, person, derivation, until, is_own=by == derivation.person)
-    return until
+        ends.append(done.until)
+    return ends
 
 
 def _holdable(deps: Dependencies, derivation: Derivation, found: Sequence[Credential]) -> list[Credential]:

@@ -13,8 +13,9 @@ from etymon.issuer.dependencies import Dependencies
 from etymon.issuer.model import Credential, Derivation, DerivationState
 from etymon.issuer.officers import BATCH, Order
 from etymon.issuer.scep import endings, managed_certificates
+from etymon.issuer.scep.model import HIERARCHY
 from etymon.issuer.store import credentials, derivations, requests, rules
-from etymon.kernel.errors import Malformed, NotFound
+from etymon.kernel.errors import Conflict, Malformed, NotFound
 from etymon.storage.database import Transaction
 
 
@@ -114,7 +115,8 @@ def end_authorized(deps: Dependencies, suspect: Suspect, order: Order, *, at_mos
 
     Of an officer also what the officer's connectors enrolled, and of an authority what it certified by SCEP, after the
     derivations. Each ends in a transaction of its own: what was done stays done. Call again while anything remains.
-    Raises `officer_required`, `reason_missing`, `Malformed`, `NotFound` for a rule or an authority that never was.
+    Raises `officer_required`, `reason_missing`, `Malformed`, `NotFound` for a rule or an authority that never was, and
+    `Conflict` `authority_not_of_issuer` for one whose certificates are ended elsewhere.
     """
     comment = officers.reason_of(order.comment)
     if [bool(suspect.rule), suspect.officer is not None, bool(suspect.authority)].count(True) != 1:
@@ -123,7 +125,7 @@ def end_authorized(deps: Dependencies, suspect: Suspect, order: Order, *, at_mos
     with deps.database.transaction() as tx:
         officers.require(tx, order.officer)
         if suspect.authority:
-            authorities.load(tx, suspect.authority)
+            _require_ours(tx, deps, suspect.authority)
         suspects = rules.authorized_by(tx, name=suspect.rule, officer=suspect.officer)
         if suspect.rule and not suspects:
             raise NotFound("issuance_rule_unknown", f"There never was an issuance rule called {suspect.rule}.")
@@ -156,6 +158,17 @@ def end_authorized(deps: Dependencies, suspect: Suspect, order: Order, *, at_mos
             remaining=progress.remaining,
         )
     return progress
+
+
+def _require_ours(tx: Transaction, deps: Dependencies, name: str) -> None:
+    """Refuse an authority that certifies neither derived credentials nor managed endpoints."""
+    issuing = authorities.load(tx, deps.authority).parent
+    ours = [authority.name for authority in authorities.issuing(tx, HIERARCHY)]
+    if authorities.load(tx, name).parent != issuing and name not in ours:
+        raise Conflict(
+            "authority_not_of_issuer",
+            f"{name} certifies neither derived credentials nor managed endpoints, so there is nothing to end here.",
+        )
 
 
 def _enrolled(suspect: Suspect) -> managed_certificates.Enrolled | None:

@@ -2,12 +2,13 @@
 """Who is at the device listener: a device identity of an authority this organisation trusts for devices.
 
 Validating a path costs signatures; a validated one is remembered for a minute, as long as the trust entries for devices
-are the same. That, and the device's own revocation, is asked every time: for our own authority these are two reads of
-the database, and both take effect with the commit that made them.
+are the same. That, and the revocation of the device and of the authorities above it, is asked every time: for our own
+authorities these are reads of the database, and each takes effect with the commit that made it.
 """
 
 from collections.abc import Callable
 from datetime import datetime
+from itertools import pairwise
 from typing import Final
 
 from cryptography import x509
@@ -44,8 +45,8 @@ class DeviceDoor:
         """Return the thumbprint of the peer's device identity.
 
         Raises NotAuthenticated `device_identity_required` without a certificate, NotTrusted `wrong_certificate_kind`
-        for one that is no device identity, `device_not_managed` for one that was revoked, and with the reason for one
-        that is not valid now. May ask for revocation status: call it outside transactions.
+        for one that is no device identity, `device_not_managed` for one that was revoked or whose authority was, and
+        with the reason for one that is not valid now. May ask for revocation status: call it outside transactions.
         """
         try:
             return self._judge(peer)
@@ -69,7 +70,9 @@ class DeviceDoor:
         if known is None:
             self._validate(leaf, thumbprint, now)
         else:
-            self._status_of(known.entry).status(known.certificates[0], known.certificates[1], at=now)
+            status = self._status_of(known.entry)
+            for certificate, issuer in pairwise(known.certificates):
+                status.status(certificate, issuer, at=now)
         return thumbprint
 
     def _validate(self, leaf: x509.Certificate, thumbprint: bytes, now: datetime) -> None:

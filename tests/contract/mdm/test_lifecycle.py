@@ -7,7 +7,7 @@ from uuid import UUID, uuid4
 
 import pytest
 
-from etymon.ca import issuance, revocation
+from etymon.ca import authorities, issuance, revocation
 from etymon.ca.model import RevocationReason
 from etymon.directory import trust
 from etymon.kernel.errors import Conflict, EtymonError, NotAuthenticated, NotFound, NotPermitted
@@ -284,6 +284,19 @@ def test_a_revoked_identity_is_refused_at_once(site: MDMSite, *, remembered: boo
         identity = devices.get(tx, phone.device).identity
         assert identity is not None
         revocation.revoke(tx, site.deps.ca, identity.certificate, RevocationReason.KEY_COMPROMISE, actor="x")
+    with pytest.raises(NotPermitted) as refusal:
+        site.deps.device_door.judge(peer)
+    assert refusal.value.code == "device_not_managed"
+
+
+@pytest.mark.parametrize("remembered", [False, True])
+def test_an_identity_of_a_revoked_authority_is_refused_at_once(site: MDMSite, *, remembered: bool) -> None:
+    phone = site.phone(site.directory.person())
+    peer = PeerCertificate(to_der(phone.certificate))
+    if remembered:
+        assert site.deps.device_door.judge(peer) == phone.thumbprint
+    with site.database.transaction() as tx:
+        authorities.revoke(tx, site.deps.ca, "device", RevocationReason.CA_COMPROMISE, actor="x")
     with pytest.raises(NotPermitted) as refusal:
         site.deps.device_door.judge(peer)
     assert refusal.value.code == "device_not_managed"

@@ -127,6 +127,9 @@ def test_a_hold_is_shown_with_its_end_and_whose_it_is() -> None:
     assert (view.held_until, view.is_held_by_officer) == (NOW + timedelta(hours=1), False)
     assert derivation_view(completed, [replace(held, held_by=uuid.UUID(int=7))], NOW).is_held_by_officer
     assert derivation_view(completed, [held], NOW + timedelta(hours=1)).held_until is None
+    later = replace(held, held_until=NOW + timedelta(hours=2))
+    for found in ([held, later], [later, held]):  # from the first end on, not all of it comes back
+        assert derivation_view(completed, found, NOW).held_until == NOW + timedelta(hours=1)
 
 
 def test_the_code_is_read_back_from_its_picture() -> None:

@@ -83,7 +83,7 @@ def derivation_view(
         is_live=state in {DerivationState.CONFIRMED, DerivationState.ISSUING}
         or any(row.state in {"active", "held"} and row.not_after and row.not_after > now for row in rows),
         progress=f"{state.value}:{sum(row.state == 'active' for row in rows)}",
-        held_until=max((one.held_until for one in held if one.held_until), default=None),
+        held_until=min((one.held_until for one in held if one.held_until), default=None),
         is_held_by_officer=any(one.held_by != derivation.person for one in held),
         attested=next((_proved(each) for each in attestations if link and each.key_sha256 == link.key_thumbprint), ""),
     )

@@ -17,6 +17,7 @@ from etymon.storage.database import Transaction
 Filter = sa.ColumnElement[bool]
 
 _LIVED: Final = sa.text(f"({LIVED.text})")
+_KEPT: Final = sa.or_(ACTIVE, HELD)
 
 _CREDENTIALS: Final = sa.select(*table.c)
 _FOR_PURPOSE: Final = sa.and_(
@@ -108,17 +109,18 @@ def due_for_rekey(
 
 
 def make_due(tx: Transaction, credential: UUID, now: datetime) -> bool:
-    """Let a credential's rekey be due now; False when it was already, or the credential is not active."""
-    done = tx.execute(
-        table.update().where(table.c.id == credential, ACTIVE, table.c.rekey_from > now).values(rekey_from=now)
-    )
+    """Let a credential's rekey be due now, or once it is restored; False when it was already, or nothing is rekeyed."""
+    later = table.c.rekey_from > now
+    done = tx.execute(table.update().where(table.c.id == credential, _KEPT, later).values(rekey_from=now))
     return done.rowcount == 1
 
 
 def without_rekey_time(tx: Transaction, limit: int) -> tuple[Credential, ...]:
-    """Return active credentials of which nobody noted when their rekey is due: a replica of before rekeys made them."""
-    rows = tx.execute(sa.select(*table.c).where(ACTIVE, table.c.rekey_from.is_(None)).limit(limit))
-    return tuple(_credential(row) for row in rows)
+    """Return active credentials of which nobody noted when their rekey is due, by id: an older replica made them."""
+    unknown = sa.and_(
+        ACTIVE, table.c.rekey_from.is_(None), table.c.not_before.is_not(None), table.c.not_after.is_not(None)
+    )
+    return _all(tx, _CREDENTIALS.where(unknown).order_by(table.c.id).limit(limit))
 
 
 def note_rekey_time(tx: Transaction, credential: UUID, due: datetime) -> bool:
@@ -129,7 +131,7 @@ def note_rekey_time(tx: Transaction, credential: UUID, due: datetime) -> bool:
 
 
 def certified_by(tx: Transaction, authority: str, now: datetime, limit: int) -> tuple[UUID, ...]:
-    """Return active credentials that an authority certified and whose rekey is not due yet, in one order."""
+    """Return active and held credentials that an authority certified and whose rekey is not due yet, in one order."""
     return tuple(tx.scalars(sa.select(table.c.id).where(_not_due(authority, now)).order_by(table.c.id).limit(limit)))
 
 
@@ -139,7 +141,7 @@ def count_certified_by(tx: Transaction, authority: str, now: datetime) -> int:
 
 
 def _not_due(authority: str, now: datetime) -> sa.ColumnElement[bool]:
-    return sa.and_(ACTIVE, table.c.rekey_from > now, table.c.certificate_id.in_(certificates_of(authority)))
+    return sa.and_(_KEPT, table.c.rekey_from > now, table.c.certificate_id.in_(certificates_of(authority)))
 
 
 def of_derivation(tx: Transaction, derivation: UUID) -> tuple[Credential, ...]:
@@ -187,6 +189,12 @@ def move(
         return False
     row = {"moved": credential.id, "state_before": credential.state.value, "state": to.value, **(values or {})}
     return tx.execute(_MOVE, row).rowcount == 1
+
+
+def take_over_hold(tx: Transaction, credential: Credential, by: UUID) -> bool:
+    """Let what one person put on hold be another's hold, until the same time; False when it moved meanwhile."""
+    same = sa.and_(table.c.id == credential.id, HELD, table.c.held_by == credential.held_by)
+    return tx.execute(table.update().where(same).values(held_by=by)).rowcount == 1
 
 
 def _on(trust_entries: Collection[str], *, device: bytes | None, person: UUID | None) -> list[Filter]:
