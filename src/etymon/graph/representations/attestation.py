@@ -7,7 +7,7 @@ from typing import Annotated, Any
 from cryptography import x509
 from pydantic import Field
 
-from etymon.graph.representations.body import Base64, Body
+from etymon.graph.representations.body import Base64, Body, octets
 from etymon.issuer.attestation.model import AttestationAuthority, KeyAttestation
 from etymon.pki.attestation_status import MOST_ENTRIES, AttestationStatusList
 from etymon.pki.certificate import load, to_der
@@ -57,4 +57,4 @@ def key_attestation(shown: KeyAttestation) -> dict[str, Any]:
 
 
 def _root(encoded: str) -> x509.Certificate:
-    return load(base64.b64decode(encoded))
+    return load(octets(encoded, "roots"))
