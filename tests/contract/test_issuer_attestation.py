@@ -155,6 +155,19 @@ def test_a_revoked_key_of_the_maker_attests_nothing(phone: Attesting, site: Issu
     assert phone.kept()[AUTHENTICATION].status_list
 
 
+@pytest.mark.parametrize("name", ["a-first", "z-last"])
+def test_of_two_authorities_with_one_root_either_can_revoke(phone: Attesting, name: str) -> None:
+    serial = format(phone.maker.attestation.certificate.serial_number, "x")
+    believe(phone.site, phone.maker, name, AttestationStatusList(frozenset({serial})))
+    assert refused(phone.redeem) == "attestation_revoked"
+    believe(phone.site, phone.maker, name, AttestationStatusList())
+    phone.redeem()
+    found = phone.kept()[AUTHENTICATION]
+    assert (found.authority, found.status_list) == (name, True)
+    with phone.site.database.transaction() as tx:
+        authorities.remove(tx, phone.site.deps, name, actor=ADMINISTRATOR)
+
+
 @pytest.mark.parametrize("junk", [b"", b"\x30\x80" * 400, b"\x30\x84\x7f\xff\xff\xff", bytes(13_000)])
 def test_garbage_is_refused_and_harms_nothing(phone: Attesting, junk: bytes) -> None:
     assert refused(phone.redeem, junk, *phone.maker.issuers) == "attestation_malformed"
@@ -176,6 +189,7 @@ def test_verified_boot_need_not_be_asked_for(phone: Attesting, site: IssuerSite)
     unlocked = Attesting.at(site, phone.maker)
     unlocked.said = {"hardware": {704: made.root_of_trust(locked=False)}}
     unlocked.redeem()
+    assert unlocked.kept()[AUTHENTICATION].verdict == "attested"
 
 
 def test_the_model_is_the_one_that_is_attested(phone: Attesting, site: IssuerSite) -> None:

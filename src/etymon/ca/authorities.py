@@ -103,6 +103,11 @@ def revoked(tx: Transaction) -> frozenset[str]:
     return store.revoked_authorities(tx)
 
 
+def is_revoked(tx: Transaction, name: str) -> bool:
+    """Say whether an authority, or one above it, was revoked: then no certificate of its is to be relied on."""
+    return any(authority.revoked_at is not None for authority in store.lineage(tx, name))
+
+
 def revoke(tx: Transaction, deps: Dependencies, name: str, reason: RevocationReason, *, actor: str) -> Revocation:
     """End the certificate of an authority; the list of the one above says so when that is made next.
 

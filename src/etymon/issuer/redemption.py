@@ -14,6 +14,7 @@ from etymon.issuer.attestation.judging import Judged
 from etymon.issuer.dependencies import Dependencies, record
 from etymon.issuer.model import (
     WRONG_SECRETS_LIMIT,
+    Attestation,
     Derivation,
     DerivationState,
     DeviceDescription,
@@ -25,7 +26,7 @@ from etymon.issuer.model import (
 from etymon.issuer.store import derivations, rules
 from etymon.kernel.errors import EtymonError
 from etymon.kernel.secret import Secret, same
-from etymon.pki.algorithms import key_type
+from etymon.pki.algorithms import PublicKey, key_type
 from etymon.pki.certificate import spki
 from etymon.storage.database import Transaction
 from etymon.wire import link_qr
@@ -65,13 +66,7 @@ def redeem(deps: Dependencies, request: Redemption, device: DeviceIdentity | Non
     `device_class_not_covered`, what eligibility refuses, and where the rule requires attestation what it lacks.
     """
     public_key = link_key.load(request.key)
-    judged = judging.judge(
-        deps,
-        Purpose.AUTHENTICATION,
-        public_key,
-        request.attestation,
-        challenges=(link_qr.link_attestation_challenge(request.secret, request.link),),
-    )
+    judged = _judged(deps, request, public_key)
     with (
         deps.refusals.noted(
             "issuer:link:refused", actor=linking.actor_of(device), subject=str(request.link), source=source
@@ -82,6 +77,24 @@ def redeem(deps: Dependencies, request: Redemption, device: DeviceIdentity | Non
     if isinstance(answer, EtymonError):  # refused and recorded, and what the refusal changed is kept
         raise answer
     return answer
+
+
+def _judged(deps: Dependencies, request: Redemption, key: PublicKey) -> Judged:
+    """Judge where the key is for whoever knows the secret, if the rule wants it; others cost no such work."""
+    with deps.database.snapshot() as tx:
+        found = derivations.with_secret(tx, request.link)
+        rule = rules.find(tx, found[0].rule) if found else None
+    if found is None or not _is_secret(deps, request, *found) or rule is None or rule[0].attestation is Attestation.OFF:
+        return judging.unproved(deps, Purpose.AUTHENTICATION, key)  # what follows refuses it, or looks at none
+    challenge = link_qr.link_attestation_challenge(request.secret, request.link)
+    return judging.judge(deps, Purpose.AUTHENTICATION, key, request.attestation, challenges=(challenge,))
+
+
+def _is_secret(deps: Dependencies, request: Redemption, derivation: Derivation, digest: bytes) -> bool:
+    if derivation.asks_password and request.password is None:
+        return False
+    password = request.password if derivation.asks_password else None
+    return same(digest, link_secret.digest(deps, request.secret, password))
 
 
 def _redeem(
@@ -101,8 +114,7 @@ def _redeem(
     linking.require_open(derivation, deps.clock.now())
     if derivation.asks_password and request.password is None:
         raise errors.link_password_required()
-    password = request.password if derivation.asks_password else None
-    if not same(digest, link_secret.digest(deps, request.secret, password)):
+    if not _is_secret(deps, request, derivation, digest):
         return _wrong(tx, deps, derivation, device, source)
     applicant = eligibility.still_applicant(tx, derivation)
     if key_type(link_key.load(request.key)) not in applicant.rule.key_types:

@@ -25,6 +25,8 @@ FEWEST: Final = 3
 MOST: Final = 8
 LARGEST_CERTIFICATE_BYTES: Final = 8 * 1024 + 4096
 """A whole key description, and room for the rest of a certificate."""
+LARGEST_CHAIN_BYTES: Final = 32 * 1024
+"""All its certificates together: what fits, in base64, into the body of a redemption."""
 
 _EXTENSIONS: Final = 0xA3
 _BASIC_CONSTRAINTS: Final = "2.5.29.19"
@@ -37,8 +39,8 @@ class NotAttested(NotPermitted):
     `attestation_path_invalid`, `attestation_expired`, `attestation_not_yet_valid`, `attestation_revoked`,
     `attestation_misplaced` and, of what it says (`key_attestation`), `attestation_wrong_key`,
     `attestation_wrong_challenge`, `attestation_key_mismatch`, `attestation_not_generated`,
-    `attestation_wrong_purpose`, `attestation_all_applications`, `attestation_wrong_application`,
-    `attestation_security_level`, `attestation_boot_state`.
+    `attestation_wrong_purpose`, `attestation_all_applications`, `attestation_security_level`,
+    `attestation_boot_state`.
     """
 
     default_code = "attestation_path_invalid"
@@ -77,6 +79,8 @@ def _read(encoded: Sequence[bytes]) -> tuple[x509.Certificate, ...]:
         raise NotAttested(
             "attestation_chain_length", f"An attestation has {FEWEST} to {MOST} certificates, its root included."
         )
+    if sum(map(len, encoded)) > LARGEST_CHAIN_BYTES:
+        raise NotAttested("attestation_malformed", f"An attestation has at most {LARGEST_CHAIN_BYTES} bytes in all.")
     if max(map(len, encoded)) > LARGEST_CERTIFICATE_BYTES:
         raise NotAttested(
             "attestation_malformed", f"A certificate of an attestation has at most {LARGEST_CERTIFICATE_BYTES} bytes."

@@ -34,6 +34,9 @@ CURVES: Final = {"secp256r1": 1, "secp384r1": 2}
 KEY_MINT: Final = 100
 """From this attestation version on, what attests lives where the key lives."""
 
+LARGEST_PATCH_LEVEL: Final = 2**63 - 1
+"""What tables hold; the format would let one bit more through."""
+
 
 @dataclass(frozen=True, slots=True)
 class AttestedKey:
@@ -82,11 +85,10 @@ class AttestedKey:
 
 @dataclass(frozen=True, slots=True)
 class Requirements:
-    """What a policy asks of an attested key. `packages` are who may have had it made; empty means anybody."""
+    """What a policy asks of an attested key."""
 
     security_level: SecurityLevel = SecurityLevel.TRUSTED_ENVIRONMENT
     verified_boot: bool = True
-    packages: frozenset[str] = frozenset()
 
 
 def verify(
@@ -113,6 +115,8 @@ def verify(
     if description.keymaster_security_level is SecurityLevel.SOFTWARE:
         enforced = description.software_enforced  # there is no hardware: its list is empty, and the level says so
     _require_described(public_key(leaf), enforced)
+    if (description.hardware_enforced.number("osPatchLevel") or 0) > LARGEST_PATCH_LEVEL:
+        raise NotAttested("attestation_malformed", "The patch level of the attestation is no year and month.")
     if enforced.number("origin") != GENERATED:
         raise NotAttested("attestation_not_generated", "The key was brought into the module, not made there.")
     if not enforced.numbers("purpose").issuperset(purposes):
@@ -139,8 +143,6 @@ def require(attested: AttestedKey, wanted: Requirements) -> None:
             "attestation_boot_state",
             "The device's boot loader is unlocked, or what it booted is not its maker's system.",
         )
-    if wanted.packages and not wanted.packages.intersection(name for name, _ in application_id(attested).packages):
-        raise NotAttested("attestation_wrong_application", "The key was made by another application.")
 
 
 def application_id(attested: AttestedKey) -> ApplicationId:

@@ -22,10 +22,10 @@ MOST_PARTS: Final = 8
 MOST_ATTRIBUTES: Final = 64
 
 ASYMMETRIC_DECRYPT_KEY_IDENTIFIER: Final = "1.2.840.113549.1.9.16.2.54"
+"""Names the key a server-made key is enveloped to (RFC 7030 §4.4.1.2)."""
+
 KEY_ATTESTATION: Final = "2.25.16603186306889938753934472450348112887"
 """Our own attribute, made from a UUID (X.667): there is no standard one for these chains."""
-
-"""Names the key a server-made key is enveloped to (RFC 7030 §4.4.1.2)."""
 
 RSA_ENCRYPTION: Final = "1.2.840.113549.1.1.1"
 EC_PUBLIC_KEY: Final = "1.2.840.10045.2.1"

@@ -1,11 +1,14 @@
 # SPDX-License-Identifier: Apache-2.0
 """Connectors when a key ceremony has made another issuing authority, or has revoked the one before."""
 
+import base64
 from dataclasses import replace
 
 import pytest
 from asn1crypto import cms
 from cryptography import x509
+from cryptography.hazmat.primitives import hashes
+from cryptography.hazmat.primitives.serialization import Encoding
 
 from etymon.ca import authorities, ceremony
 from etymon.ca.model import RevocationReason, SubjectNames
@@ -13,9 +16,12 @@ from etymon.issuer import incidents
 from etymon.issuer.incidents import Progress, Suspect
 from etymon.issuer.model import EndReason
 from etymon.issuer.officers import Order
-from etymon.issuer.scep import completion, registration_authority
-from etymon.issuer.scep.model import EnrollmentState
-from etymon.kernel.errors import NotPermitted, Unavailable
+from etymon.issuer.scep import completion, own_certificates, registration_authority, transport
+from etymon.issuer.scep.model import ChallengeSource, EnrollmentState
+from etymon.kernel.errors import EtymonError, NotPermitted, Unavailable
+from etymon.pki.algorithms import KeyType
+from etymon.pki.certificate import to_der
+from etymon.web.peer_certificate import PeerCertificate
 from etymon.wire import scep
 from etymon.wire.scep import CertificateIdentity
 from support.scep_site import Device, SCEPSite
@@ -92,6 +98,33 @@ def test_a_revoked_authority_certifies_nothing_and_its_registration_authority_is
     with pytest.raises(NotPermitted, match="enrollment_ended"):
         completion.finish(site.deps, begun.id)
     assert site.enrollments()[0].state is EnrollmentState.ENDED
+
+
+def test_what_a_revoked_authority_certified_renews_by_no_protocol(site: SCEPSite) -> None:
+    """Whoever has the authority's key can make such a certificate: it opens nothing at the successor."""
+    site.connector("kiosks", key_types=frozenset({KeyType.RSA2048}))
+    device = site.device(connector="kiosks")
+    device.enroll()
+    make_successor(site)
+    registration_authority.renew(site.deps)
+    revoke(site)
+    assert device.certificate is not None
+    with site.database.snapshot() as tx:
+        own = own_certificates.find(tx, transport.load(tx, "kiosks"), to_der(device.certificate))
+    assert own is not None
+    assert own.enrollment.state is EnrollmentState.ACTIVE, "whatever else is not done about it yet"
+    before = site.kept()
+    assert device.refused(device.renewal(site.key()))[1] == "certificate_revoked"
+    shown = PeerCertificate(to_der(device.certificate))
+    request = x509.CertificateSigningRequestBuilder().subject_name(device.certificate.subject)
+    body = base64.b64encode(request.sign(site.key(), hashes.SHA256()).public_bytes(Encoding.DER))
+    with pytest.raises(EtymonError) as refused:
+        transport.renew(site.deps, "kiosks", body, shown, source=device.address)
+    assert refused.value.code == "certificate_revoked"
+    assert site.kept() == before
+    site.connector("kiosks", source=ChallengeSource.INTUNE, client=None)
+    confirmed = device.message(device.request("a challenge of Intune's", key=site.key()), type="17")
+    assert device.refused(confirmed)[1] == "certificate_revoked"
 
 
 def test_what_an_authority_certified_for_devices_ends_in_batches(site: SCEPSite) -> None:

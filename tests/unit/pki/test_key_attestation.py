@@ -12,9 +12,16 @@ from cryptography.hazmat.primitives.asymmetric import ec, rsa
 
 from etymon.kernel.errors import Malformed
 from etymon.pki import attestation_status, certificate, key_attestation
-from etymon.pki.attestation_chain import LARGEST_CERTIFICATE_BYTES, MOST, AttestationTrust, NotAttested
+from etymon.pki.attestation_chain import (
+    LARGEST_CERTIFICATE_BYTES,
+    LARGEST_CHAIN_BYTES,
+    MOST,
+    AttestationTrust,
+    NotAttested,
+)
 from etymon.pki.attestation_status import AttestationStatusList
 from etymon.pki.key_attestation import AttestedKey, Requirements
+from etymon.web.exchange import SMALL_BODY_BYTES
 from etymon.wire.authorization_list import VerifiedBootState
 from etymon.wire.key_description import SecurityLevel
 from support import attestations as made
@@ -209,12 +216,14 @@ def test_what_the_hardware_does_not_vouch_for_is_refused(
     assert refused(chain(hardware, **said)) == code
 
 
-def test_an_application_of_another_name_may_not_have_made_the_key() -> None:
-    attested = verify(chain())
-    key_attestation.require(attested, Requirements(packages=frozenset({"AndroidSystem", "org.example"})))
-    with pytest.raises(NotAttested) as caught:
-        key_attestation.require(attested, Requirements(packages=frozenset({"org.example"})))
-    assert caught.value.code == "attestation_wrong_application"
+def test_a_chain_is_no_longer_in_all_than_what_carries_it() -> None:
+    assert refused((bytes(LARGEST_CHAIN_BYTES // 3 + 1),) * 3) == "attestation_malformed"
+    assert LARGEST_CHAIN_BYTES * 4 // 3 < SMALL_BODY_BYTES
+
+
+@pytest.mark.parametrize("level", [2**63, 2**64 - 1])
+def test_a_patch_level_that_no_table_holds_is_malformed(level: int) -> None:
+    assert refused(chain(hardware_of(PUBLIC) | {706: integer(level)})) == "attestation_malformed"
 
 
 @pytest.mark.parametrize(

@@ -106,6 +106,15 @@ def test_assignments_name_groups_everybody_and_who_is_left_out(folder: Path) -> 
     assert found.links[Link.ASSIGNED_TO] == {Reference(Kind.GROUP, "all users"), LeftOut(contractors)}
 
 
+def test_connectors_take_keys_of_every_kind_that_est_does(folder: Path) -> None:
+    text = "organization: A\nconnectors: [{name: c, challengeSource: intune, lifetimeDays: 9%s}]\n"
+    every = ("p256", "p384", "rsa2048", "rsa3072", "rsa4096")
+    (connector,) = read(folder, text % f", keyTypes: [{', '.join(every)}]").sections[Kind.CONNECTOR]
+    assert connector.properties["keyTypes"] == every
+    (connector,) = read(folder, text % "").sections[Kind.CONNECTOR]
+    assert connector.properties["keyTypes"] == every[2:], "the RSA ones, which SCEP's devices have"
+
+
 def test_secrets_come_from_files_and_do_not_print(folder: Path) -> None:
     (folder / "wifi.txt").write_text("correct horse\n", "utf-8")
     text = "organization: A\nenrollmentProfiles: [{name: P, wifi: {ssid: SETUP, passwordFile: wifi.txt}}]\n"

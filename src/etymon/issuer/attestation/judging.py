@@ -54,14 +54,19 @@ def judge(
     *,
     challenges: Collection[bytes],
 ) -> Judged:
-    """Judge the chain that came with a key, which must be made for one of `challenges`; raises nothing."""
+    """Judge the chain that came with a key, which must be made for one of `challenges`; raises nothing.
+
+    Every authority whose root it ends in has a say, and a refusal by any counts: one may know what was revoked, where
+    another has no list.
+    """
     at, sent = deps.clock.now(), tuple(chain or ())
     digest = spki_sha256(key)
     if not sent:
-        return Judged(purpose, digest, (), at, None, _missing())
+        return unproved(deps, purpose, key)
     with deps.database.snapshot() as tx:
         known = store.all_authorities(tx)
     refusal = NotAttested("attestation_untrusted_root", "No attestation authority is known here.")
+    believed: Judged | None = None
     for authority in known:
         try:
             attested = key_attestation.verify(
@@ -72,8 +77,15 @@ def judge(
             if refused.code != "attestation_untrusted_root":
                 return Judged(purpose, digest, sent, at, None, refused, authority)
         else:
-            return Judged(purpose, digest, sent, at, attested, None, authority)
-    return Judged(purpose, digest, sent, at, None, refusal)
+            found = Judged(purpose, digest, sent, at, attested, None, authority)
+            if believed is None or authority.status is not None:  # the evidence says that a list was looked at
+                believed = found
+    return believed or Judged(purpose, digest, sent, at, None, refusal)
+
+
+def unproved(deps: Dependencies, purpose: Purpose, key: PublicKey) -> Judged:
+    """Return what is found of a key where nothing that came with it is looked at."""
+    return Judged(purpose, spki_sha256(key), (), deps.clock.now(), None, _missing())
 
 
 def accept(

@@ -2,18 +2,21 @@
 """Attestation authorities and evidence, as they are kept."""
 
 import base64
+import functools
 from datetime import datetime
 from typing import Any
 from uuid import UUID
 
 import sqlalchemy as sa
+from cryptography import x509
 
-from etymon.issuer.attestation.model import AttestationAuthority, KeyAttestation
+from etymon.issuer.attestation.model import MOST_ROOTS, AttestationAuthority, KeyAttestation
 from etymon.issuer.attestation.tables import authorities, key_attestations
 from etymon.issuer.model import Purpose
 from etymon.pki.attestation_status import AttestationStatusList
 from etymon.pki.certificate import load_der, to_der
 from etymon.storage.database import Transaction
+from etymon.storage.rows import insert_unless_taken
 
 
 def all_authorities(tx: Transaction) -> tuple[AttestationAuthority, ...]:
@@ -24,16 +27,14 @@ def all_authorities(tx: Transaction) -> tuple[AttestationAuthority, ...]:
 
 def save_authority(tx: Transaction, authority: AttestationAuthority, now: datetime) -> None:
     """Keep an authority, new or in place of the one of its name."""
-    remove_authority(tx, authority.name)
-    tx.execute(
-        authorities.insert().values(
-            name=authority.name,
-            roots=[_text(to_der(root)) for root in authority.roots],
-            revoked_serials=sorted(authority.status.serials) if authority.status else [],
-            has_status_list=authority.status is not None,
-            saved_at=now,
-        )
-    )
+    values = {
+        "roots": [_text(to_der(root)) for root in authority.roots],
+        "revoked_serials": sorted(authority.status.serials) if authority.status else [],
+        "has_status_list": authority.status is not None,
+        "saved_at": now,
+    }
+    if not insert_unless_taken(tx, authorities, name=authority.name, **values):
+        tx.execute(authorities.update().where(authorities.c.name == authority.name).values(values))
 
 
 def remove_authority(tx: Transaction, name: str) -> bool:
@@ -82,9 +83,21 @@ def of_derivation(tx: Transaction, derivation: UUID) -> tuple[KeyAttestation, ..
 def _authority(row: sa.Row[Any]) -> AttestationAuthority:
     return AttestationAuthority(
         name=row.name,
-        roots=tuple(load_der(base64.b64decode(root)) for root in row.roots),
-        status=AttestationStatusList(frozenset(row.revoked_serials)) if row.has_status_list else None,
+        roots=tuple(map(_root, row.roots)),
+        status=_status(tuple(row.revoked_serials)) if row.has_status_list else None,
     )
+
+
+@functools.lru_cache(maxsize=2 * MOST_ROOTS)
+def _root(text: str) -> x509.Certificate:
+    """Return a root as it is kept; each is read once, since every request is judged by them."""
+    return load_der(base64.b64decode(text))
+
+
+@functools.lru_cache(maxsize=4)
+def _status(serials: tuple[str, ...]) -> AttestationStatusList:
+    """Return a list as it is kept; checking twenty thousand numbers takes longer than to find it again."""
+    return AttestationStatusList(frozenset(serials))
 
 
 def _evidence(row: sa.Row[Any]) -> KeyAttestation:

@@ -49,14 +49,13 @@ def site_routes(deps: Dependencies) -> list[BaseRoute]:
         challenge, who = _challenge(request), household(request.client_address)
         answers.require_request(request.headers)
         requests.count(who)
-        wrong.count(who)
+        wrong.require(who)  # right ones are never counted: many devices behind one address enroll at once
         try:
             issued = transport.enroll(deps, label(request), request.body, challenge, source=request.client_address)
         except EtymonError as refusal:
-            if refusal.code != "challenge_wrong":
-                wrong.give_back(who)
+            if refusal.code == "challenge_wrong":
+                wrong.count(who)
             raise
-        wrong.give_back(who)
         return answers.answer(est.CERTS_ONLY, answers.certs_only([issued.certificate]))
 
     def simplereenroll(request: Request) -> NoReturn:
@@ -105,9 +104,11 @@ def csrattrs(deps: Dependencies) -> Handler:
 
 
 def simplereenroll(deps: Dependencies) -> Handler:
-    """Return the device listener's handler for renewals."""
+    """Return the device listener's handler for renewals; whoever sends them is counted as at the site."""
+    requests = RateLimit("est-renewals", REQUESTS, MemoryCounters(deps.clock), deps.clock)
 
     def handler(request: Request) -> Response:
+        requests.count(household(request.client_address))
         answers.require_request(request.headers)
         issued = transport.renew(deps, label(request), request.body, request.peer, source=request.client_address)
         return answers.answer(est.CERTS_ONLY, answers.certs_only([issued.certificate]))

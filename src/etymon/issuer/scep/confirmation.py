@@ -22,7 +22,8 @@ def enroll(
     if password is None or not 0 < len(password.reveal()) <= challenges.LONGEST:
         raise errors.challenge_missing()
     if own is not None:
-        own_certificates.require_in_force(own, deps.clock.now())
+        with deps.database.snapshot() as tx:
+            own_certificates.require_in_force(tx, own, deps.clock.now())
     digest = challenges.digest(deps, password)
     known = _known(deps, request, digest)
     if known is None:

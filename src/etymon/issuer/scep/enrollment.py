@@ -119,7 +119,7 @@ def _renew(deps: Dependencies, request: EnrollmentRequest, certificate: bytes, *
             own = own_certificates.find(tx, request.connector, certificate)
         if own is None or own.enrollment.holder is None:
             raise errors.certificate_unknown()
-        own_certificates.require_in_force(own, deps.clock.now())
+        own_certificates.require_in_force(tx, own, deps.clock.now())
         followed = store.enrollment_that_renews(tx, own.enrollment.id)
         known = planning.planned_before(followed, request)
         if known is not None:

@@ -5,7 +5,7 @@ import hashlib
 from dataclasses import dataclass
 from datetime import datetime
 
-from etymon.ca import certificates
+from etymon.ca import authorities, certificates
 from etymon.ca.model import CertificateRecord, CertificateState
 from etymon.issuer.scep import errors, store
 from etymon.issuer.scep.model import Connector, Enrollment, EnrollmentState
@@ -27,9 +27,11 @@ def find(tx: Transaction, connector: Connector, certificate: bytes) -> OwnCertif
     return OwnCertificate(enrollment, record) if enrollment and record else None
 
 
-def require_in_force(own: OwnCertificate, now: datetime) -> None:
-    """Raise `certificate_revoked` or `certificate_expired` unless the certificate is good now."""
+def require_in_force(tx: Transaction, own: OwnCertificate, now: datetime) -> None:
+    """Raise `certificate_revoked` or `certificate_expired` unless certificate and issuer are good now."""
     if own.record.state is not CertificateState.ISSUED or own.enrollment.state is not EnrollmentState.ACTIVE:
+        raise errors.certificate_revoked()
+    if authorities.is_revoked(tx, own.record.ca):  # a successor's certificate would launder what its key signed
         raise errors.certificate_revoked()
     if not own.record.not_before <= now <= own.record.not_after:
         raise errors.certificate_expired()

@@ -89,6 +89,12 @@ def lock(tx: Transaction, derivation: UUID) -> Derivation | None:
     return _one(tx, _LOCKED, id=derivation)
 
 
+def with_secret(tx: Transaction, derivation: UUID) -> tuple[Derivation, bytes] | None:
+    """Return a derivation with the digest of its secret."""
+    row = tx.execute(_BY_ID, {"id": derivation}).one_or_none()
+    return None if row is None else (_derivation(row), row.secret_digest)
+
+
 def lock_with_secret(tx: Transaction, derivation: UUID) -> tuple[Derivation, bytes] | None:
     """Return a derivation, locked, with the digest of its secret."""
     row = tx.execute(_LOCKED, {"id": derivation}).one_or_none()

@@ -18,7 +18,7 @@ ALL_DEVICES = "all devices"
 Name: TypeAlias = Annotated[str, Field(min_length=1, max_length=200)]
 Principal: TypeAlias = Annotated[str, Field(pattern=r"^[^\s@]+@[^\s@]+$", max_length=320)]
 KeyName: TypeAlias = Literal["p256", "p384", "rsa2048", "rsa3072"]
-RSAKeyName: TypeAlias = Literal["rsa2048", "rsa3072", "rsa4096"]
+ConnectorKeyName: TypeAlias = Literal["p256", "p384", "rsa2048", "rsa3072", "rsa4096"]
 
 
 class Part(BaseModel):
@@ -206,7 +206,7 @@ class ConnectorDocument(Part):
     challenge_source: Literal["management", "page", "intune"]
     client: str = ""
     lifetime_days: Annotated[int, Field(ge=1, le=1095)]
-    key_types: Annotated[tuple[RSAKeyName, ...], Field(min_length=1)] = ("rsa2048", "rsa3072", "rsa4096")
+    key_types: Annotated[tuple[ConnectorKeyName, ...], Field(min_length=1)] = ("rsa2048", "rsa3072", "rsa4096")
     legacy_algorithms: bool = False
     page_password_file: str = ""
 
