@@ -1,7 +1,14 @@
 # SPDX-License-Identifier: Apache-2.0
 """A phone that is set up, and the ways to hold, restore and end what it has."""
 
+import threading
+from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
+from datetime import timedelta
+from pathlib import Path
 from uuid import UUID
+
+import pytest
 
 from etymon.ca import certificates
 from etymon.ca.model import CertificateRecord
@@ -11,9 +18,55 @@ from etymon.issuer.derived_identifier import identifier_of
 from etymon.issuer.holds import Order
 from etymon.issuer.model import Credential, CredentialState, EndReason, Purpose
 from etymon.issuer.store import credentials
+from etymon.kernel.entropy import SystemEntropy
+from etymon.kernel.errors import EtymonError
 from support.applicants import Applicant, somebody
+from support.clock import TurnedClock
 from support.issuer_rekey import Holder
 from support.issuer_site import PC, IssuerSite
+
+LIFETIME = timedelta(days=90)
+RULE = {"purposes": (Purpose.AUTHENTICATION, Purpose.SIGNATURE), "lifetime": LIFETIME, "most_derivations": 9}
+A, H, E = CredentialState.ACTIVE, CredentialState.HELD, CredentialState.ENDED
+
+
+BOTH = pytest.mark.parametrize(
+    "site", ["sqlite", pytest.param("postgresql", marks=pytest.mark.needs("postgres", "initdb"))], indirect=True
+)
+"""For what the database guards or finds; the rest asks nothing of an engine that these do not."""
+
+
+def hold_site(request: pytest.FixtureRequest, directory: Path) -> Iterator[IssuerSite]:
+    """Lend a site of the engine that a test asks for."""
+    databases = request.getfixturevalue(f"{getattr(request, 'param', 'sqlite')}_databases")
+    database = databases.migrated()
+    site = IssuerSite(database, TurnedClock(), SystemEntropy(), directory)
+    site.save_rule(**RULE)
+    yield site
+    databases.drop(database)
+
+
+def refused(kind: type[EtymonError], code: str, act: Callable[[], object]) -> None:
+    """See an act refused."""
+    with pytest.raises(kind) as found:
+        act()
+    assert found.value.code == code
+
+
+def together(*acts: Callable[[], object]) -> list[str]:
+    """Do six things at once; return how each went."""
+    gate = threading.Barrier(6)
+
+    def run(act: Callable[[], object]) -> str:
+        gate.wait(timeout=30)
+        try:
+            act()
+        except EtymonError as refusal:
+            return refusal.code
+        return "done"
+
+    with ThreadPoolExecutor(6) as pool:
+        return [future.result(timeout=60) for future in [pool.submit(run, act) for act in acts]]
 
 
 class HoldablePhone(Holder):

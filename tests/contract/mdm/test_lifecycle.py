@@ -275,7 +275,8 @@ def test_without_a_certificate_the_door_asks_for_one(site: MDMSite) -> None:
 
 
 @pytest.mark.parametrize("remembered", [False, True])
-def test_a_revoked_identity_is_refused_at_once(site: MDMSite, *, remembered: bool) -> None:
+@pytest.mark.parametrize("with_its_authority", [False, True])
+def test_a_revoked_identity_is_refused_at_once(site: MDMSite, *, remembered: bool, with_its_authority: bool) -> None:
     phone = site.phone(site.directory.person())
     peer = PeerCertificate(to_der(phone.certificate))
     if remembered:
@@ -283,20 +284,10 @@ def test_a_revoked_identity_is_refused_at_once(site: MDMSite, *, remembered: boo
     with site.database.transaction() as tx:
         identity = devices.get(tx, phone.device).identity
         assert identity is not None
-        revocation.revoke(tx, site.deps.ca, identity.certificate, RevocationReason.KEY_COMPROMISE, actor="x")
-    with pytest.raises(NotPermitted) as refusal:
-        site.deps.device_door.judge(peer)
-    assert refusal.value.code == "device_not_managed"
-
-
-@pytest.mark.parametrize("remembered", [False, True])
-def test_an_identity_of_a_revoked_authority_is_refused_at_once(site: MDMSite, *, remembered: bool) -> None:
-    phone = site.phone(site.directory.person())
-    peer = PeerCertificate(to_der(phone.certificate))
-    if remembered:
-        assert site.deps.device_door.judge(peer) == phone.thumbprint
-    with site.database.transaction() as tx:
-        authorities.revoke(tx, site.deps.ca, "device", RevocationReason.CA_COMPROMISE, actor="x")
+        if with_its_authority:
+            authorities.revoke(tx, site.deps.ca, "device", RevocationReason.CA_COMPROMISE, actor="x")
+        else:
+            revocation.revoke(tx, site.deps.ca, identity.certificate, RevocationReason.KEY_COMPROMISE, actor="x")
     with pytest.raises(NotPermitted) as refusal:
         site.deps.device_door.judge(peer)
     assert refusal.value.code == "device_not_managed"
