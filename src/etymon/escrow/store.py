@@ -68,6 +68,15 @@ def ever_of_person(tx: Transaction, person_id: UUID) -> list[EscrowedKey]:
     return [_key(row) for row in tx.execute(wanted.order_by(keys.c.deposited_at.desc(), keys.c.id))]
 
 
+def wrapped(tx: Transaction, key_id: UUID) -> WrappedKey:
+    """Return what is kept of a key; `Conflict` when it is destroyed."""
+    kept = sa.select(*KEY_COLUMNS, keys.c.wrapped, keys.c.wrapped_by)
+    row = tx.execute(kept.where(keys.c.id == key_id, keys.c.wrapped.is_not(None))).one_or_none()
+    if row is None:
+        raise key_destroyed()
+    return WrappedKey(_key(row), row.wrapped, row.wrapped_by)
+
+
 def release(tx: Transaction, key_id: UUID) -> WrappedKey:
     """Move a key to released and return what is kept of it; `Conflict` when it is destroyed."""
     moved = (

@@ -110,9 +110,7 @@ class KeptRegistrationKeys:
 def create(directory: Path, passphrase: Secret[str], entropy: Entropy) -> Keyring:
     """Make a keyring in a new directory that only its owner may enter."""
     if min(map(len, passphrase.reveal().split("\n"))) < SHORTEST_PASSPHRASE:
-        message = (
-            f"Choose at least {SHORTEST_PASSPHRASE} characters for a passphrase, and for each of its parts."
-        )
+        message = f"Choose at least {SHORTEST_PASSPHRASE} characters for a passphrase, and for each of its parts."
         raise Malformed("passphrase_too_short", message)
     directory.mkdir(mode=0o700, exist_ok=True)  # begun before and interrupted; a master key is never replaced
     salt, nonce, master = entropy.octets(16), entropy.octets(12), Secret(entropy.octets(32))

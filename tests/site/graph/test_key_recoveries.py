@@ -124,6 +124,9 @@ def test_whose_keys_they_are_sees_no_recovery_and_no_hold(running: RunningSite, 
     for path in (RECOVERIES, HOLDS):
         assert ok(theirs.get(path))["value"] == []
         assert len(ok(official.get(path))["value"]) == 1
+    for name in (subject.id, subject.user_principal_name):  # `released` would tell of a recovery
+        assert code(theirs.get(f"/beta/users/{name}/escrowedKeys")) == (403, "own_key")
+    assert len(ok(official.get(f"/beta/users/{subject.id}/escrowedKeys"))["value"]) == 1
     assert code(theirs.post(f"{RECOVERIES}/{asked['id']}/approve")) == (403, "own_key")
     assert code(theirs.post(RECOVERIES, json=secret)) == (403, "own_key")
     assert code(theirs.post(f"{HOLDS}/{hold['id']}/lift", json={"reason": "mine"})) == (403, "own_key")

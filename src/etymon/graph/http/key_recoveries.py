@@ -9,7 +9,7 @@ from starlette.responses import Response
 
 from etymon.directory import people
 from etymon.escrow import legal_hold, recovery, recovery_analysis, recovery_store, store
-from etymon.escrow.errors import recovery_unknown
+from etymon.escrow.errors import own_key, recovery_unknown
 from etymon.escrow.recovery_model import Recovery
 from etymon.graph.http import answers
 from etymon.graph.http.answers import ItemOptions, ListOptions
@@ -33,11 +33,17 @@ HOLDS: Final = "/etymon/legalHolds"
 
 @router.get("/users/{user}/escrowedKeys")
 def list_escrowed_keys(
-    request: Request, deps: Services, _: RecoveryReader, user: str, options: ListOptions
+    request: Request, deps: Services, caller: RecoveryReader, user: str, options: ListOptions
 ) -> Response:
-    """List a person's keys in escrow that have or had certificates; of one whose account has ended by id."""
+    """List somebody else's keys in escrow that have or had certificates; of one whose account has ended by id.
+
+    The own ones would show by `released` a recovery that legal process keeps from their person.
+    """
     with deps.database.snapshot() as tx:
-        found = store.ever_of_person(tx, anybody(tx, user).id)
+        person = anybody(tx, user)
+        if person.id == caller.person:
+            raise own_key()
+        found = store.ever_of_person(tx, person.id)
     return answers.whole(request, deps, "etymon/escrowedKeys", [shown.escrowed_key(key) for key in found], options)
 
 
