@@ -30,7 +30,7 @@ from etymon.escrow.recovery_model import (
     RecoveryState,
 )
 from etymon.kernel.entropy import Entropy
-from etymon.kernel.errors import Conflict, EtymonError, Expired, Malformed, NotPermitted, Unavailable
+from etymon.kernel.errors import Conflict, EtymonError, Expired, Malformed, NotPermitted
 from etymon.kernel.secret import Secret
 from etymon.storage.database import Database
 from support.clock import TurnedClock
@@ -195,49 +195,6 @@ def test_with_the_role_of_one_of_the_three_the_recovery_ends(office: Office, who
     assert codes(lambda: office.vault.collect(asked, halves, office.official)) == [expected]
     assert office.vault.release_count() == 0
     assert office.state(asked) is (RecoveryState.APPROVED if who == "official" else RecoveryState.FAILED)
-
-
-@pytest.mark.parametrize("expected", ["approval_void", "escrowed_key_destroyed"])
-def test_what_can_be_delivered_no_more_is_not_approved_and_has_failed(office: Office, expected: str) -> None:
-    vault = office.vault
-    asked = vault.ask(office.official, office.owner)
-    vault.approve(asked, office.first)
-    with vault.database.transaction() as tx:
-        if expected == "approval_void":
-            roles.withdraw(tx, vault.deps, office.first.id, KRA, actor=ADMINISTRATOR, authority="letter 2")
-        else:
-            tx.execute(sa.text("UPDATE escrow_keys SET keep_until = deposited_at"))
-            deposit.destroy(tx, vault.escrow, office.key.id, reason="retention over", actor=ADMINISTRATOR)
-    assert codes(lambda: vault.approve(asked, office.second)) == [expected]
-    found = office.found(asked)
-    assert (found.state, found.second, found.end and found.end.reason) == (RecoveryState.FAILED, None, expected)
-    assert codes(lambda: vault.approve(asked, office.second)) == ["recovery_state"]
-
-
-class AbsentToken:
-    """A key-encryption key whose token is away."""
-
-    def __init__(self, id_: str) -> None:
-        self.id = id_
-
-    def wrap(self, *_: object, **__: object) -> bytes:
-        raise Unavailable("token_silent", "The key token does not answer.")
-
-    def unwrap(self, *_: object, **__: object) -> Secret[bytes]:
-        raise Unavailable("token_silent", "The key token does not answer.")
-
-
-def test_while_the_token_is_away_a_recovery_waits_and_its_person_is_told_nothing(office: Office) -> None:
-    vault = office.vault
-    asked, halves = office.approved()
-    office.mails()
-    away = replace(vault.escrow, key_encryption_key=AbsentToken(vault.escrow.key_encryption_key.id))
-    refused = refusal_of(lambda: recovery.collect(away, asked.id, halves, official=office.official.id))
-    assert (type(refused), refused.code) == (Unavailable, "token_silent")
-    assert office.state(asked) is RecoveryState.APPROVED
-    assert (office.mails(), vault.release_count()) == ([], 0)
-    assert len(vault.collect(asked, halves, office.official)) == 1
-    assert office.state(asked) is RecoveryState.DELIVERED
 
 
 def test_a_refused_recovery_is_over_and_everybody_is_told(office: Office) -> None:

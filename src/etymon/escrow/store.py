@@ -1,6 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0
 """Escrow's SQL."""
 
+from collections.abc import Iterable
 from datetime import datetime
 from typing import Any, Final
 from uuid import UUID
@@ -150,6 +151,12 @@ def kept_until(tx: Transaction, moment: datetime, *, limit: int) -> list[UUID]:
     """
     over = sa.select(keys.c.id).where(NOT_DESTROYED, keys.c.keep_until <= moment, _FREE)
     return list(tx.scalars(over.order_by(keys.c.keep_until, keys.c.id).limit(limit).with_for_update(skip_locked=True)))
+
+
+def known_keys(tx: Transaction, key_ids: Iterable[UUID]) -> dict[UUID, EscrowedKey]:
+    """Return keys by id, destroyed or not."""
+    wanted = sa.select(*KEY_COLUMNS).where(keys.c.id.in_(list(key_ids)))
+    return {row.id: _key(row) for row in tx.execute(wanted)}
 
 
 def known_key(tx: Transaction, key_id: UUID) -> EscrowedKey:

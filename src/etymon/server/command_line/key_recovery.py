@@ -28,6 +28,7 @@ app.command("confirm")(appointments.confirm)
 
 RECOVERIES: Final = "/etymon/keyRecoveries"
 WAITING: Final = "?$filter=state in ('requested', 'half_approved', 'approved')"
+UNEXPLAINED: Final = "?$filter=state in ('refused', 'expired', 'failed') and cause eq null"
 HALVES: Final = ("first", "second")
 
 RecoveryArgument: TypeAlias = Annotated[str, typer.Argument(help="Id of the recovery, as `list` shows it.")]
@@ -96,9 +97,8 @@ def list_(
 ) -> None:
     """List the recoveries that wait for agents or their official, the oldest first."""
     with administration(context) as api:
-        for item in api.every(RECOVERIES + ("" if every or unexplained else WAITING)):
-            if not unexplained or (item["endedDateTime"] and not item["cause"]):
-                _tell_recovery(item)
+        for item in api.every(RECOVERIES + (UNEXPLAINED if unexplained else "" if every else WAITING)):
+            _tell_recovery(item)
 
 
 @app.command("approve")
