@@ -76,7 +76,7 @@ def test_every_command_of_the_page_does_what_it_says(
             found = ID.search(done.out)
             assert found
             words["RECOVERY" if name.startswith("request") else "HOLD"] = found[0]
-    assert f"kim-{run}@{DOMAIN} keyRecoveryAgent" in shown["appointments"]
+    assert f"kim-{run}@{DOMAIN}  keyRecoveryAgent  appointed by {by}  waits" in shown["appointments"]
     assert serial in shown["keys alice@agency.example"]
     assert words["RECOVERY"] in shown["list"]
     assert str(other.id) in shown["list --unexplained"]

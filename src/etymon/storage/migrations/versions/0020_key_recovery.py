@@ -54,9 +54,9 @@ def _alter_roles() -> None:
     op.create_check_constraint(op.f("ck_directory_roles_role_known"), "directory_roles", ROLE_KNOWN)
     for column in _confirmation():
         op.add_column("directory_roles", column)
-    for column in ("appointed_by", "confirmed_by"):
+    for name in ("appointed_by", "confirmed_by"):
         op.create_foreign_key(
-            f"fk_directory_roles_{column}_directory_people", "directory_roles", "directory_people", [column], ["id"]
+            f"fk_directory_roles_{name}_directory_people", "directory_roles", "directory_people", [name], ["id"]
         )
     for name, text in CONFIRMED.items():
         op.create_check_constraint(op.f(f"ck_directory_roles_{name}"), "directory_roles", text)
