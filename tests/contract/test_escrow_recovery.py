@@ -194,6 +194,7 @@ def test_with_the_role_of_one_of_the_three_the_recovery_ends(office: Office, who
     expected = "role_missing" if who == "official" else "approval_void"
     assert codes(lambda: office.vault.collect(asked, halves, office.official)) == [expected]
     assert office.vault.release_count() == 0
+    assert office.state(asked) is (RecoveryState.APPROVED if who == "official" else RecoveryState.FAILED)
 
 
 def test_a_refused_recovery_is_over_and_everybody_is_told(office: Office) -> None:
@@ -290,6 +291,7 @@ def test_a_destroyed_key_is_not_asked_for_and_not_collected(office: Office) -> N
     refusal = refusal_of(lambda: vault.collect(asked, halves, office.official))
     assert (type(refusal), refusal.code) == (Conflict, "escrowed_key_destroyed")
     assert vault.release_count() == 0
+    assert office.state(asked) is RecoveryState.FAILED
     by_serial = partial(vault.ask, office.official, office.owner, wanted=[office.key.certificate.serial_number])
     assert codes(by_serial) == ["escrowed_key_destroyed"]
     assert codes(lambda: vault.ask(office.official, office.owner)) == ["escrowed_key_unknown"]

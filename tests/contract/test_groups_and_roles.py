@@ -191,6 +191,41 @@ def test_who_recovers_keys_is_appointed_on_somebodys_authority_which_is_on_recor
     ]
 
 
+def test_who_confirms_a_role_in_key_recovery_neither_gave_nor_holds_it(site: DirectorySite) -> None:
+    kim, agent = site.person("kim"), Role.KEY_RECOVERY_AGENT
+    giver, ada, otto = site.person("giver"), site.person("ada"), site.person("otto")
+    for person, role in ((giver, Role.OFFICER), (ada, Role.ADMINISTRATOR), (otto, Role.OFFICER)):
+        assign(site, person, role)
+
+    def confirm(by: Person) -> str:
+        try:
+            with site.database.transaction() as tx:
+                roles.confirm(tx, site.deps, kim.id, agent, by=by.id)
+        except EtymonError as refusal:
+            return refusal.code
+        return "done"
+
+    assert confirm(ada) == "role_not_held"
+    assign(site, kim, agent)  # by nobody who is known
+    assert confirm(ada) == "other_confirmer_needed"
+    with site.database.transaction() as tx:
+        roles.withdraw(tx, site.deps, kim.id, agent, actor=ADMINISTRATOR, authority="letter")
+        roles.assign(tx, site.deps, kim.id, agent, actor=ADMINISTRATOR, authority="letter", by=giver.id)
+    assert [confirm(by) for by in (giver, otto, kim)] == ["other_confirmer_needed"] * 3
+    for wrong in (giver, kim):
+        forged = sa.text("UPDATE directory_roles SET confirmed_by = :by, confirmed_at = assigned_at WHERE role = :role")
+        with pytest.raises(sa.exc.IntegrityError), site.database.transaction() as tx:
+            tx.execute(forged.bindparams(sa.bindparam("by", wrong.id, sa.Uuid), role=agent.value))
+    with site.database.snapshot() as tx:
+        assert (roles.roles_of(tx, kim.id), roles.counting(tx, kim.id)) == ({agent}, frozenset())
+        assert roles.holders(tx, agent, counting=True) == []
+    assert [confirm(ada), confirm(ada)] == ["done", "done"]
+    with site.database.snapshot() as tx:
+        assert roles.counting(tx, kim.id) == {agent}
+        assert roles.holders(tx, agent, counting=True) == [kim]
+    assert site.events(f"person:{kim.id}").count("directory:role:confirmed") == 1
+
+
 def test_of_two_roles_given_at_once_one_is_held(site: DirectorySite) -> None:
     alice = site.person("alice")
     acts: list[Callable[[], object]] = [

@@ -14,6 +14,7 @@ from etymon.directory.tables import roles as roles_table
 from etymon.escrow.tables import keys, releases
 from etymon.storage import migrations
 from etymon.storage.database import Database
+from etymon.storage.schema import UTCDateTime
 
 BEFORE = "0019_held_credentials"
 NOON = datetime(2026, 11, 23, 12, tzinfo=UTC)
@@ -69,14 +70,34 @@ def written(database: Database, name: str, role: str) -> tuple[UUID, UUID]:
     return person, release
 
 
+def recovered(database: Database, person: UUID, release: UUID) -> None:
+    """Write a recovery of the version before, which a release names, as only a library call made one."""
+    id_ = {"id": uuid4(), "person": person, "release": release}
+    types = [sa.bindparam(name, value, sa.Uuid) for name, value in id_.items()]
+    at = sa.bindparam("at", NOON, UTCDateTime)
+    insert = sa.text(
+        "INSERT INTO escrow_recoveries (id, key_id, transport_key, reason, state, requested_by, requested_at, "
+        "expires_at, decided_by) SELECT :id, key_id, :blob, 'why', 'refused', :person, :at, :at, NULL "
+        "FROM escrow_releases WHERE id = :release"
+    ).bindparams(*types, at, sa.bindparam("blob", b"k", sa.LargeBinary))
+    update = sa.text("UPDATE escrow_releases SET recovery_id = :id WHERE id = :release").bindparams(types[0], types[2])
+    with database.transaction() as tx:
+        tx.execute(insert)
+        tx.execute(update)
+
+
 def test_roles_and_releases_from_before_and_of_an_old_replica_stay(empty_database: Database) -> None:
     migrations.upgrade(empty_database, to=BEFORE)
     found = [written(empty_database, "ada@agency.example", "administrator")]
+    recovered(empty_database, *found[0])
     migrations.upgrade(empty_database)
     found.append(written(empty_database, "otto@agency.example", "administrator"))
     with empty_database.snapshot() as tx:
         assert [roles.roles_of(tx, person) for person, _ in found] == [{Role.ADMINISTRATOR}] * 2
-        assert set(tx.scalars(sa.select(releases.c.id))) == {release for _, release in found}
+        kept = {row.id: row.recovery_id for row in tx.execute(sa.select(releases.c.id, releases.c.recovery_id))}
+        assert kept == {release: None for _, release in found}
+        assert tx.scalar(sa.text("SELECT count(*) FROM escrow_recoveries")) == 0
+        assert roles.counting(tx, found[0][0]) == {Role.ADMINISTRATOR}
     person = found[0][0]
     for role in ("auditor", "keyRecoveryAgent", "keyRecoveryOfficial"):
         with pytest.raises(sa.exc.IntegrityError), empty_database.transaction() as tx:

@@ -9,7 +9,7 @@ from uuid import UUID, uuid4
 import pytest
 from cryptography.hazmat.primitives.serialization import Encoding
 
-from etymon.directory import people
+from etymon.directory import people, roles
 from etymon.directory.model import Role
 from etymon.escrow import recovery, recovery_store
 from etymon.escrow.recovery_model import Authority, Choice, Order, RecoveryState
@@ -20,7 +20,7 @@ from support.whole_site import DOMAIN, TEST, WholeSite
 
 pytestmark = pytest.mark.needs("openssl")
 
-NAMES = ("OFFICIAL", "FIRST", "SECOND")
+NAMES = ("OFFICIAL", "FIRST", "SECOND", "ADMINISTRATOR")
 ID = re.compile(r"^[0-9a-f-]{36}", re.MULTILINE)
 
 
@@ -33,7 +33,7 @@ def test_every_command_of_the_page_does_what_it_says(
 ) -> None:
     monkeypatch.chdir(tmp_path)
     run = uuid4().hex[:8]
-    held = (Role.KEY_RECOVERY_OFFICIAL, Role.KEY_RECOVERY_AGENT, Role.KEY_RECOVERY_AGENT)
+    held = (Role.KEY_RECOVERY_OFFICIAL, Role.KEY_RECOVERY_AGENT, Role.KEY_RECOVERY_AGENT, Role.ADMINISTRATOR)
     desks = {
         name: Desk(site, tmp_path, capsys, f"{name.lower()}-{run}", role)
         for name, role in zip(NAMES, held, strict=True)
@@ -43,6 +43,12 @@ def test_every_command_of_the_page_does_what_it_says(
         alice = people.create(
             tx, site.wiring.directory, user_principal_name=f"alice-{run}@{DOMAIN}", display_name="Alice", actor=TEST
         )
+        kim = people.create(
+            tx, site.wiring.directory, user_principal_name=f"kim-{run}@{DOMAIN}", display_name="Kim", actor=TEST
+        )
+        role, letter = Role.KEY_RECOVERY_AGENT, "letter 12/34"
+        by = official.person.id
+        roles.assign(tx, site.wiring.directory, kim.id, role, actor=TEST, authority=letter, by=by)
     certificate = kept(escrow, alice).certificate
     assert certificate is not None
     other = recovery.request(
@@ -55,7 +61,7 @@ def test_every_command_of_the_page_does_what_it_says(
     (tmp_path / "certificate.pem").write_bytes(certificate.public_bytes(Encoding.PEM))
     serial = f"{certificate.serial_number:x}"
     words = {f"${name}": desk.options for name, desk in desks.items()}
-    words |= {"alice@": f"alice-{run}@", "OTHER": str(other.id), "SERIAL": serial}
+    words |= {"alice@": f"alice-{run}@", "kim@": f"kim-{run}@", "OTHER": str(other.id), "SERIAL": serial}
     shown: dict[str, str] = {}
     shell = page_commands.Typed(tmp_path, {"SERIAL": serial})
     for command in page_commands.commands("key-recovery.md"):
@@ -70,6 +76,7 @@ def test_every_command_of_the_page_does_what_it_says(
             found = ID.search(done.out)
             assert found
             words["RECOVERY" if name.startswith("request") else "HOLD"] = found[0]
+    assert f"kim-{run}@{DOMAIN}  keyRecoveryAgent  appointed by {by}  waits" in shown["appointments"]
     assert serial in shown["keys alice@agency.example"]
     assert words["RECOVERY"] in shown["list"]
     assert str(other.id) in shown["list --unexplained"]
@@ -84,6 +91,19 @@ def test_every_command_of_the_page_does_what_it_says(
         **words,
     )
     assert (again.status, "(recovery_state)" in again.err) == (2, True)
+    onto, one = (
+        "--into recovered --half-file first.half --half-file second.half",
+        "--into again --half-file first.half",
+    )
+    for options, code in ((onto, "file_exists"), (one, "half_files")):
+        done = official.type(
+            f"etymon key-recovery --data /var/lib/etymon $OFFICIAL collect RECOVERY {options}", **words
+        )
+        assert (done.status, f"({code})" in done.err) == (2, True), done
+    for file, code in (("absent/new.half", "file_not_writable"), ("first.half", "file_exists")):
+        command = f"etymon key-recovery --data /var/lib/etymon $FIRST approve RECOVERY --half-file {file}"
+        done = official.type(command, **words)
+        assert (done.status, f"({code})" in done.err) == (2, True), done
 
 
 def judged(folder: Path, serial: str) -> None:

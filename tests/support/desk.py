@@ -6,9 +6,10 @@ from pathlib import Path
 
 import pytest
 
-from etymon.directory import bindings, people, roles
+from etymon.directory import bindings, people
 from etymon.directory.model import Role
 from etymon.pki.keys import write_once
+from support.appointments import give
 from support.card_office import ENTRY, PASSPHRASE
 from support.typed_command import Typed, typed
 from support.whole_site import DOMAIN, TEST, WholeSite
@@ -36,8 +37,7 @@ class Desk:
                 mail_addresses=(f"{name}@{DOMAIN}",),
                 actor=TEST,
             )
-            for role in held:
-                roles.assign(tx, deps, self.person.id, role, actor=TEST, authority="letter 12/34")
+            give(tx, deps, self.person, *held)
             bindings.bind(tx, deps, trust_entry=ENTRY, identifier=card.made.uuid, person_id=self.person.id, actor=TEST)
 
     def type(self, command: str, **replaced: str) -> Typed:

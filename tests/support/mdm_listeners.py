@@ -29,9 +29,9 @@ from etymon.pki.pin import spki_pin
 from etymon.pki.signer import SoftwareSigner
 from etymon.web.branding import Branding
 from etymon.web.listeners import ClientCertificate, Listener, ServerIdentity
+from support.appointments import give
 from support.ca_site import proven_key
 from support.card_issuer import authority, server_certificate
-from support.directory_site import ADMINISTRATOR
 from support.mdm_site import MDMSite, Phone
 from support.registration_keys import NoRegistrationKeys
 from support.tls_files import PrivateKey, certificates_pem, key_pem, listening, trusting, write_identity
@@ -146,8 +146,7 @@ class RunningSite:
         """Return a person with roles."""
         person = self.site.directory.person(name)
         with self.site.database.transaction() as tx:
-            for role in held:
-                roles.assign(tx, self.site.directory.deps, person.id, role, actor=ADMINISTRATOR, authority="letter")
+            give(tx, self.site.directory.deps, person, *held)
         return person
 
     def _client(self, base_url: str, context: ssl.SSLContext) -> httpx.Client:

@@ -16,7 +16,6 @@ from cryptography.hazmat.primitives.asymmetric import ec, rsa
 from cryptography.hazmat.primitives.serialization import Encoding, NoEncryption, PrivateFormat
 from cryptography.x509.oid import NameOID
 
-from etymon.directory import roles
 from etymon.directory.model import Person, Role
 from etymon.escrow import delivery, deposit, legal_hold, recovery, store
 from etymon.escrow.dependencies import Dependencies
@@ -30,8 +29,9 @@ from etymon.kernel.secret import DigestKey, Secret
 from etymon.pki.algorithms import KeyType
 from etymon.pki.signer import SoftwareSigner
 from etymon.storage.database import Database
+from support.appointments import give
 from support.clock import TurnedClock
-from support.directory_site import ADMINISTRATOR, DirectorySite
+from support.directory_site import DirectorySite
 
 
 def certificate_of(
@@ -115,8 +115,7 @@ class Vault(DirectorySite):
         """Return a new person who holds roles."""
         person = self.person(name)
         with self.database.transaction() as tx:
-            for role in held:
-                roles.assign(tx, self.deps, person.id, role, actor=ADMINISTRATOR, authority="letter 1")
+            give(tx, self.deps, person, *held)
         return person
 
     def certified(self, person: Person) -> EscrowedKey:

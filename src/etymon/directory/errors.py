@@ -48,6 +48,22 @@ def authority_missing() -> Malformed:
     return Malformed("authority_missing", "Say on whose authority: name the letter of appointment, or its end.")
 
 
+def other_confirmer_needed() -> NotPermitted:
+    """An appointment is confirmed by somebody who could not have made it (KRP 5.2)."""
+    return NotPermitted(
+        "other_confirmer_needed",
+        "Who recovers keys is confirmed by an Administrator, who neither gave the role nor holds it.",
+    )
+
+
+def account_closed() -> NotPermitted:
+    """Nobody touches the account of somebody who recovers keys."""
+    return NotPermitted(
+        "recovery_role_held",
+        "Nobody changes cards and names of somebody who recovers keys. Have an Officer withdraw the role first.",
+    )
+
+
 def role_not_held() -> NotFound:
     """The person does not hold the role."""
     return NotFound("role_not_held", "This person does not hold the role.")

@@ -42,6 +42,21 @@ RECOVERY_ROLES: Final = frozenset({Role.KEY_RECOVERY_AGENT, Role.KEY_RECOVERY_OF
 
 
 @dataclass(frozen=True, slots=True)
+class Appointment:
+    """Who gave somebody a role, and who confirmed it. A role in key recovery counts once it is confirmed."""
+
+    role: Role
+    appointed_by: UUID | None
+    confirmed_by: UUID | None = None
+    confirmed_at: datetime | None = None
+
+    @property
+    def counts(self) -> bool:
+        """Whether the role opens anything yet."""
+        return self.role not in RECOVERY_ROLES or self.confirmed_by is not None
+
+
+@dataclass(frozen=True, slots=True)
 class Person:
     """Somebody with an account; `active` ends with the account and never comes back."""
 

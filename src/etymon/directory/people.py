@@ -1,7 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0
 """Accounts of people: made by an administrator, changed, ended for good."""
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import replace
 from datetime import timedelta
 from typing import Final
@@ -123,6 +123,11 @@ def keep_active(tx: Transaction, person_id: UUID) -> Person | None:
 def find(tx: Transaction, person_id: UUID) -> Person | None:
     """Return a person, `active` or not."""
     return store.find(tx, person_id)
+
+
+def known(tx: Transaction, person_ids: Iterable[UUID]) -> dict[UUID, Person]:
+    """Return people by id, `active` or not."""
+    return {person.id: person for person in store.known(tx, person_ids)}
 
 
 def by_user_principal_name(tx: Transaction, user_principal_name: str) -> Person | None:

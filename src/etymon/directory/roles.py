@@ -6,8 +6,10 @@ from uuid import UUID
 
 from etymon.audit.model import Fact
 from etymon.directory.dependencies import Recording, record
-from etymon.directory.errors import authority_missing, roles_separated
-from etymon.directory.model import RECOVERY_ROLES, Person, Role, check_authority
+from etymon.directory.errors import authority_missing, other_confirmer_needed, role_not_held, roles_separated
+from etymon.directory.model import RECOVERY_ROLES, Appointment, Person, Role, check_authority
+from etymon.directory.separation import CONFIRMED_BY
+from etymon.directory.store import bindings as bindings_store
 from etymon.directory.store import groups as store
 from etymon.directory.store import people as people_store
 from etymon.storage.database import Transaction
@@ -15,19 +17,51 @@ from etymon.storage.database import Transaction
 PAGE_LIMIT: Final = 200
 
 
-def assign(tx: Transaction, deps: Recording, person_id: UUID, role: Role, *, actor: str, authority: str = "") -> None:
+def assign(
+    tx: Transaction,
+    deps: Recording,
+    person_id: UUID,
+    role: Role,
+    *,
+    actor: str,
+    authority: str = "",
+    by: UUID | None = None,
+) -> None:
     """Give an active person a role on somebody's authority (CP 5.4.1); nothing happens when the person holds it.
 
     `Conflict` when the person would hold two of administrator, officer and auditor (CP 5.2.4), or one of administrator
     and auditor and a role in key recovery (KRP 5.2.1). The database refuses that too, whoever asks at the same time.
-    `Malformed` `authority_missing` when it is not said who appoints somebody to recover keys.
+    `Malformed` `authority_missing` when it is not said who appoints somebody to recover keys. Such a role, given by the
+    person `by`, counts once it is confirmed; a binding code that the person may have ends.
     """
     facts = _facts(role, authority)
     people_store.locked(tx, person_id)
-    if store.add_role(tx, person_id, role, deps.clock.now()):
+    if store.add_role(tx, person_id, role, deps.clock.now(), by=by):
+        if role in RECOVERY_ROLES:
+            bindings_store.replace_codes(tx, person_id)
         record(tx, deps, "role:assigned", actor=actor, subject=f"person:{person_id}", facts=facts)
     elif role not in store.roles_of(tx, person_id):
         raise roles_separated()
+
+
+def confirm(tx: Transaction, deps: Recording, person_id: UUID, role: Role, *, by: UUID) -> None:
+    """Confirm that a person recovers keys; until then the role does not count. Nothing happens when that is so already.
+
+    `NotPermitted` `other_confirmer_needed` unless `by` is an active Administrator, and neither gave the role nor holds
+    it: the database refuses that too. `NotFound` `role_not_held`, also for a role that needs no confirmation.
+    """
+    people_store.locked(tx, person_id)
+    confirmer = people_store.find(tx, by)
+    if confirmer is None or not confirmer.active or CONFIRMED_BY not in store.roles_of(tx, by):
+        raise other_confirmer_needed()
+    known = {each.role: each for each in store.appointments_of(tx, person_id) if each.role in RECOVERY_ROLES}
+    if role not in known:
+        raise role_not_held()
+    if by == person_id or known[role].appointed_by in {None, by}:
+        raise other_confirmer_needed()
+    if store.confirm_role(tx, person_id, role, deps.clock.now(), by=by):
+        facts: dict[str, Fact] = {"role": role.value, "appointed_by": str(known[role].appointed_by)}
+        record(tx, deps, "role:confirmed", actor=f"person:{by}", subject=f"person:{person_id}", facts=facts)
 
 
 def withdraw(tx: Transaction, deps: Recording, person_id: UUID, role: Role, *, actor: str, authority: str = "") -> None:
@@ -38,13 +72,28 @@ def withdraw(tx: Transaction, deps: Recording, person_id: UUID, role: Role, *, a
 
 
 def roles_of(tx: Transaction, person_id: UUID) -> frozenset[Role]:
-    """Return the roles a person holds."""
+    """Return the roles a person holds, confirmed or not."""
     return store.roles_of(tx, person_id)
 
 
-def holders(tx: Transaction, role: Role, *, after: UUID | None = None, limit: int = 50) -> list[Person]:
-    """Return who holds a role by id, at most `PAGE_LIMIT`; `after` is the last one already seen."""
-    ids = store.holder_ids(tx, role, after=after, limit=min(limit, PAGE_LIMIT))
+def counting(tx: Transaction, person_id: UUID) -> frozenset[Role]:
+    """Return the roles of a person that count: one in key recovery once it is confirmed."""
+    return store.counting_roles_of(tx, person_id)
+
+
+def appointments(tx: Transaction, person_id: UUID) -> list[Appointment]:
+    """Return a person's roles with who gave and who confirmed them."""
+    return store.appointments_of(tx, person_id)
+
+
+def holders(
+    tx: Transaction, role: Role, *, after: UUID | None = None, limit: int = 50, counting: bool = False
+) -> list[Person]:
+    """Return who holds a role by id, at most `PAGE_LIMIT`; `after` is the last one already seen.
+
+    `counting` leaves out those whose role nobody confirmed.
+    """
+    ids = store.holder_ids(tx, role, after=after, limit=min(limit, PAGE_LIMIT), counting=counting)
     return sorted(people_store.found(tx, ids), key=lambda person: person.id)
 
 

@@ -2,14 +2,17 @@
 """Who may give a role, and who may touch an account that holds one (CP 5.2.1, 5.2.4).
 
 Administrators and Officers keep each other in check, so neither may make, open or take over the other's account: who
-could bind a card of their own to an Officer's account would be both. What is true of an Officer is true of whoever
-recovers keys.
+could bind a card of their own to an Officer's account would be both.
+
+An Officer appoints whoever recovers keys, and an Administrator, whom no Officer can make, confirms it. While somebody
+holds such a role nobody opens the account: one card could otherwise stand for three people in turn (KRP 5.2.4).
 """
 
 from collections.abc import Mapping
 from collections.abc import Set as AbstractSet
 from typing import Final
 
+from etymon.directory.errors import account_closed
 from etymon.directory.model import RECOVERY_ROLES, SEPARATED_ROLES, Role
 from etymon.kernel.errors import NotPermitted
 
@@ -23,8 +26,9 @@ GIVEN_BY: Final[Mapping[Role, Role]] = {
 }
 """Role to the role whose holders give and take it."""
 
-GUARDED: Final = SEPARATED_ROLES | RECOVERY_ROLES
-"""Accounts that hold one of these are changed by whoever gives it."""
+CONFIRMED_BY: Final = Role.ADMINISTRATOR
+"""Whose holders confirm a role in key recovery. A second Officer would not do: an Officer alone can make one, and bind
+a card to that account."""
 
 
 def require_may_give(caller: AbstractSet[Role], changed: AbstractSet[Role]) -> None:
@@ -39,9 +43,12 @@ def require_may_give(caller: AbstractSet[Role], changed: AbstractSet[Role]) -> N
 def require_may_open(caller: AbstractSet[Role], held: AbstractSet[Role]) -> None:
     """Refuse cards, codes and new names for an account that holds roles the caller may not give.
 
-    An account without a guarded role is the Administrators'. Raises NotPermitted `separated_roles`.
+    An account without a separated role is the Administrators'; one with a role in key recovery is nobody's until the
+    role is withdrawn. Raises NotPermitted `recovery_role_held`, `separated_roles`.
     """
-    for role in sorted(held & GUARDED or {Role.ADMINISTRATOR}, key=lambda role: role.value):
+    if held & RECOVERY_ROLES:
+        raise account_closed()
+    for role in sorted(held & SEPARATED_ROLES or {Role.ADMINISTRATOR}, key=lambda role: role.value):
         if GIVEN_BY[role] not in caller:
             keeper = GIVEN_BY[role].value
             raise NotPermitted("separated_roles", f"This account's cards and names are changed by an {keeper} only.")

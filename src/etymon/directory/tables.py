@@ -66,6 +66,15 @@ roles = sa.Table(
     sa.Column("person_id", sa.Uuid, sa.ForeignKey("directory_people.id"), primary_key=True),
     sa.Column("role", sa.String(20), primary_key=True),
     sa.Column("assigned_at", UTCDateTime, nullable=False),
+    sa.Column("appointed_by", sa.Uuid, sa.ForeignKey("directory_people.id"), nullable=True),
+    sa.Column("confirmed_by", sa.Uuid, sa.ForeignKey("directory_people.id"), nullable=True),
+    sa.Column("confirmed_at", UTCDateTime, nullable=True),
+    sa.CheckConstraint(
+        "confirmed_by IS NULL OR (appointed_by IS NOT NULL AND confirmed_by <> appointed_by AND "
+        "confirmed_by <> person_id AND appointed_by <> person_id)",
+        name="confirmed_by_another",
+    ),
+    sa.CheckConstraint("(confirmed_by IS NULL) = (confirmed_at IS NULL)", name="confirmed_at"),
     sa.CheckConstraint(
         "role IN ('administrator', 'officer', 'auditor', 'operator', 'keyRecoveryAgent', 'keyRecoveryOfficial')",
         name="role_known",

@@ -19,6 +19,7 @@ from etymon.escrow import recovery_participants as participants
 from etymon.escrow import recovery_store as recoveries
 from etymon.escrow.dependencies import Dependencies, record
 from etymon.escrow.errors import (
+    approval_void,
     halves_wrong,
     key_destroyed,
     key_unknown,
@@ -47,6 +48,8 @@ from etymon.storage.database import Transaction
 
 LIFETIME: Final = timedelta(hours=72)
 """Within this a recovery is approved and collected."""
+HOPELESS: Final = frozenset({approval_void().code, key_destroyed().code, key_unusable().code})
+"""What no waiting mends: a recovery that is refused for one of these has failed."""
 
 
 def request(
@@ -77,13 +80,26 @@ def request(
 def approve(deps: Dependencies, recovery_id: UUID, *, agent: UUID, source: str = "") -> tuple[Recovery, Secret[str]]:
     """Approve a recovery as one of two agents; return it, and the half of the password that is shown this once.
 
-    Raises `role_missing`, `own_key`, `other_agent_needed`, `recovery_unknown`, `recovery_state`, `recovery_expired`.
+    Raises `role_missing`, `own_key`, `other_agent_needed`, `recovery_unknown`, `recovery_state`, `recovery_expired`;
+    `approval_void` and `escrowed_key_destroyed`, which end the recovery.
     """
+    try:
+        return _approve(deps, recovery_id, agent=agent, source=source)
+    except EtymonError as refusal:
+        with deps.database.transaction() as tx:
+            _fail(tx, deps, recovery_id, refusal)
+        raise
+
+
+def _approve(deps: Dependencies, recovery_id: UUID, *, agent: UUID, source: str) -> tuple[Recovery, Secret[str]]:
     with deps.database.transaction() as tx:
         recovery = _live(tx, deps, recovery_id)
         participants.require(tx, agent, Role.KEY_RECOVERY_AGENT, owner=recovery.order.person)
         if agent in {recovery.requested_by, recovery.first.agent if recovery.first else None}:
             raise other_agent_needed()
+        participants.require_agents_still(tx, recovery)
+        for key_id in recovery.key_ids:
+            store.wrapped(tx, key_id)
         is_first = recovery.state is RecoveryState.REQUESTED
         half = recovered_key.half(deps.entropy, 1 if is_first else 2)
         given = Approval(agent, deps.clock.now(), _digest(deps, recovery_id, half))
@@ -114,36 +130,24 @@ def collect(
     """Return the keys of an approved recovery, once, to the official who asked and has both halves of the password.
 
     Runs transactions of its own; every refusal is recorded. Whoever loses the answer asks anew. A key that does not
-    open makes the whole recovery fail. Raises as `approve` does, `halves_wrong`, `approval_void`,
-    `escrowed_key_destroyed`, `escrowed_key_unusable`, and `Unavailable` while the audit trail stands still.
+    open makes the whole recovery fail. Raises as `approve` does, `halves_wrong`, `escrowed_key_unusable`, and
+    `Unavailable` while the audit trail stands still or a token is away: the recovery then waits on.
     """
-    opening: Recovery | None = None
     try:
         with deps.database.transaction() as tx:
             sealer.require_live(tx, deps.clock)
-            recovery = _live(tx, deps, recovery_id)
-            under = _admit(tx, deps, recovery, halves, official=official)
-            recoveries.move(tx, recovery, RecoveryState.DELIVERED)
-            wrapped = [
-                delivery.release_recovered(
-                    tx,
-                    deps,
-                    key_id,
-                    recovery.id,
-                    reason=recovery.order.reason,
-                    actor=f"person:{official}",
-                    source=source,
-                )
-                for key_id in recovery.key_ids
-            ]
-            _record(tx, deps, "delivered", recovery, actor=official, source=source)
-            owner_notice.recovered(tx, deps, recovery)
-        opening = replace(recovery, state=RecoveryState.DELIVERED)
-        return tuple(_packed(deps, each, under) for each in wrapped)
+            recovery, under = _admitted(tx, deps, recovery_id, halves, official=official)
+            wrapped = [store.wrapped(tx, key_id) for key_id in recovery.key_ids]
+        packed = tuple(_packed(deps, each, under) for each in wrapped)  # may ask a token: in no transaction
+        with deps.database.transaction() as tx:
+            sealer.require_live(tx, deps.clock)
+            recovery, _ = _admitted(tx, deps, recovery_id, halves, official=official)
+            _deliver(tx, deps, recovery, official=official, source=source)
     except EtymonError as refusal:
         with deps.database.transaction() as tx:
-            _not_delivered(tx, deps, recovery_id, refusal, opening, official=official, source=source)
+            _not_delivered(tx, deps, recovery_id, refusal, official=official, source=source)
         raise
+    return packed
 
 
 def end_late(deps: Dependencies, limit: int = 100) -> int:
@@ -185,10 +189,11 @@ def _live(tx: Transaction, deps: Dependencies, recovery_id: UUID) -> Recovery:
     return recovery
 
 
-def _admit(
-    tx: Transaction, deps: Dependencies, recovery: Recovery, halves: Sequence[str], *, official: UUID
-) -> Secret[bytes]:
-    """Return the password if this person collects this recovery with it, and who approved it may still."""
+def _admitted(
+    tx: Transaction, deps: Dependencies, recovery_id: UUID, halves: Sequence[str], *, official: UUID
+) -> tuple[Recovery, Secret[bytes]]:
+    """Return a recovery, locked, and its password if this person collects it, and who approved it may still."""
+    recovery = _live(tx, deps, recovery_id)
     if official != recovery.requested_by:
         raise recovery_unknown()
     participants.require(tx, official, Role.KEY_RECOVERY_OFFICIAL, owner=recovery.order.person)
@@ -201,7 +206,7 @@ def _admit(
         same(digests[0], recovery.first.half_digest) & same(digests[1], recovery.second.half_digest)
     ):
         raise halves_wrong()
-    return recovered_key.password(*typed)
+    return recovery, recovered_key.password(*typed)
 
 
 def _packed(deps: Dependencies, wrapped: WrappedKey, under: Secret[bytes]) -> RecoveredKey:
@@ -215,25 +220,35 @@ def _digest(deps: Dependencies, recovery_id: UUID, half: Secret[str]) -> bytes:
     return deps.digest_key.digest(f"key-recovery-half:{recovery_id}", half)
 
 
+def _deliver(tx: Transaction, deps: Dependencies, recovery: Recovery, *, official: UUID, source: str) -> None:
+    """Put a recovery and the release of each of its keys on record, and tell whose keys they are."""
+    recoveries.move(tx, recovery, RecoveryState.DELIVERED)
+    reason, actor = recovery.order.reason, f"person:{official}"
+    for key_id in recovery.key_ids:
+        delivery.release_recovered(tx, deps, key_id, recovery.id, reason=reason, actor=actor, source=source)
+    _record(tx, deps, "delivered", recovery, actor=official, source=source)
+    owner_notice.recovered(tx, deps, recovery)
+
+
 def _not_delivered(
-    tx: Transaction,
-    deps: Dependencies,
-    recovery_id: UUID,
-    refusal: EtymonError,
-    opening: Recovery | None,
-    *,
-    official: UUID,
-    source: str,
+    tx: Transaction, deps: Dependencies, recovery_id: UUID, refusal: EtymonError, *, official: UUID, source: str
 ) -> None:
-    """Record that a recovery was not delivered; one whose keys did not open has failed."""
+    """Record that a recovery was not delivered."""
     subject, facts = f"recovery:{recovery_id}", {"refusal": refusal.code}
     actor = f"person:{official}"
     failure = Outcome.FAILURE
     record(
         tx, deps, "recovery:delivery_refused", actor=actor, subject=subject, facts=facts, outcome=failure, source=source
     )
-    if opening is not None:
-        _end(tx, deps, opening, RecoveryState.FAILED, refusal.code)
+    _fail(tx, deps, recovery_id, refusal)
+
+
+def _fail(tx: Transaction, deps: Dependencies, recovery_id: UUID, refusal: EtymonError) -> None:
+    """End a recovery that nothing can deliver any more; one that was refused for another reason goes on."""
+    if refusal.code in HOPELESS:
+        recovery = recoveries.lock(tx, recovery_id)
+        if recovery.state in WAITING:
+            _end(tx, deps, recovery, RecoveryState.FAILED, refusal.code)
 
 
 def _end(

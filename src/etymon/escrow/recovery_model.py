@@ -45,18 +45,18 @@ class RecoveryState(enum.Enum):
     FAILED = "failed"
 
 
-_ENDS: Final = frozenset({RecoveryState.REFUSED, RecoveryState.EXPIRED})
+_ENDS: Final = frozenset({RecoveryState.REFUSED, RecoveryState.EXPIRED, RecoveryState.FAILED})
 
 RECOVERY_ALLOWED: Final[Mapping[RecoveryState, frozenset[RecoveryState]]] = {
     RecoveryState.REQUESTED: _ENDS | {RecoveryState.HALF_APPROVED},
     RecoveryState.HALF_APPROVED: _ENDS | {RecoveryState.APPROVED},
     RecoveryState.APPROVED: _ENDS | {RecoveryState.DELIVERED},
-    RecoveryState.DELIVERED: frozenset({RecoveryState.FAILED}),
+    RecoveryState.DELIVERED: frozenset(),
     RecoveryState.REFUSED: frozenset(),
     RecoveryState.EXPIRED: frozenset(),
     RecoveryState.FAILED: frozenset(),
 }
-"""Moves of a recovery. It is delivered before a key is opened; one that does not open makes it failed."""
+"""Moves of a recovery. It is delivered when its keys have opened; one that cannot be delivered any more has failed."""
 
 WAITING: Final = frozenset({RecoveryState.REQUESTED, RecoveryState.HALF_APPROVED, RecoveryState.APPROVED})
 UNSUCCESSFUL: Final = frozenset({RecoveryState.REFUSED, RecoveryState.EXPIRED, RecoveryState.FAILED})

@@ -15,7 +15,7 @@ SUBJECT: Final = "A key recovery"
 
 
 def require(tx: Transaction, person: UUID, *allowed: Role, owner: UUID) -> None:
-    """Refuse whoever has no active account with one of the roles, or whose own keys it is about.
+    """Refuse whoever has no active account with one of the roles, confirmed, or whose own keys it is about.
 
     Raises `NotPermitted` `role_missing`, `own_key`.
     """
@@ -34,7 +34,7 @@ def require_agents_still(tx: Transaction, recovery: Recovery) -> None:
 
 def tell_agents(tx: Transaction, deps: Dependencies, recovery: Recovery) -> None:
     """Tell the agents that may approve that a recovery waits; nothing of whose keys is in it."""
-    for agent in roles.holders(tx, Role.KEY_RECOVERY_AGENT, limit=roles.PAGE_LIMIT):
+    for agent in roles.holders(tx, Role.KEY_RECOVERY_AGENT, limit=roles.PAGE_LIMIT, counting=True):
         if agent.id not in {recovery.order.person, recovery.requested_by}:
             text = (
                 f"The key recovery {recovery.id} waits for two agents until {recovery.expires_at:%Y-%m-%d %H:%M} UTC."
@@ -52,4 +52,4 @@ def tell_official(tx: Transaction, deps: Dependencies, recovery: Recovery, what:
 
 def _holds(tx: Transaction, person: UUID, *allowed: Role) -> bool:
     found = people.find(tx, person)
-    return found is not None and found.active and not roles.roles_of(tx, person).isdisjoint(allowed)
+    return found is not None and found.active and not roles.counting(tx, person).isdisjoint(allowed)

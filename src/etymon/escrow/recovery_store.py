@@ -1,6 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0
 """The SQL of recoveries and legal holds."""
 
+from collections.abc import Collection, Sequence
 from dataclasses import replace
 from datetime import datetime
 from typing import Any, Final
@@ -95,14 +96,29 @@ def explain(tx: Transaction, recovery_id: UUID, cause: Cause) -> None:
         raise recovery_state()
 
 
-def page(tx: Transaction, *, hidden_from: UUID, after: UUID | None, limit: int) -> list[Recovery]:
-    """Return recoveries, the oldest first, those after a known one, but none of keys of `hidden_from`."""
+def page(
+    tx: Transaction,
+    *,
+    hidden_from: UUID,
+    after: UUID | None,
+    limit: int,
+    states: Collection[RecoveryState] | None = None,
+    unexplained: bool = False,
+) -> list[Recovery]:
+    """Return recoveries, the oldest first, those after a known one, but none of keys of `hidden_from`.
+
+    Those in one of `states` alone where it is given, and those without a cause where they are `unexplained`.
+    """
     wanted = sa.select(*COLUMNS).where(recoveries.c.person_id != hidden_from)
+    if states is not None:
+        wanted = wanted.where(recoveries.c.state.in_([state.value for state in states]))
+    if unexplained:
+        wanted = wanted.where(recoveries.c.cause.is_(None))
     if after is not None:
         known = find(tx, after)
         wanted = wanted.where(_later(recoveries.c.requested_at, recoveries.c.id, known.requested_at, known.id))
     ordered = wanted.order_by(recoveries.c.requested_at, recoveries.c.id).limit(limit)
-    return [_recovery(tx, row) for row in tx.execute(ordered).all()]
+    return _recoveries(tx, tx.execute(ordered).all())
 
 
 def over_at(tx: Transaction, now: datetime, limit: int) -> list[UUID]:
@@ -165,11 +181,19 @@ def _one(tx: Transaction, wanted: sa.Select[Any]) -> Recovery:
     row = tx.execute(wanted).one_or_none()
     if row is None:
         raise recovery_unknown()
-    return _recovery(tx, row)
+    return _recoveries(tx, [row])[0]
 
 
-def _recovery(tx: Transaction, row: sa.Row[*tuple[Any, ...]]) -> Recovery:
-    named = sa.select(recovery_keys.c.key_id).where(recovery_keys.c.recovery_id == row.id)
+def _recoveries(tx: Transaction, rows: Sequence[sa.Row[*tuple[Any, ...]]]) -> list[Recovery]:
+    """Read recoveries, and the keys of all of them at once."""
+    named = sa.select(*recovery_keys.c).where(recovery_keys.c.recovery_id.in_([row.id for row in rows]))
+    key_ids: dict[UUID, list[UUID]] = {row.id: [] for row in rows}
+    for each in tx.execute(named.order_by(recovery_keys.c.key_id)):
+        key_ids[each.recovery_id].append(each.key_id)
+    return [_recovery(row, key_ids[row.id]) for row in rows]
+
+
+def _recovery(row: sa.Row[*tuple[Any, ...]], key_ids: Sequence[UUID]) -> Recovery:
     return Recovery(
         id=row.id,
         order=Order(
@@ -181,7 +205,7 @@ def _recovery(tx: Transaction, row: sa.Row[*tuple[Any, ...]]) -> Recovery:
             document_sha256=row.document_sha256,
             notice=Notice(row.notice),
         ),
-        key_ids=tuple(tx.scalars(named.order_by(recovery_keys.c.key_id))),
+        key_ids=tuple(key_ids),
         state=RecoveryState(row.state),
         requested_by=row.requested_by,
         requested_at=row.requested_at,

@@ -1,6 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0
 """Escrow's SQL."""
 
+from collections.abc import Iterable
 from datetime import datetime
 from typing import Any, Final
 from uuid import UUID
@@ -66,6 +67,15 @@ def ever_of_person(tx: Transaction, person_id: UUID) -> list[EscrowedKey]:
     """Return a person's keys that have or had certificates, destroyed ones too, newest first."""
     wanted = sa.select(*KEY_COLUMNS).where(keys.c.person_id == person_id, keys.c.certificate.is_not(None))
     return [_key(row) for row in tx.execute(wanted.order_by(keys.c.deposited_at.desc(), keys.c.id))]
+
+
+def wrapped(tx: Transaction, key_id: UUID) -> WrappedKey:
+    """Return what is kept of a key; `Conflict` when it is destroyed."""
+    kept = sa.select(*KEY_COLUMNS, keys.c.wrapped, keys.c.wrapped_by)
+    row = tx.execute(kept.where(keys.c.id == key_id, keys.c.wrapped.is_not(None))).one_or_none()
+    if row is None:
+        raise key_destroyed()
+    return WrappedKey(_key(row), row.wrapped, row.wrapped_by)
 
 
 def release(tx: Transaction, key_id: UUID) -> WrappedKey:
@@ -141,6 +151,12 @@ def kept_until(tx: Transaction, moment: datetime, *, limit: int) -> list[UUID]:
     """
     over = sa.select(keys.c.id).where(NOT_DESTROYED, keys.c.keep_until <= moment, _FREE)
     return list(tx.scalars(over.order_by(keys.c.keep_until, keys.c.id).limit(limit).with_for_update(skip_locked=True)))
+
+
+def known_keys(tx: Transaction, key_ids: Iterable[UUID]) -> dict[UUID, EscrowedKey]:
+    """Return keys by id, destroyed or not."""
+    wanted = sa.select(*KEY_COLUMNS).where(keys.c.id.in_(list(key_ids)))
+    return {row.id: _key(row) for row in tx.execute(wanted)}
 
 
 def known_key(tx: Transaction, key_id: UUID) -> EscrowedKey:

@@ -102,7 +102,7 @@ recoveries = sa.Table(
     sa.CheckConstraint("(first_agent IS NULL) = (first_half_digest IS NULL)", name="first_half"),
     sa.CheckConstraint("(second_agent IS NULL) = (second_half_digest IS NULL)", name="second_half"),
     sa.CheckConstraint(
-        "state NOT IN ('approved', 'delivered', 'failed') OR (first_agent IS NOT NULL AND second_agent IS NOT NULL)",
+        "state NOT IN ('approved', 'delivered') OR (first_agent IS NOT NULL AND second_agent IS NOT NULL)",
         name="two_agents",
     ),
     sa.Index("ix_escrow_recoveries_requested_at", "requested_at", "id"),

@@ -59,7 +59,7 @@ def admit(deps: Dependencies, read: AccessToken) -> Caller:
     require_card(read)
     with deps.database.snapshot() as tx:
         person = people.find(tx, read.person)
-        present = roles.roles_of(tx, read.person)
+        present = roles.counting(tx, read.person)
     if person is None or not person.active:
         raise NotPermitted("account_ended", "The account is not active.")
     counting = frozenset(role for role in present if role.value in read.roles)

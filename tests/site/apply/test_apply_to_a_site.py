@@ -35,6 +35,9 @@ def test_an_officer_appoints_who_recovers_keys_with_the_files_authority(
     document = {"organization": "Test Agency", "users": [{**kim, "rolesAuthority": "letter 12/34"}]}
     for operator in (administrator, officer):
         assert operator.apply(document) is Outcome.AS_WANTED
+    for operator in (administrator, officer):
+        assert operator.apply(document, check=True) is Outcome.AS_WANTED
+        assert "kim@agency.test waits as keyRecoveryAgent for an Administrator" in operator.shown
     with running.site.database.snapshot() as tx:
         person = people.by_user_principal_name(tx, "kim@agency.test")
         assert person is not None

@@ -127,6 +127,7 @@ ID = str(uuid4())
 ADMINISTRATORS_WRITE = [
     ("POST", "users"),
     ("DELETE", f"users/{ID}"),
+    ("POST", f"etymon/roles/{ID}/confirm"),
     ("POST", "groups"),
     ("PATCH", f"groups/{ID}"),
     ("DELETE", f"groups/{ID}"),
@@ -196,7 +197,7 @@ KEY_RECOVERY = [
     ({KRO, Role.OFFICER}, "POST", "etymon/legalHolds"),
     ({KRO, Role.OFFICER}, "POST", f"etymon/legalHolds/{ID}/lift"),
 ]
-SEEN_BY_FEW = ("etymon/keyRecoveries", "etymon/legalHolds", "users/auditor@example.test/escrowedKeys")
+SEEN_BY_FEW = ("etymon/keyRecoveries", "etymon/legalHolds", "users/operator@example.test/escrowedKeys")
 
 
 def test_each_write_needs_its_role(running: RunningSite) -> None:

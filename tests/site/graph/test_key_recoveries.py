@@ -106,7 +106,12 @@ def test_what_is_not_so_is_refused(running: RunningSite, official: httpx.Client)
     assert code(official.post(f"{path}/explain", json={"cause": "none"})) == (409, "recovery_state")
     assert code(official.post(f"{path}/refuse", json={"reason": " "}))[0] == 400
     assert ok(official.post(f"{path}/refuse", json={"reason": "asked in error"}))["state"] == "refused"
+    unexplained = {"$filter": "state in ('refused', 'failed') and cause eq null", "$top": "1"}
+    assert [one["id"] for one in ok(official.get(RECOVERIES, params=unexplained))["value"]] == [asked["id"]]
     assert ok(official.post(f"{path}/explain", json={"cause": "a slip"}))["cause"] == "a slip"
+    assert ok(official.get(RECOVERIES, params=unexplained))["value"] == []
+    both = {"$filter": "state eq 'refused' and state in ('requested', 'refused')"}
+    assert [one["id"] for one in ok(official.get(RECOVERIES, params=both))["value"]] == [asked["id"]]
     late = created(official.post(RECOVERIES, json=wanted))
     running.site.later(recovery.LIFETIME + timedelta(seconds=1))
     first = running.administration(running.somebody("late", KRA))
@@ -124,6 +129,9 @@ def test_whose_keys_they_are_sees_no_recovery_and_no_hold(running: RunningSite, 
     for path in (RECOVERIES, HOLDS):
         assert ok(theirs.get(path))["value"] == []
         assert len(ok(official.get(path))["value"]) == 1
+    for name in (subject.id, subject.user_principal_name):  # `released` would tell of a recovery
+        assert code(theirs.get(f"/beta/users/{name}/escrowedKeys")) == (403, "own_key")
+    assert len(ok(official.get(f"/beta/users/{subject.id}/escrowedKeys"))["value"]) == 1
     assert code(theirs.post(f"{RECOVERIES}/{asked['id']}/approve")) == (403, "own_key")
     assert code(theirs.post(RECOVERIES, json=secret)) == (403, "own_key")
     assert code(theirs.post(f"{HOLDS}/{hold['id']}/lift", json={"reason": "mine"})) == (403, "own_key")

@@ -286,7 +286,6 @@ def test_roles_are_given_by_those_who_hold_their_kind_and_never_to_themselves(
     assert code(admin.put(path, json={**agent, "authority": "letter"})) == (403, "separated_roles")
     assert code(officer.put(path, json=agent)) == (400, "authority_missing")
     assert ok(officer.put(path, json={**agent, "authority": "letter"}))["roles"] == agent["roles"]
-    assert code(admin.post(f"/beta/users/{bob.id}/issueBindingCode")) == (403, "separated_roles")
     assert code(officer.put(path, json={"roles": []})) == (400, "authority_missing")
     assert ok(officer.put(path, json={"roles": [], "authority": "its end"}))["roles"] == []
     assert admin.put(f"/beta/etymon/roles/{uuid4()}", json={"roles": []}).status_code == 404

@@ -8,12 +8,13 @@ from uuid import UUID
 import sqlalchemy as sa
 
 from etymon.directory.errors import group_name_taken, group_unknown, not_a_member, role_not_held
-from etymon.directory.model import Group, Role, folded
+from etymon.directory.model import RECOVERY_ROLES, Appointment, Group, Role, folded
 from etymon.directory.tables import groups, members, roles
 from etymon.storage.database import Transaction
 from etymon.storage.rows import insert_unless_taken
 
 COLUMNS = (groups.c.id, groups.c.name, groups.c.description)
+_COUNTS: Final = sa.or_(roles.c.role.not_in([role.value for role in RECOVERY_ROLES]), roles.c.confirmed_by.is_not(None))
 _GROUPS_OF: Final = sa.select(members.c.group_id).where(members.c.person_id == sa.bindparam("person"))
 """Built once: every enrollment asks it."""
 
@@ -109,9 +110,27 @@ def leave_all(tx: Transaction, person_id: UUID) -> None:
     tx.execute(roles.delete().where(roles.c.person_id == person_id))
 
 
-def add_role(tx: Transaction, person_id: UUID, role: Role, now: datetime) -> bool:
+def add_role(tx: Transaction, person_id: UUID, role: Role, now: datetime, *, by: UUID | None) -> bool:
     """Give somebody a role; False when the person holds it, or one that is kept apart from it."""
-    return insert_unless_taken(tx, roles, person_id=person_id, role=role.value, assigned_at=now)
+    return insert_unless_taken(tx, roles, person_id=person_id, role=role.value, assigned_at=now, appointed_by=by)
+
+
+def confirm_role(tx: Transaction, person_id: UUID, role: Role, now: datetime, *, by: UUID) -> bool:
+    """Confirm a role that somebody else appointed to; False when it is confirmed already, or not held so."""
+    waiting = roles.update().where(
+        roles.c.person_id == person_id,
+        roles.c.role == role.value,
+        roles.c.confirmed_by.is_(None),
+        roles.c.appointed_by != by,
+    )
+    return tx.execute(waiting.values(confirmed_by=by, confirmed_at=now)).rowcount == 1
+
+
+def appointments_of(tx: Transaction, person_id: UUID) -> list[Appointment]:
+    """Return the roles somebody holds, with who gave and who confirmed them."""
+    columns = (roles.c.role, roles.c.appointed_by, roles.c.confirmed_by, roles.c.confirmed_at)
+    found = tx.execute(sa.select(*columns).where(roles.c.person_id == person_id).order_by(roles.c.role))
+    return [Appointment(Role(row.role), row.appointed_by, row.confirmed_by, row.confirmed_at) for row in found]
 
 
 def remove_role(tx: Transaction, person_id: UUID, role: Role) -> None:
@@ -126,9 +145,16 @@ def roles_of(tx: Transaction, person_id: UUID) -> frozenset[Role]:
     return frozenset(map(Role, tx.scalars(sa.select(roles.c.role).where(roles.c.person_id == person_id))))
 
 
-def holder_ids(tx: Transaction, role: Role, *, after: UUID | None, limit: int) -> list[UUID]:
-    """Return who holds a role, by id, those after a known one."""
+def counting_roles_of(tx: Transaction, person_id: UUID) -> frozenset[Role]:
+    """Return the roles somebody holds that count: one in key recovery once it is confirmed."""
+    return frozenset(map(Role, tx.scalars(sa.select(roles.c.role).where(roles.c.person_id == person_id, _COUNTS))))
+
+
+def holder_ids(tx: Transaction, role: Role, *, after: UUID | None, limit: int, counting: bool) -> list[UUID]:
+    """Return who holds a role, by id, those after a known one; `counting` leaves out whom nobody confirmed."""
     wanted = sa.select(roles.c.person_id).where(roles.c.role == role.value)
+    if counting:
+        wanted = wanted.where(_COUNTS)
     if after is not None:
         wanted = wanted.where(roles.c.person_id > after)
     return list(tx.scalars(wanted.order_by(roles.c.person_id).limit(limit)))

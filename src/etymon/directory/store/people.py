@@ -90,6 +90,12 @@ def by_user_principal_name(tx: Transaction, user_principal_name: str) -> Person 
     return _one(tx, _BY_NAME, key=folded(user_principal_name))
 
 
+def known(tx: Transaction, ids: Iterable[UUID]) -> list[Person]:
+    """Return the people among `ids`, active or not, by name."""
+    rows = tx.execute(sa.select(*COLUMNS).where(people.c.id.in_(list(ids))).order_by(people.c.principal_key))
+    return _with_addresses(tx, rows.all())
+
+
 def found(tx: Transaction, ids: Iterable[UUID]) -> list[Person]:
     """Return the active people among `ids`, by name."""
     rows = tx.execute(sa.select(*COLUMNS).where(people.c.id.in_(list(ids)), ACTIVE).order_by(people.c.principal_key))

@@ -1,6 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0
 """`/etymon/keyRecoveries`, `/etymon/legalHolds`: another person's escrowed keys, let out by two agents or kept."""
 
+from collections.abc import Sequence
 from typing import Final
 from uuid import UUID
 
@@ -9,8 +10,8 @@ from starlette.responses import Response
 
 from etymon.directory import people
 from etymon.escrow import legal_hold, recovery, recovery_analysis, recovery_store, store
-from etymon.escrow.errors import recovery_unknown
-from etymon.escrow.recovery_model import Recovery
+from etymon.escrow.errors import own_key, recovery_unknown
+from etymon.escrow.recovery_model import Recovery, RecoveryState
 from etymon.graph.http import answers
 from etymon.graph.http.answers import ItemOptions, ListOptions
 from etymon.graph.http.gate import Agent, Analyst, HoldKeeper, Official, Recoverer, RecoveryReader, Services, Source
@@ -24,6 +25,7 @@ from etymon.graph.representations.key_recoveries import (
     RecoveryBody,
 )
 from etymon.storage.database import Transaction
+from etymon.wire import odata
 
 router = APIRouter(tags=["keyRecoveries"])
 
@@ -33,17 +35,24 @@ HOLDS: Final = "/etymon/legalHolds"
 
 @router.get("/users/{user}/escrowedKeys")
 def list_escrowed_keys(
-    request: Request, deps: Services, _: RecoveryReader, user: str, options: ListOptions
+    request: Request, deps: Services, caller: RecoveryReader, user: str, options: ListOptions
 ) -> Response:
-    """List a person's keys in escrow that have or had certificates; of one whose account has ended by id."""
+    """List somebody else's keys in escrow that have or had certificates; of one whose account has ended by id.
+
+    The own ones would show by `released` a recovery that legal process keeps from their person.
+    """
     with deps.database.snapshot() as tx:
-        found = store.ever_of_person(tx, anybody(tx, user).id)
+        person = anybody(tx, user)
+        if person.id == caller.person:
+            raise own_key()
+        found = store.ever_of_person(tx, person.id)
     return answers.whole(request, deps, "etymon/escrowedKeys", [shown.escrowed_key(key) for key in found], options)
 
 
 @router.get(RECOVERIES)
 def list_recoveries(request: Request, deps: Services, caller: RecoveryReader, options: ListOptions) -> Response:
     """List recoveries, the oldest first; nobody sees those of the own keys."""
+    states, unexplained = _narrowed(options.condition)
     with deps.database.snapshot() as tx:
         return answers.page(
             request,
@@ -51,10 +60,15 @@ def list_recoveries(request: Request, deps: Services, caller: RecoveryReader, op
             RECOVERIES[1:],
             options,
             fetch=lambda limit: recovery_store.page(
-                tx, hidden_from=caller.person, after=options.after_id(), limit=limit
+                tx,
+                hidden_from=caller.person,
+                after=options.after_id(),
+                limit=limit,
+                states=states,
+                unexplained=unexplained,
             ),
             key=lambda found: found.id,
-            show=lambda found: [_recovery(tx, each) for each in found],
+            show=lambda found: _recoveries(tx, found),
         )
 
 
@@ -80,7 +94,7 @@ def get_recovery(
         found = recovery_store.find(tx, recovery_id)
         if found.order.person == caller.person:
             raise recovery_unknown()
-        return answers.entity(request, deps, RECOVERIES[1:], _recovery(tx, found), options=options)
+        return answers.entity(request, deps, RECOVERIES[1:], _recoveries(tx, [found])[0], options=options)
 
 
 @router.post(RECOVERIES + "/{recovery_id}/approve")
@@ -88,7 +102,7 @@ def approve_recovery(deps: Services, caller: Agent, source: Source, recovery_id:
     """Approve a recovery as one of two agents; the answer alone has this agent's half of the password."""
     approved, half = recovery.approve(deps.issuer.escrow, recovery_id, agent=caller.person, source=source)
     with deps.database.snapshot() as tx:
-        return answers.answer({**_recovery(tx, approved), "passwordHalf": half.reveal()})
+        return answers.answer({**_recoveries(tx, [approved])[0], "passwordHalf": half.reveal()})
 
 
 @router.post(RECOVERIES + "/{recovery_id}/refuse")
@@ -165,9 +179,30 @@ def lift_legal_hold(
 
 def _entity(request: Request, deps: Services, found: Recovery, *, status: int = 200) -> Response:
     with deps.database.snapshot() as tx:
-        return answers.entity(request, deps, RECOVERIES[1:], _recovery(tx, found), status=status)
+        return answers.entity(request, deps, RECOVERIES[1:], _recoveries(tx, [found])[0], status=status)
 
 
-def _recovery(tx: Transaction, found: Recovery) -> dict[str, object]:
-    keys = [store.known_key(tx, key_id) for key_id in found.key_ids]
-    return shown.recovery(found, people.find(tx, found.order.person), keys)
+def _recoveries(tx: Transaction, found: Sequence[Recovery]) -> list[dict[str, object]]:
+    """Show recoveries, with the people and keys of all of them looked up at once."""
+    owners = people.known(tx, {each.order.person for each in found})
+    keys = store.known_keys(tx, {key_id for each in found for key_id in each.key_ids})
+    return [
+        shown.recovery(each, owners.get(each.order.person), [keys[key_id] for key_id in each.key_ids]) for each in found
+    ]
+
+
+def _narrowed(condition: odata.Expression | None) -> tuple[frozenset[RecoveryState] | None, bool]:
+    """Return the states that a filter leaves and whether it asks for no cause: the database then reads no others."""
+    match condition:
+        case odata.And(left, right):
+            first, second = _narrowed(left), _narrowed(right)
+            states = first[0] if second[0] is None else second[0] if first[0] is None else first[0] & second[0]
+            return states, first[1] or second[1]
+        case odata.In("state", values):
+            return frozenset(state for state in RecoveryState if state.value in values), False
+        case odata.Comparison("state", "eq", value):
+            return frozenset(state for state in RecoveryState if state.value == value), False
+        case odata.Comparison("cause", "eq", None):
+            return None, True
+        case _:
+            return None, False

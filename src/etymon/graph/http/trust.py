@@ -14,7 +14,7 @@ from etymon.graph.http.answers import ItemOptions, ListOptions
 from etymon.graph.http.gate import Administrator, AdministratorOrOfficer, Officer, Reader, Services
 from etymon.graph.http.users import find
 from etymon.graph.representations import trust as shown
-from etymon.graph.representations.trust import IssuanceRuleBody, RolesBody, TrustEntryBody
+from etymon.graph.representations.trust import ConfirmedBody, IssuanceRuleBody, RolesBody, TrustEntryBody
 from etymon.issuer import issuance_rules
 from etymon.kernel.entropy import random_id
 from etymon.kernel.errors import NotFound, NotPermitted
@@ -113,7 +113,7 @@ def list_roles(request: Request, deps: Services, _: Reader, options: ListOptions
         holders: dict[UUID, Person] = {}
         for role in Role:
             holders |= {person.id: person for person in roles.holders(tx, role, limit=roles.PAGE_LIMIT)}
-        items = [shown.roles(holders[id_], roles.roles_of(tx, id_)) for id_ in sorted(holders)]
+        items = [shown.roles(holders[id_], roles.appointments(tx, id_)) for id_ in sorted(holders)]
     return answers.whole(request, deps, ROLES[1:], items, options)
 
 
@@ -138,10 +138,20 @@ def put_roles(request: Request, deps: Services, caller: AdministratorOrOfficer, 
         for role in sorted(present - wanted, key=lambda role: role.value):
             roles.withdraw(tx, deps, person.id, role, actor=caller.actor, authority=body.authority)
         for role in sorted(wanted - present, key=lambda role: role.value):
-            roles.assign(tx, deps, person.id, role, actor=caller.actor, authority=body.authority)
+            roles.assign(tx, deps, person.id, role, actor=caller.actor, authority=body.authority, by=caller.person)
+        item = _roles(tx, person)
+    return answers.entity(request, deps, ROLES[1:], item)
+
+
+@router.post(ROLES + "/{user}/confirm")
+def confirm_role(request: Request, deps: Services, caller: Administrator, user: str, body: ConfirmedBody) -> Response:
+    """Confirm that a person recovers keys, as an administrator; until then the role counts for nothing."""
+    with deps.database.transaction() as tx:
+        person = find(tx, user)
+        roles.confirm(tx, deps, person.id, Role(body.role), by=caller.person)
         item = _roles(tx, person)
     return answers.entity(request, deps, ROLES[1:], item)
 
 
 def _roles(tx: Transaction, person: Person) -> dict[str, object]:
-    return shown.roles(person, roles.roles_of(tx, person.id))
+    return shown.roles(person, roles.appointments(tx, person.id))

@@ -1,13 +1,14 @@
 # SPDX-License-Identifier: Apache-2.0
 """Trust entries, issuance rules and roles: resources of our own."""
 
+from collections.abc import Sequence
 from datetime import datetime, timedelta
 from typing import Annotated, Any, Final, Literal
 from uuid import UUID
 
 from pydantic import Field
 
-from etymon.directory.model import Person, Role
+from etymon.directory.model import RECOVERY_ROLES, Appointment, Person
 from etymon.graph.representations.body import Base64, Body, Text, identifier
 from etymon.issuer.model import Approval, Attestation, IssuanceRule, Purpose
 from etymon.pki.algorithms import KeyType
@@ -110,6 +111,12 @@ class RolesBody(Body):
     authority: Text = ""
 
 
+class ConfirmedBody(Body):
+    """Which role in key recovery is confirmed."""
+
+    role: Literal["keyRecoveryAgent", "keyRecoveryOfficial"]
+
+
 def trust_entry(shown: TrustEntry) -> dict[str, Any]:
     """Show a trust entry."""
     document = shown.to_document()
@@ -155,13 +162,23 @@ def issuance_rule(shown: IssuanceRule) -> dict[str, Any]:
     }
 
 
-def roles(person: Person, held: frozenset[Role]) -> dict[str, Any]:
-    """Show which roles a person has."""
+def roles(person: Person, held: Sequence[Appointment]) -> dict[str, Any]:
+    """Show which roles a person has, and of those in key recovery who gave and who confirmed them."""
     return {
         "@odata.type": "#etymon.graph.roles",
         "id": person.id,
         "userId": person.id,
         "userPrincipalName": person.user_principal_name,
         "displayName": person.display_name,
-        "roles": sorted(role.value for role in held),
+        "roles": sorted(each.role.value for each in held),
+        "appointments": [
+            {
+                "role": each.role.value,
+                "appointedBy": each.appointed_by,
+                "confirmedBy": each.confirmed_by,
+                "confirmedDateTime": each.confirmed_at,
+            }
+            for each in held
+            if each.role in RECOVERY_ROLES
+        ],
     }

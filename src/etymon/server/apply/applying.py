@@ -61,6 +61,7 @@ def apply(
         console.print(line, highlight=False, soft_wrap=True)
     console.print(presentation.summary(plan), highlight=False)
     if wishes.only_look or not plan.changes:
+        _tell_who_waits(api, console)
         return Outcome.DIFFERENT if plan.changes else Outcome.AS_WANTED
     roles = _writing_roles(present, subject)
     part = plan.part_of(roles)
@@ -69,7 +70,17 @@ def apply(
             return Outcome.DIFFERENT
         _perform(api, part, present, console)
     _tell_the_rest(plan, roles, console)
+    _tell_who_waits(api, console)
     return Outcome.AS_WANTED
+
+
+def _tell_who_waits(api: AdministrationAPI, console: Console) -> None:
+    """Tell whose role in key recovery, given as the file wants, counts for nothing yet."""
+    for item in api.every("/etymon/roles"):
+        for each in item["appointments"]:
+            if not each["confirmedBy"]:
+                told = f"{item['userPrincipalName']} waits as {each['role']} for an Administrator"
+                console.print(f"{escape(told)}: etymon key-recovery confirm", highlight=False, soft_wrap=True)
 
 
 def _writing_roles(present: Present, subject: str) -> tuple[Role, ...]:

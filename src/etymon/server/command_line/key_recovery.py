@@ -14,8 +14,8 @@ from typing import Annotated, Any, Final, TypeAlias
 import typer
 
 from etymon.kernel.errors import Malformed
-from etymon.server.command_line import legal_hold
-from etymon.server.command_line.files import secret
+from etymon.server.command_line import appointments, legal_hold
+from etymon.server.command_line.files import require_new, secret
 from etymon.server.command_line.signed_in import PersonArgument, access, administration, quoted, tell
 
 app = typer.Typer(
@@ -23,9 +23,12 @@ app = typer.Typer(
 )
 app.callback()(access)
 app.add_typer(legal_hold.app, name="legal-hold")
+app.command("appointments")(appointments.list_)
+app.command("confirm")(appointments.confirm)
 
 RECOVERIES: Final = "/etymon/keyRecoveries"
 WAITING: Final = "?$filter=state in ('requested', 'half_approved', 'approved')"
+UNEXPLAINED: Final = "?$filter=state in ('refused', 'expired', 'failed') and cause eq null"
 HALVES: Final = ("first", "second")
 
 RecoveryArgument: TypeAlias = Annotated[str, typer.Argument(help="Id of the recovery, as `list` shows it.")]
@@ -94,9 +97,8 @@ def list_(
 ) -> None:
     """List the recoveries that wait for agents or their official, the oldest first."""
     with administration(context) as api:
-        for item in api.every(RECOVERIES + ("" if every or unexplained else WAITING)):
-            if not unexplained or (item["endedDateTime"] and not item["cause"]):
-                _tell_recovery(item)
+        for item in api.every(RECOVERIES + (UNEXPLAINED if unexplained else "" if every else WAITING)):
+            _tell_recovery(item)
 
 
 @app.command("approve")
@@ -108,8 +110,8 @@ def approve(
     """Approve a recovery as one of two agents, and get your half of the password, this once."""
     from etymon.pki.keys import write_once
 
-    if half_file is not None and half_file.exists():
-        raise Malformed("file_exists", f"{half_file} is there already. Name a new file.")
+    if half_file is not None:
+        require_new(half_file)
     with administration(context) as api:
         done = api.act(f"{RECOVERIES}/{quoted(recovery)}/approve", {})
     _tell_recovery(done)
@@ -142,14 +144,18 @@ def collect(
     from etymon.pki.keys import write_once
 
     files: list[Path | None] = [*(half_file or (None, None))]
-    halves = [secret(file, f"The {name} half of the password") for file, name in zip(files, HALVES, strict=False)]
+    if len(files) != len(HALVES):
+        raise Malformed("half_files", "Name two files with a half of the password each, or none to be asked for both.")
+    halves = [secret(file, f"The {name} half of the password") for file, name in zip(files, HALVES, strict=True)]
     into.mkdir(mode=0o700, parents=True, exist_ok=True)
     with administration(context) as api:
+        for key in api.item(f"{RECOVERIES}/{quoted(recovery)}")["keys"]:
+            require_new(_package(into, key))
         done = api.act(
             f"{RECOVERIES}/{quoted(recovery)}/collect", {"passwordHalves": [half.reveal() for half in halves]}
         )
     for key in done["keys"]:
-        file = into / f"{int(key['serialNumber'], 16):x}.p12"
+        file = _package(into, key)
         write_once(file, base64.b64decode(key["pkcs12"]))
         tell("Written:", file)
     tell("The password is the first half, a hyphen, and the second half.")
@@ -164,6 +170,10 @@ def explain(
     """Record why a recovery was refused, expired or failed."""
     with administration(context) as api:
         _tell_recovery(api.act(f"{RECOVERIES}/{quoted(recovery)}/explain", {"cause": cause}))
+
+
+def _package(into: Path, key: Mapping[str, Any]) -> Path:
+    return into / f"{int(key['serialNumber'], 16):x}.p12"
 
 
 def _tell_recovery(item: Mapping[str, Any]) -> None:

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Roles of key recovery; recoveries that two agents approve for an official; legal holds on escrowed keys.
+"""Roles of key recovery, with who gave and who confirmed them; recoveries that two agents approve; legal holds.
 
 No door led to the recoveries of two officers that there were before: a row that a library call left goes, and the
 audit trail tells of it. What a replica of the version before writes of roles and releases fits.
@@ -18,6 +18,11 @@ SEPARATED = {
     "uq_directory_roles_separated": "role IN ('administrator', 'officer', 'auditor')",
     "uq_directory_roles_agents": "role IN ('administrator', 'auditor', 'keyRecoveryAgent')",
     "uq_directory_roles_officials": "role IN ('administrator', 'auditor', 'keyRecoveryOfficial')",
+}
+CONFIRMED = {
+    "confirmed_by_another": "confirmed_by IS NULL OR (appointed_by IS NOT NULL AND confirmed_by <> appointed_by AND "
+    "confirmed_by <> person_id AND appointed_by <> person_id)",
+    "confirmed_at": "(confirmed_by IS NULL) = (confirmed_at IS NULL)",
 }
 HAS_RECIPIENT = "transport_key_sha256 IS NOT NULL OR recovery_id IS NOT NULL"
 
@@ -47,8 +52,24 @@ def upgrade() -> None:
 def _alter_roles() -> None:
     op.drop_constraint("ck_directory_roles_role_known", "directory_roles")
     op.create_check_constraint(op.f("ck_directory_roles_role_known"), "directory_roles", ROLE_KNOWN)
+    for column in _confirmation():
+        op.add_column("directory_roles", column)
+    for name in ("appointed_by", "confirmed_by"):
+        op.create_foreign_key(
+            f"fk_directory_roles_{name}_directory_people", "directory_roles", "directory_people", [name], ["id"]
+        )
+    for name, text in CONFIRMED.items():
+        op.create_check_constraint(op.f(f"ck_directory_roles_{name}"), "directory_roles", text)
     for name in ("uq_directory_roles_agents", "uq_directory_roles_officials"):
         _unique_person(name)
+
+
+def _confirmation() -> tuple["sa.Column[object]", ...]:
+    return (
+        sa.Column("appointed_by", sa.Uuid, nullable=True),
+        sa.Column("confirmed_by", sa.Uuid, nullable=True),
+        sa.Column("confirmed_at", UTCDateTime, nullable=True),
+    )
 
 
 def _rebuild_roles() -> None:
@@ -57,11 +78,11 @@ def _rebuild_roles() -> None:
         sa.Column("person_id", sa.Uuid, nullable=False),
         sa.Column("role", sa.String(20), nullable=False),
         sa.Column("assigned_at", UTCDateTime, nullable=False),
+        *_confirmation(),
         sa.PrimaryKeyConstraint("person_id", "role", name="pk_directory_roles"),
-        sa.ForeignKeyConstraint(
-            ["person_id"], ["directory_people.id"], name="fk_directory_roles_person_id_directory_people"
-        ),
+        *_of_people("directory_roles", "person_id", "appointed_by", "confirmed_by"),
         sa.CheckConstraint(ROLE_KNOWN, name=op.f("ck_directory_roles_role_known")),
+        *(sa.CheckConstraint(text, name=op.f(f"ck_directory_roles_{name}")) for name, text in CONFIRMED.items()),
     )
     _copy("directory_roles", "person_id, role, assigned_at")
     for name in SEPARATED:
@@ -150,7 +171,7 @@ def _recoveries() -> None:
                 "second_agent <> first_agent",
                 "first_half": "(first_agent IS NULL) = (first_half_digest IS NULL)",
                 "second_half": "(second_agent IS NULL) = (second_half_digest IS NULL)",
-                "two_agents": "state NOT IN ('approved', 'delivered', 'failed') OR "
+                "two_agents": "state NOT IN ('approved', 'delivered') OR "
                 "(first_agent IS NOT NULL AND second_agent IS NOT NULL)",
             }.items()
         ),

@@ -1,0 +1,99 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Who recovers keys is appointed by an Officer and confirmed by an Administrator: neither does it alone."""
+
+import httpx
+import pytest
+import sqlalchemy as sa
+
+from etymon.audit import trail
+from etymon.directory.model import Role
+from etymon.directory.tables import binding_codes
+from support.escrowed import kept
+from support.graph_answers import JSON, code, created, ok
+from support.mdm_listeners import RunningSite
+
+RECOVERIES = "/beta/etymon/keyRecoveries"
+CARD = {"trustEntry": "cards", "identifier": "the-one-spare-card"}
+PUPPETS = {"ursula": "keyRecoveryOfficial", "xaver": "keyRecoveryAgent", "yolanda": "keyRecoveryAgent"}
+
+
+def order(user: object) -> JSON:
+    return {
+        "user": str(user),
+        "keys": "all",
+        "requestor": "me",
+        "authority": "legalProcess",
+        "reference": "x",
+        "reason": "y",
+        "withholdNotice": True,
+    }
+
+
+def test_one_officer_with_one_spare_card_recovers_nobodys_key(running: RunningSite) -> None:
+    running.site.directory.trust("cards")
+    victim = running.somebody("victim")
+    kept(running.graph.issuer.escrow, victim)
+    mallory = running.administration(running.somebody("mallory", Role.OFFICER))
+    for name, role in PUPPETS.items():
+        puppet = running.somebody(name)
+        path, account = f"/beta/etymon/roles/{puppet.id}", f"/beta/users/{puppet.id}"
+        ok(mallory.put(path, json={"roles": ["officer"]}))  # an Officer's account is the Officers' to open
+        card = created(mallory.post(f"{account}/cards", json=CARD))
+        ok(mallory.put(path, json={"roles": ["officer", role], "authority": "letter"}))
+        for act in (
+            lambda account=account, card=card: mallory.delete(f"{account}/cards/{card['id']}"),  # type: ignore[misc]  # bound now
+            lambda account=account: mallory.post(f"{account}/cards", json={**CARD, "identifier": "another"}),  # type: ignore[misc]  # bound now
+            lambda account=account: mallory.post(f"{account}/issueBindingCode"),  # type: ignore[misc]  # bound now
+            lambda account=account: mallory.patch(account, json={"mail": "mallory@example.test"}),  # type: ignore[misc]  # bound now
+        ):
+            assert code(act()) == (403, "recovery_role_held")
+        theirs = running.administration(puppet)
+        assert code(theirs.post(RECOVERIES, json=order(victim.id))) == (403, "role_missing")
+        for confirmer in (mallory, theirs):
+            assert code(confirmer.post(f"{path}/confirm", json={"role": role})) == (403, "role_missing")
+        ok(mallory.put(path, json={"roles": ["officer"], "authority": "its end"}))
+        assert mallory.delete(f"{account}/cards/{card['id']}").status_code == 204  # the card goes on to the next
+    assert ok(mallory.get(RECOVERIES))["value"] == []
+
+
+def test_an_appointment_counts_when_an_administrator_confirmed_it(
+    running: RunningSite, admin: httpx.Client, officer: httpx.Client
+) -> None:
+    victim, kim = running.somebody("victim"), running.somebody("kim")
+    kept(running.graph.issuer.escrow, victim)
+    path = f"/beta/etymon/roles/{kim.id}"
+    wanted = {"role": "keyRecoveryOfficial"}
+    assert code(admin.post(f"{path}/confirm", json=wanted)) == (404, "role_not_held")
+    given = ok(officer.put(path, json={"roles": [wanted["role"]], "authority": "letter"}))
+    (waiting,) = given["appointments"]
+    assert (waiting["role"], waiting["confirmedBy"]) == (wanted["role"], None)
+    assert code(admin.post(f"/beta/users/{kim.id}/issueBindingCode")) == (403, "recovery_role_held")
+    theirs = running.administration(kim)
+    assert code(theirs.post(RECOVERIES, json=order(victim.id))) == (403, "role_missing")
+    assert code(admin.post(f"{path}/confirm", json={"role": "keyRecoveryAgent"})) == (404, "role_not_held")
+    assert admin.post(f"{path}/confirm", json={"role": "officer"}).status_code == 400
+    for _ in range(2):
+        (confirmed,) = ok(admin.post(f"{path}/confirm", json=wanted))["appointments"]
+        assert confirmed["confirmedBy"] not in {None, confirmed["appointedBy"], str(kim.id)}
+    created(theirs.post(RECOVERIES, json=order(victim.id)))
+    with running.site.database.snapshot() as tx:
+        names = [one.event.name for one in trail.page(tx, subject=f"person:{kim.id}", limit=20)]
+    assert names.count("directory:role:confirmed") == 1
+    for roles in ([], [wanted["role"]]):  # withdrawn for a new card, and given again: it waits again
+        assert ok(officer.put(path, json={"roles": roles, "authority": "letter 2"}))["roles"] == roles
+        if not roles:
+            assert admin.post(f"/beta/users/{kim.id}/issueBindingCode").status_code == 200
+    assert code(theirs.post(RECOVERIES, json=order(victim.id))) == (403, "role_missing")
+
+
+@pytest.mark.parametrize("role", ["keyRecoveryAgent", "keyRecoveryOfficial"])
+def test_a_code_from_before_the_appointment_binds_nothing(
+    running: RunningSite, admin: httpx.Client, officer: httpx.Client, role: str
+) -> None:
+    kim = running.somebody("kim")
+    ok(admin.post(f"/beta/users/{kim.id}/issueBindingCode"))
+    ok(officer.put(f"/beta/etymon/roles/{kim.id}", json={"roles": [role], "authority": "letter"}))
+    with running.site.database.snapshot() as tx:
+        assert set(tx.scalars(sa.select(binding_codes.c.state).where(binding_codes.c.person_id == kim.id))) == {
+            "replaced"
+        }
