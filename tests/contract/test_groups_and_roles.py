@@ -217,7 +217,8 @@ def test_who_confirms_a_role_in_key_recovery_neither_gave_nor_holds_it(site: Dir
         with pytest.raises(sa.exc.IntegrityError), site.database.transaction() as tx:
             tx.execute(forged.bindparams(sa.bindparam("by", wrong.id, sa.Uuid), role=agent.value))
     with site.database.snapshot() as tx:
-        assert (roles.roles_of(tx, kim.id), roles.counting(tx, kim.id)) == ({agent}, frozenset())
+        assert roles.roles_of(tx, kim.id) == {agent}
+        assert not roles.counting(tx, kim.id)
         assert roles.holders(tx, agent, counting=True) == []
     assert [confirm(ada), confirm(ada)] == ["done", "done"]
     with site.database.snapshot() as tx:

@@ -1,6 +1,8 @@
 # SPDX-License-Identifier: Apache-2.0
 """Who recovers keys is appointed by an Officer and confirmed by an Administrator: neither does it alone."""
 
+from functools import partial
+
 import httpx
 import pytest
 import sqlalchemy as sa
@@ -41,10 +43,10 @@ def test_one_officer_with_one_spare_card_recovers_nobodys_key(running: RunningSi
         card = created(mallory.post(f"{account}/cards", json=CARD))
         ok(mallory.put(path, json={"roles": ["officer", role], "authority": "letter"}))
         for act in (
-            lambda account=account, card=card: mallory.delete(f"{account}/cards/{card['id']}"),  # type: ignore[misc]  # bound now
-            lambda account=account: mallory.post(f"{account}/cards", json={**CARD, "identifier": "another"}),  # type: ignore[misc]  # bound now
-            lambda account=account: mallory.post(f"{account}/issueBindingCode"),  # type: ignore[misc]  # bound now
-            lambda account=account: mallory.patch(account, json={"mail": "mallory@example.test"}),  # type: ignore[misc]  # bound now
+            partial(mallory.delete, f"{account}/cards/{card['id']}"),
+            partial(mallory.post, f"{account}/cards", json={**CARD, "identifier": "another"}),
+            partial(mallory.post, f"{account}/issueBindingCode"),
+            partial(mallory.patch, account, json={"mail": "mallory@example.test"}),
         ):
             assert code(act()) == (403, "recovery_role_held")
         theirs = running.administration(puppet)

@@ -128,7 +128,7 @@ def test_only_what_reads_is_tried_again_when_a_gateway_fails() -> None:
             error(403, "Authorization_RequestDenied", "This needs the role officer.", "role_missing"),
             NotPermitted,
             "role_missing",
-            "an Officer writes issuance rules",
+            "Sign in as somebody who holds the role",
         ),
         (
             error(403, "Authorization_RequestDenied", "Sign in with the card.", "card_required"),

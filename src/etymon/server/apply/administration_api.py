@@ -20,10 +20,7 @@ PAUSES_SECONDS: Final = (1.0, 2.0, 4.0, 8.0)
 """How long is waited before the same is tried again, unless the API says how long."""
 
 
-ROLES_ADVICE: Final = (
-    "An Administrator writes everything but issuance rules, an Officer writes issuance rules. Sign in as somebody who "
-    "holds the role."
-)
+ROLES_ADVICE: Final = "Sign in as somebody who holds the role."
 
 
 class TokenSource(Protocol):

@@ -114,12 +114,14 @@ def approve(
         require_new(half_file)
     with administration(context) as api:
         done = api.act(f"{RECOVERIES}/{quoted(recovery)}/approve", {})
+        official = api.item(f"/users/{quoted(done['requestedBy'])}")
     _tell_recovery(done)
+    whose = f"{official['displayName']} ({official['userPrincipalName']}), who asked,"
     if half_file is None:
-        tell("Your half of the password, for", done["requestedBy"], "alone:", done["passwordHalf"])
+        tell(f"Your half of the password, for {whose} alone:", done["passwordHalf"])
     else:
         write_once(half_file, f"{done['passwordHalf']}\n".encode())
-        tell(f"Your half of the password is in {half_file}, for", done["requestedBy"], "alone.")
+        tell(f"Your half of the password is in {half_file}, for {whose} alone.")
 
 
 @app.command("refuse")
@@ -158,7 +160,7 @@ def collect(
         file = _package(into, key)
         write_once(file, base64.b64decode(key["pkcs12"]))
         tell("Written:", file)
-    tell("The password is the first half, a hyphen, and the second half.")
+    tell("The password is the half that begins with 1-, a hyphen, and the half that begins with 2-.")
 
 
 @app.command("explain")
