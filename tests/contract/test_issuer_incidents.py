@@ -191,4 +191,4 @@ def test_what_an_authority_certified_since_a_time_ends_also_where_it_gave_up(sit
     assert not is_ended(site, early)
     assert is_ended(site, late[0])
     assert site.derivation(given_up).state is DerivationState.ENDED
-    assert site.events("issuer:incident:handled")[0].subject == "authority:derived"
+    assert "authority:derived" in {event.subject for event in site.events("issuer:incident:handled")}

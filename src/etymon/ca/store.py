@@ -184,9 +184,9 @@ def issue(tx: Transaction, record: CertificateRecord, thumbprint: bytes) -> bool
     return tx.execute(_ISSUE, row).rowcount == 1
 
 
-def certificates_of(ca: str) -> sa.Select[tuple[UUID]]:
-    """Return the query for the ids of an authority's certificates, for whoever knows more of them to join."""
-    return sa.select(certificates.c.id).where(certificates.c.ca == ca)
+def is_certified_by(certificate_id: sa.ColumnElement[UUID], ca: str) -> sa.ColumnElement[bool]:
+    """Return the condition that an authority made the certificate of a row; it is looked up by its id, one a row."""
+    return sa.exists().where(certificates.c.id == certificate_id, certificates.c.ca == ca)
 
 
 def find_certificate(tx: Transaction, certificate_id: UUID) -> CertificateRecord | None:

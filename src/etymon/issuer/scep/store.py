@@ -8,7 +8,7 @@ from uuid import UUID
 
 import sqlalchemy as sa
 
-from etymon.ca.store import certificates_of
+from etymon.ca.store import is_certified_by
 from etymon.issuer.model import EndReason
 from etymon.issuer.scep.model import (
     ENROLLMENT_MOVES,
@@ -240,7 +240,7 @@ def valid_registration_authorities(tx: Transaction, moment: datetime) -> tuple[t
 
 def _enrolled(since: datetime, whose: Mapping[str, object]) -> sa.ColumnElement[bool]:
     of_whom = (
-        enrollments.c.certificate_id.in_(certificates_of(str(value)))
+        is_certified_by(enrollments.c.certificate_id, str(value))
         if column == "authority"
         else enrollments.c[column] == value
         for column, value in whose.items()

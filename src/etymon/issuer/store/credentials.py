@@ -8,7 +8,7 @@ from uuid import UUID
 
 import sqlalchemy as sa
 
-from etymon.ca.store import certificates_of
+from etymon.ca.store import is_certified_by
 from etymon.issuer.model import CREDENTIAL_MOVES, Credential, CredentialState, EndReason, Purpose
 from etymon.issuer.tables import ACTIVE, FIRST, HELD, LIVED
 from etymon.issuer.tables import credentials as table
@@ -141,7 +141,7 @@ def count_certified_by(tx: Transaction, authority: str, now: datetime) -> int:
 
 
 def _not_due(authority: str, now: datetime) -> sa.ColumnElement[bool]:
-    return sa.and_(_KEPT, table.c.rekey_from > now, table.c.certificate_id.in_(certificates_of(authority)))
+    return sa.and_(_KEPT, table.c.rekey_from > now, is_certified_by(table.c.certificate_id, authority))
 
 
 def of_derivation(tx: Transaction, derivation: UUID) -> tuple[Credential, ...]:

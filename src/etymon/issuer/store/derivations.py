@@ -9,7 +9,7 @@ from uuid import UUID
 
 import sqlalchemy as sa
 
-from etymon.ca.store import certificates_of
+from etymon.ca.store import is_certified_by
 from etymon.directory.model import Binding
 from etymon.issuer.errors import derivation_over
 from etymon.issuer.model import (
@@ -192,7 +192,7 @@ def _authorized(scope: Authorized) -> Filter:
         credentials.c.planned_at >= scope.since,
     )
     if scope.authority:
-        by_authority = living.where(credentials.c.certificate_id.in_(certificates_of(scope.authority)))
+        by_authority = living.where(is_certified_by(credentials.c.certificate_id, scope.authority))
         return sa.and_(table.c.state.in_([state.value for state in OPEN]), by_authority)
     certified = living.where(sa.func.coalesce(credentials.c.rule_id, table.c.rule_id).in_(scope.rules))
     begun = sa.and_(table.c.rule_id.in_(scope.rules), table.c.begun_at >= scope.since)
