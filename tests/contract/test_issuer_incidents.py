@@ -60,6 +60,7 @@ def is_ended(site: IssuerSite, link: Link) -> bool:
 
 
 def test_an_officer_ends_what_a_person_has_on_one_phone(site: IssuerSite) -> None:
+    site.turn(seconds=1)  # no other incident is of this moment
     person = somebody(site)
     lost, other = person.derived(), person.derived()
     with site.database.snapshot() as tx:
