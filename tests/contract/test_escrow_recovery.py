@@ -33,6 +33,7 @@ from etymon.kernel.entropy import Entropy
 from etymon.kernel.errors import Conflict, EtymonError, Expired, Malformed, NotPermitted
 from etymon.kernel.secret import Secret
 from etymon.storage.database import Database
+from support.appointments import give
 from support.clock import TurnedClock
 from support.directory_site import ADMINISTRATOR
 from support.recovery_office import KRA, KRO, Office, codes
@@ -186,11 +187,15 @@ def test_what_was_approved_is_collected_by_the_official_who_asked(office: Office
 
 
 @pytest.mark.parametrize("who", ["official", "first", "second"])
-def test_with_the_role_of_one_of_the_three_the_recovery_ends(office: Office, who: str) -> None:
+@pytest.mark.parametrize("anew", [False, True])
+def test_with_the_role_of_one_of_the_three_the_recovery_ends(office: Office, who: str, *, anew: bool) -> None:
     asked, halves = office.approved()
     person, role = getattr(office, who), KRO if who == "official" else KRA
     with office.vault.database.transaction() as tx:
         roles.withdraw(tx, office.vault.deps, person.id, role, actor=ADMINISTRATOR, authority="letter 2")
+        if anew:  # with another card, perhaps
+            office.vault.clock.advance(timedelta(seconds=1))
+            give(tx, office.vault.deps, person, role)
     expected = "role_missing" if who == "official" else "approval_void"
     assert codes(lambda: office.vault.collect(asked, halves, office.official)) == [expected]
     assert office.vault.release_count() == 0

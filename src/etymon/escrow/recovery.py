@@ -196,7 +196,8 @@ def _admitted(
     recovery = _live(tx, deps, recovery_id)
     if official != recovery.requested_by:
         raise recovery_unknown()
-    participants.require(tx, official, Role.KEY_RECOVERY_OFFICIAL, owner=recovery.order.person)
+    asked, role = recovery.requested_at, Role.KEY_RECOVERY_OFFICIAL
+    participants.require(tx, official, role, owner=recovery.order.person, since=asked)
     if recovery.state is not RecoveryState.APPROVED or recovery.first is None or recovery.second is None:
         raise recovery_state()
     participants.require_agents_still(tx, recovery)

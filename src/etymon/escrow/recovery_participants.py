@@ -1,6 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0
 """Who takes part in recoveries and legal holds: roles that are looked up at each act, and mail to who has to act."""
 
+from datetime import datetime
 from typing import Final
 from uuid import UUID
 
@@ -14,12 +15,13 @@ from etymon.storage.database import Transaction
 SUBJECT: Final = "A key recovery"
 
 
-def require(tx: Transaction, person: UUID, *allowed: Role, owner: UUID) -> None:
+def require(tx: Transaction, person: UUID, *allowed: Role, owner: UUID, since: datetime | None = None) -> None:
     """Refuse whoever has no active account with one of the roles, confirmed, or whose own keys it is about.
 
-    Raises `NotPermitted` `role_missing`, `own_key`.
+    `since` is when the person first acted in it: a role that was given anew later, perhaps with another card, does not
+    count. Raises `NotPermitted` `role_missing`, `own_key`.
     """
-    if not _holds(tx, person, *allowed):
+    if not _holds(tx, person, *allowed, since=since):
         raise role_needed(*(role.value for role in allowed))
     if person == owner:
         raise own_key()
@@ -28,7 +30,7 @@ def require(tx: Transaction, person: UUID, *allowed: Role, owner: UUID) -> None:
 def require_agents_still(tx: Transaction, recovery: Recovery) -> None:
     """Refuse an approval by somebody who is no agent any more: `Conflict` `approval_void`."""
     for approval in filter(None, (recovery.first, recovery.second)):
-        if not _holds(tx, approval.agent, Role.KEY_RECOVERY_AGENT):
+        if not _holds(tx, approval.agent, Role.KEY_RECOVERY_AGENT, since=approval.approved_at):
             raise approval_void()
 
 
@@ -50,6 +52,9 @@ def tell_official(tx: Transaction, deps: Dependencies, recovery: Recovery, what:
         notices.notify(tx, deps.clock, deps.entropy, official.mail_addresses, SUBJECT, text)
 
 
-def _holds(tx: Transaction, person: UUID, *allowed: Role) -> bool:
+def _holds(tx: Transaction, person: UUID, *allowed: Role, since: datetime | None = None) -> bool:
     found = people.find(tx, person)
-    return found is not None and found.active and not roles.counting(tx, person).isdisjoint(allowed)
+    if found is None or not found.active:
+        return False
+    held = [each for each in roles.appointments(tx, person) if each.role in allowed and each.counts]
+    return any(since is None or each.confirmed_at is None or each.confirmed_at <= since for each in held)

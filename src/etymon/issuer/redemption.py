@@ -66,7 +66,7 @@ def redeem(deps: Dependencies, request: Redemption, device: DeviceIdentity | Non
     `device_class_not_covered`, what eligibility refuses, and where the rule requires attestation what it lacks.
     """
     public_key = link_key.load(request.key)
-    judged = _judged(deps, request, public_key)
+    judged = _judged(deps, request, public_key, device)
     with (
         deps.refusals.noted(
             "issuer:link:refused", actor=linking.actor_of(device), subject=str(request.link), source=source
@@ -79,10 +79,15 @@ def redeem(deps: Dependencies, request: Redemption, device: DeviceIdentity | Non
     return answer
 
 
-def _judged(deps: Dependencies, request: Redemption, key: PublicKey) -> Judged:
-    """Judge where the key is for whoever knows the secret, if the rule wants it; others cost no such work."""
+def _judged(deps: Dependencies, request: Redemption, key: PublicKey, device: DeviceIdentity | None) -> Judged:
+    """Judge where the key is for whoever knows the secret, if the rule wants it; others cost no such work.
+
+    The secret is compared here only where what follows compares it too, and counts.
+    """
     with deps.database.snapshot() as tx:
         found = derivations.with_secret(tx, request.link)
+        if found and device is None and _managed_only(tx, found[0]):
+            found = None
         rule = rules.find(tx, found[0].rule) if found else None
     if found is None or not _is_secret(deps, request, *found) or rule is None or rule[0].attestation is Attestation.OFF:
         return judging.unproved(deps, Purpose.AUTHENTICATION, key)  # what follows refuses it, or looks at none

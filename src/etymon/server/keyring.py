@@ -6,7 +6,6 @@ data, so that files cannot be exchanged for one another; the master key is wrapp
 (RFC 7914, N=2^16, r=8, p=1: about 64 MB and a tenth of a second a guess).
 """
 
-import itertools
 import json
 import os
 from collections.abc import Iterator, Sequence
@@ -109,7 +108,10 @@ class KeptRegistrationKeys:
 
 def create(directory: Path, passphrase: Secret[str], entropy: Entropy) -> Keyring:
     """Make a keyring in a new directory that only its owner may enter."""
-    if min(map(len, passphrase.reveal().split("\n"))) < SHORTEST_PASSPHRASE:
+    parts = passphrase.reveal().split("\n")
+    if len(set(parts)) < len(parts):
+        raise Malformed("passphrase_parts_equal", "Two parts of the passphrase are the same. Each person chooses one.")
+    if min(map(len, parts)) < SHORTEST_PASSPHRASE:
         message = f"Choose at least {SHORTEST_PASSPHRASE} characters for a passphrase, and for each of its parts."
         raise Malformed("passphrase_too_short", message)
     directory.mkdir(mode=0o700, exist_ok=True)  # begun before and interrupted; a master key is never replaced
@@ -160,11 +162,11 @@ def _credentials() -> Iterator[Path]:
     if whole.exists():
         yield whole
         return
-    for number in itertools.count(1):
-        part = whole.with_name(f"{PASSPHRASE_CREDENTIAL}-{number}")
-        if not part.exists():
-            return
-        yield part
+    present = {file.name for file in whole.parent.glob(f"{PASSPHRASE_CREDENTIAL}-*")}
+    names = [f"{PASSPHRASE_CREDENTIAL}-{number}" for number in range(1, len(present) + 1)]
+    if present != set(names) or len(names) == 1:
+        raise Malformed("no_passphrase", f"Pass every part of the passphrase: {PASSPHRASE_CREDENTIAL}-1, -2 and so on.")
+    yield from map(whole.with_name, names)
 
 
 def _part(source: Path) -> str:

@@ -82,6 +82,11 @@ def test_two_people_have_a_part_of_the_passphrase_each(tmp_path: Path, monkeypat
     assert opened.get("one") == Secret(b"1" * 32)
     with pytest.raises(Malformed, match="each of its parts"):
         keyring.create(tmp_path / "others", Secret("what one knows\nshort"), SystemEntropy())
+    with pytest.raises(Malformed, match="are the same"):
+        keyring.create(tmp_path / "others", keyring.read_passphrase([parts[0], parts[0]]), SystemEntropy())
+    parts[1].rename(tmp_path / "etymon-passphrase-3")
+    with pytest.raises(Malformed, match="every part"):
+        keyring.read_passphrase(None)
     parts[1].write_text("\n")
     with pytest.raises(Malformed, match="is empty"):
         keyring.read_passphrase(parts)
