@@ -5,6 +5,7 @@ import threading
 import uuid
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
+from datetime import datetime, timedelta
 from functools import partial
 
 import pytest
@@ -197,10 +198,10 @@ def test_who_confirms_a_role_in_key_recovery_neither_gave_nor_holds_it(site: Dir
     for person, role in ((giver, Role.OFFICER), (ada, Role.ADMINISTRATOR), (otto, Role.OFFICER)):
         assign(site, person, role)
 
-    def confirm(by: Person) -> str:
+    def confirm(by: Person, seen: datetime | None = None) -> str:
         try:
             with site.database.transaction() as tx:
-                roles.confirm(tx, site.deps, kim.id, agent, by=by.id)
+                roles.confirm(tx, site.deps, kim.id, agent, seen=seen or site.clock.now(), by=by.id)
         except EtymonError as refusal:
             return refusal.code
         return "done"
@@ -220,7 +221,15 @@ def test_who_confirms_a_role_in_key_recovery_neither_gave_nor_holds_it(site: Dir
         assert roles.roles_of(tx, kim.id) == {agent}
         assert not roles.counting(tx, kim.id)
         assert roles.holders(tx, agent, counting=True) == []
-    assert [confirm(ada), confirm(ada)] == ["done", "done"]
+    looked_at = site.clock.now()
+    site.clock.advance(timedelta(seconds=1))
+    with site.database.transaction() as tx:  # another card may be bound meanwhile
+        roles.withdraw(tx, site.deps, kim.id, agent, actor=ADMINISTRATOR, authority="letter")
+        roles.assign(tx, site.deps, kim.id, agent, actor=ADMINISTRATOR, authority="letter", by=giver.id)
+    assert confirm(ada, looked_at) == "appointment_changed"
+    with site.database.snapshot() as tx:
+        assert not roles.counting(tx, kim.id)
+    assert [confirm(ada), confirm(ada), confirm(ada, looked_at)] == ["done", "done", "appointment_changed"]
     with site.database.snapshot() as tx:
         assert roles.counting(tx, kim.id) == {agent}
         assert roles.holders(tx, agent, counting=True) == [kim]

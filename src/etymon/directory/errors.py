@@ -56,6 +56,14 @@ def other_confirmer_needed() -> NotPermitted:
     )
 
 
+def appointment_changed() -> Conflict:
+    """The role was given anew since the confirmer looked; another card may stand for the person."""
+    return Conflict(
+        "appointment_changed",
+        "This is not the appointment that is there now. Look at it and at the person's cards, and confirm that one.",
+    )
+
+
 def account_closed() -> NotPermitted:
     """Nobody touches the account of somebody who recovers keys."""
     return NotPermitted(
