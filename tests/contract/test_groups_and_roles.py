@@ -236,6 +236,35 @@ def test_who_confirms_a_role_in_key_recovery_neither_gave_nor_holds_it(site: Dir
     assert site.events(f"person:{kim.id}").count("directory:role:confirmed") == 1
 
 
+def test_an_account_is_not_opened_beside_an_appointment_that_is_being_made(site: DirectorySite) -> None:
+    kim, agent, administrator = site.person("kim"), Role.KEY_RECOVERY_AGENT, frozenset({Role.ADMINISTRATOR})
+    given, judged = threading.Event(), threading.Event()
+
+    def appoint() -> None:
+        with site.database.transaction() as tx:
+            give(tx, site, kim, agent)
+            given.set()
+            assert not judged.wait(0.3)  # whoever asks meanwhile has to wait
+
+    def ask() -> str:
+        given.wait()
+        try:
+            with site.database.transaction() as tx:
+                roles.opened(tx, administrator, kim.id)
+        except EtymonError as refusal:
+            return refusal.code
+        finally:
+            judged.set()
+        return "opened"
+
+    with site.database.transaction() as tx:
+        assert roles.opened(tx, administrator, kim.id) == kim
+    with ThreadPoolExecutor(2) as workers:
+        appointing, asking = workers.submit(appoint), workers.submit(ask)
+        assert asking.result() == "recovery_role_held"
+        appointing.result()
+
+
 def test_of_two_roles_given_at_once_one_is_held(site: DirectorySite) -> None:
     alice = site.person("alice")
     acts: list[Callable[[], object]] = [

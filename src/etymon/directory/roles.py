@@ -1,6 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0
 """Who is administrator, officer, auditor or operator, and who recovers keys (CP 5.2, KRP 5.2)."""
 
+from collections.abc import Set as AbstractSet
 from datetime import datetime
 from typing import Final
 from uuid import UUID
@@ -15,7 +16,7 @@ from etymon.directory.errors import (
     roles_separated,
 )
 from etymon.directory.model import RECOVERY_ROLES, Appointment, Person, Role, check_authority
-from etymon.directory.separation import CONFIRMED_BY
+from etymon.directory.separation import CONFIRMED_BY, require_may_open
 from etymon.directory.store import bindings as bindings_store
 from etymon.directory.store import groups as store
 from etymon.directory.store import people as people_store
@@ -81,6 +82,16 @@ def withdraw(tx: Transaction, deps: Recording, person_id: UUID, role: Role, *, a
     facts = _facts(role, authority)
     store.remove_role(tx, person_id, role)
     record(tx, deps, "role:withdrawn", actor=actor, subject=f"person:{person_id}", facts=facts)
+
+
+def opened(tx: Transaction, caller: AbstractSet[Role], person_id: UUID) -> Person:
+    """Return a person whose cards and names the caller may change, and to whom nobody gives a role meanwhile.
+
+    Meanwhile is until this transaction ends. Raises what `separation.require_may_open` does.
+    """
+    person = people_store.locked(tx, person_id)
+    require_may_open(caller, store.roles_of(tx, person_id))
+    return person
 
 
 def roles_of(tx: Transaction, person_id: UUID) -> frozenset[Role]:
