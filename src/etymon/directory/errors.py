@@ -127,6 +127,22 @@ def trust_entry_opens_accounts() -> NotPermitted:
     )
 
 
+def trust_entry_of_recoverers() -> NotPermitted:
+    """Nobody ends a card of somebody who recovers keys, nor the trust in it."""
+    return NotPermitted(
+        "recovery_role_held",
+        "Cards of people who recover keys are bound under this entry. Have an Officer withdraw these roles first.",
+    )
+
+
+def trust_entry_of_officers() -> NotPermitted:
+    """No Officer would have a card any more, and only an Officer could bind one."""
+    return NotPermitted(
+        "last_officers",
+        "No Officer has a card under another entry. Make one, and have an Officer bind a card under it first.",
+    )
+
+
 def feed_unknown() -> NotFound:
     """No feed has this id."""
     return NotFound("feed_unknown", "There is no such identity feed.")
