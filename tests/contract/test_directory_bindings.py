@@ -14,7 +14,7 @@ from etymon.directory import bindings, roles, trust
 from etymon.directory.model import BindingState, Person, Role
 from etymon.directory.notices import MAIL_JOB
 from etymon.kernel.entropy import Entropy
-from etymon.kernel.errors import Conflict, EtymonError, Malformed, NotFound
+from etymon.kernel.errors import Conflict, EtymonError, Malformed, NotFound, NotPermitted
 from etymon.pki.trust_entry import IdentifierKind, TrustKind
 from etymon.storage.database import Database, Transaction
 from support.clock import TurnedClock
@@ -135,6 +135,45 @@ def test_a_removed_entry_takes_its_bindings_along_and_its_name_starts_anew(site:
     with site.database.transaction() as tx:
         trust.save(tx, site.deps, replace(entry, kind=TrustKind.DERIVED), actor=ADMINISTRATOR)
     assert person_for(site) is None
+
+
+def remove(site: DirectorySite, name: str) -> None:
+    with site.database.transaction() as tx:
+        trust.remove(tx, site.deps, name, actor=ADMINISTRATOR)
+
+
+@pytest.mark.parametrize("role", [Role.KEY_RECOVERY_AGENT, Role.KEY_RECOVERY_OFFICIAL])
+def test_an_entry_stays_while_a_card_of_it_stands_for_somebody_who_recovers_keys(
+    site: DirectorySite, role: Role
+) -> None:
+    site.trust()
+    site.trust("derived", kind=TrustKind.DERIVED, identifier=IdentifierKind.UUID)
+    kim = site.person()
+    bind(site, kim)
+    bind(site, kim, "urn:uuid:kims-phone", entry="derived")
+    with site.database.transaction() as tx:
+        roles.assign(tx, site.deps, kim.id, role, actor=ADMINISTRATOR, authority="letter")
+    refusal = refused(site, lambda tx: trust.remove(tx, site.deps, "cards", actor=ADMINISTRATOR))
+    assert (type(refusal), refusal.code) == (NotPermitted, "recovery_role_held")
+    assert person_for(site) == kim
+    remove(site, "derived")  # no card ends with it
+    with site.database.transaction() as tx:
+        roles.withdraw(tx, site.deps, kim.id, role, actor=ADMINISTRATOR, authority="letter")
+    remove(site, "cards")
+    assert person_for(site) is None
+
+
+def test_an_officer_keeps_a_card_whichever_entries_are_removed(site: DirectorySite) -> None:
+    for entry in ("cards", "next"):
+        site.trust(entry)
+        officer = site.person(f"officer-of-{entry}")
+        bind(site, officer, entry=entry)
+        with site.database.transaction() as tx:
+            roles.assign(tx, site.deps, officer.id, Role.OFFICER, actor=ADMINISTRATOR)
+        if entry == "cards":
+            refusal = refused(site, lambda tx: trust.remove(tx, site.deps, "cards", actor=ADMINISTRATOR))
+            assert (type(refusal), refusal.code) == (NotPermitted, "last_officers")
+    assert at_once(lambda number: remove(site, ("cards", "next")[number]), 2) == ["done", "last_officers"]
 
 
 def test_a_bound_card_stands_for_its_person_and_the_person_is_told(site: DirectorySite) -> None:

@@ -5,6 +5,7 @@ import threading
 import uuid
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
+from datetime import datetime, timedelta
 from functools import partial
 
 import pytest
@@ -197,10 +198,10 @@ def test_who_confirms_a_role_in_key_recovery_neither_gave_nor_holds_it(site: Dir
     for person, role in ((giver, Role.OFFICER), (ada, Role.ADMINISTRATOR), (otto, Role.OFFICER)):
         assign(site, person, role)
 
-    def confirm(by: Person) -> str:
+    def confirm(by: Person, seen: datetime | None = None) -> str:
         try:
             with site.database.transaction() as tx:
-                roles.confirm(tx, site.deps, kim.id, agent, by=by.id)
+                roles.confirm(tx, site.deps, kim.id, agent, seen=seen or site.clock.now(), by=by.id)
         except EtymonError as refusal:
             return refusal.code
         return "done"
@@ -220,11 +221,48 @@ def test_who_confirms_a_role_in_key_recovery_neither_gave_nor_holds_it(site: Dir
         assert roles.roles_of(tx, kim.id) == {agent}
         assert not roles.counting(tx, kim.id)
         assert roles.holders(tx, agent, counting=True) == []
-    assert [confirm(ada), confirm(ada)] == ["done", "done"]
+    looked_at = site.clock.now()
+    site.clock.advance(timedelta(seconds=1))
+    with site.database.transaction() as tx:  # another card may be bound meanwhile
+        roles.withdraw(tx, site.deps, kim.id, agent, actor=ADMINISTRATOR, authority="letter")
+        roles.assign(tx, site.deps, kim.id, agent, actor=ADMINISTRATOR, authority="letter", by=giver.id)
+    assert confirm(ada, looked_at) == "appointment_changed"
+    with site.database.snapshot() as tx:
+        assert not roles.counting(tx, kim.id)
+    assert [confirm(ada), confirm(ada), confirm(ada, looked_at)] == ["done", "done", "appointment_changed"]
     with site.database.snapshot() as tx:
         assert roles.counting(tx, kim.id) == {agent}
         assert roles.holders(tx, agent, counting=True) == [kim]
     assert site.events(f"person:{kim.id}").count("directory:role:confirmed") == 1
+
+
+def test_an_account_is_not_opened_beside_an_appointment_that_is_being_made(site: DirectorySite) -> None:
+    kim, agent, administrator = site.person("kim"), Role.KEY_RECOVERY_AGENT, frozenset({Role.ADMINISTRATOR})
+    given, judged = threading.Event(), threading.Event()
+
+    def appoint() -> None:
+        with site.database.transaction() as tx:
+            give(tx, site, kim, agent)
+            given.set()
+            assert not judged.wait(0.3)  # whoever asks meanwhile has to wait
+
+    def ask() -> str:
+        given.wait()
+        try:
+            with site.database.transaction() as tx:
+                roles.opened(tx, administrator, kim.id)
+        except EtymonError as refusal:
+            return refusal.code
+        finally:
+            judged.set()
+        return "opened"
+
+    with site.database.transaction() as tx:
+        assert roles.opened(tx, administrator, kim.id) == kim
+    with ThreadPoolExecutor(2) as workers:
+        appointing, asking = workers.submit(appoint), workers.submit(ask)
+        assert asking.result() == "recovery_role_held"
+        appointing.result()
 
 
 def test_of_two_roles_given_at_once_one_is_held(site: DirectorySite) -> None:

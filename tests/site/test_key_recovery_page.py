@@ -72,11 +72,16 @@ def test_every_command_of_the_page_does_what_it_says(
         assert (done.status, done.err) == (0, ""), (command, done)
         name = " ".join(command.split("$")[1].split()[1:3])
         shown[name] = done.out
+        if name == "appointments":
+            given = re.search(rf"kim-{run}@\S+  keyRecoveryAgent  appointed by {by} at (\S+)  waits", done.out)
+            assert given
+            words["ASSIGNED"] = given[1]
         if name in {"request alice@agency.example", "legal-hold place"}:
             found = ID.search(done.out)
             assert found
             words["RECOVERY" if name.startswith("request") else "HOLD"] = found[0]
-    assert f"kim-{run}@{DOMAIN}  keyRecoveryAgent  appointed by {by}  waits" in shown["appointments"]
+    confirmed = f"at {words['ASSIGNED']}  confirmed by {desks['ADMINISTRATOR'].person.id}"
+    assert confirmed in shown["confirm kim@agency.example"]
     assert serial in shown["keys alice@agency.example"]
     assert words["RECOVERY"] in shown["list"]
     assert str(other.id) in shown["list --unexplained"]

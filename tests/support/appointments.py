@@ -18,7 +18,8 @@ def give(tx: Transaction, deps: Recording, person: Person, *held: Role, authorit
             administrator = _holder(tx, deps, CONFIRMING, Role.ADMINISTRATOR)
             actor = f"person:{officer.id}"
             roles.assign(tx, deps, person.id, role, actor=actor, authority=authority, by=officer.id)
-            roles.confirm(tx, deps, person.id, role, by=administrator.id)
+            (given,) = (each for each in roles.appointments(tx, person.id) if each.role is role)
+            roles.confirm(tx, deps, person.id, role, seen=given.assigned_at, by=administrator.id)
         else:
             roles.assign(tx, deps, person.id, role, actor=ADMINISTRATOR, authority=authority)
 

@@ -158,6 +158,11 @@ def bindings_of(tx: Transaction, person_id: UUID) -> tuple[Binding, ...]:
     return tuple(store.of_person(tx, person_id))
 
 
+def live_cards_of(tx: Transaction, person_id: UUID) -> tuple[Binding, ...]:
+    """Return the cards that stand for a person, oldest first."""
+    return tuple(card for card in store.cards_of(tx, person_id) if card.ended_at is None)
+
+
 def issue_code(
     tx: Transaction, deps: CodeKeeping, *, person_id: UUID, actor: str, lifetime: timedelta = CODE_LIFETIME
 ) -> Secret[str]:

@@ -56,6 +56,14 @@ def other_confirmer_needed() -> NotPermitted:
     )
 
 
+def appointment_changed() -> Conflict:
+    """The role was given anew since the confirmer looked; another card may stand for the person."""
+    return Conflict(
+        "appointment_changed",
+        "This is not the appointment that is there now. Look at it and at the person's cards, and confirm that one.",
+    )
+
+
 def account_closed() -> NotPermitted:
     """Nobody touches the account of somebody who recovers keys."""
     return NotPermitted(
@@ -116,6 +124,22 @@ def trust_entry_opens_accounts() -> NotPermitted:
         "separated_roles",
         "Officers, Auditors or people who recover keys are bound under this entry, so it takes no further anchors, "
         "policies or suffixes. Make a new entry; each of them binds a card under it.",
+    )
+
+
+def trust_entry_of_recoverers() -> NotPermitted:
+    """Nobody ends a card of somebody who recovers keys, nor the trust in it."""
+    return NotPermitted(
+        "recovery_role_held",
+        "Cards of people who recover keys are bound under this entry. Have an Officer withdraw these roles first.",
+    )
+
+
+def trust_entry_of_officers() -> NotPermitted:
+    """No Officer would have a card any more, and only an Officer could bind one."""
+    return NotPermitted(
+        "last_officers",
+        "No Officer has a card under another entry. Make one, and have an Officer bind a card under it first.",
     )
 
 

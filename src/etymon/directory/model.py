@@ -46,6 +46,7 @@ class Appointment:
     """Who gave somebody a role, and who confirmed it. A role in key recovery counts once it is confirmed."""
 
     role: Role
+    assigned_at: datetime
     appointed_by: UUID | None
     confirmed_by: UUID | None = None
     confirmed_at: datetime | None = None

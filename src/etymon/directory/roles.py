@@ -1,14 +1,22 @@
 # SPDX-License-Identifier: Apache-2.0
 """Who is administrator, officer, auditor or operator, and who recovers keys (CP 5.2, KRP 5.2)."""
 
+from collections.abc import Set as AbstractSet
+from datetime import datetime
 from typing import Final
 from uuid import UUID
 
 from etymon.audit.model import Fact
 from etymon.directory.dependencies import Recording, record
-from etymon.directory.errors import authority_missing, other_confirmer_needed, role_not_held, roles_separated
+from etymon.directory.errors import (
+    appointment_changed,
+    authority_missing,
+    other_confirmer_needed,
+    role_not_held,
+    roles_separated,
+)
 from etymon.directory.model import RECOVERY_ROLES, Appointment, Person, Role, check_authority
-from etymon.directory.separation import CONFIRMED_BY
+from etymon.directory.separation import CONFIRMED_BY, require_may_open
 from etymon.directory.store import bindings as bindings_store
 from etymon.directory.store import groups as store
 from etymon.directory.store import people as people_store
@@ -44,9 +52,11 @@ def assign(
         raise roles_separated()
 
 
-def confirm(tx: Transaction, deps: Recording, person_id: UUID, role: Role, *, by: UUID) -> None:
+def confirm(tx: Transaction, deps: Recording, person_id: UUID, role: Role, *, seen: datetime, by: UUID) -> None:
     """Confirm that a person recovers keys; until then the role does not count. Nothing happens when that is so already.
 
+    `seen` is when the role was given, as whoever confirms saw it beside the person's cards: `Conflict`
+    `appointment_changed` when it was given at another time, for another card may stand for the person since.
     `NotPermitted` `other_confirmer_needed` unless `by` is an active Administrator, and neither gave the role nor holds
     it: the database refuses that too. `NotFound` `role_not_held`, also for a role that needs no confirmation.
     """
@@ -59,9 +69,12 @@ def confirm(tx: Transaction, deps: Recording, person_id: UUID, role: Role, *, by
         raise role_not_held()
     if by == person_id or known[role].appointed_by in {None, by}:
         raise other_confirmer_needed()
-    if store.confirm_role(tx, person_id, role, deps.clock.now(), by=by):
-        facts: dict[str, Fact] = {"role": role.value, "appointed_by": str(known[role].appointed_by)}
-        record(tx, deps, "role:confirmed", actor=f"person:{by}", subject=f"person:{person_id}", facts=facts)
+    if known[role].assigned_at == seen and known[role].counts:
+        return
+    if not store.confirm_role(tx, person_id, role, seen, deps.clock.now(), by=by):
+        raise appointment_changed()
+    facts: dict[str, Fact] = {"role": role.value, "appointed_by": str(known[role].appointed_by)}
+    record(tx, deps, "role:confirmed", actor=f"person:{by}", subject=f"person:{person_id}", facts=facts)
 
 
 def withdraw(tx: Transaction, deps: Recording, person_id: UUID, role: Role, *, actor: str, authority: str = "") -> None:
@@ -69,6 +82,16 @@ def withdraw(tx: Transaction, deps: Recording, person_id: UUID, role: Role, *, a
     facts = _facts(role, authority)
     store.remove_role(tx, person_id, role)
     record(tx, deps, "role:withdrawn", actor=actor, subject=f"person:{person_id}", facts=facts)
+
+
+def opened(tx: Transaction, caller: AbstractSet[Role], person_id: UUID) -> Person:
+    """Return a person whose cards and names the caller may change, and to whom nobody gives a role meanwhile.
+
+    Meanwhile is until this transaction ends. Raises what `separation.require_may_open` does.
+    """
+    person = people_store.locked(tx, person_id)
+    require_may_open(caller, store.roles_of(tx, person_id))
+    return person
 
 
 def roles_of(tx: Transaction, person_id: UUID) -> frozenset[Role]:

@@ -6,7 +6,13 @@ from typing import Final
 from etymon.audit.model import Fact
 from etymon.directory import bindings
 from etymon.directory.dependencies import Recording, record
-from etymon.directory.errors import trust_entry_in_use, trust_entry_opens_accounts, trust_entry_unknown
+from etymon.directory.errors import (
+    trust_entry_in_use,
+    trust_entry_of_officers,
+    trust_entry_of_recoverers,
+    trust_entry_opens_accounts,
+    trust_entry_unknown,
+)
 from etymon.directory.model import RECOVERY_ROLES, EntryVersion, Role
 from etymon.directory.store import bindings as store
 from etymon.pki.certificate import thumbprint
@@ -54,9 +60,16 @@ def _widens(before: TrustEntry, after: TrustEntry) -> bool:
 def remove(tx: Transaction, deps: Recording, name: str, *, actor: str) -> None:
     """Remove an entry and end the bindings under it, so that a later entry of its name does not inherit them.
 
-    What was derived lately from cards of the entry is looked at.
+    What was derived lately from cards of the entry is looked at. `NotPermitted` where cards of it stand for somebody
+    who recovers keys, `recovery_role_held`, or for the last Officers who have one, `last_officers`: an Administrator
+    alone would end what only Officers may.
     """
     now = deps.clock.now()
+    store.lock_entries(tx)  # of two entries with the cards of all Officers, removed at once, one stays
+    if any(name in store.cards_of_role_under(tx, role) for role in RECOVERY_ROLES):
+        raise trust_entry_of_recoverers()
+    if store.cards_of_role_under(tx, Role.OFFICER) == {name}:
+        raise trust_entry_of_officers()
     if not store.remove_entry(tx, name, now):
         raise trust_entry_unknown()
     ended = store.end_bindings_under(tx, name, now)

@@ -1,6 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0
 """Who recovers keys is appointed by an Officer and confirmed by an Administrator: neither does it alone."""
 
+from datetime import timedelta
 from functools import partial
 
 import httpx
@@ -52,7 +53,8 @@ def test_one_officer_with_one_spare_card_recovers_nobodys_key(running: RunningSi
         theirs = running.administration(puppet)
         assert code(theirs.post(RECOVERIES, json=order(victim.id))) == (403, "role_missing")
         for confirmer in (mallory, theirs):
-            assert code(confirmer.post(f"{path}/confirm", json={"role": role})) == (403, "role_missing")
+            blind = {"role": role, "assignedDateTime": "2026-01-01T00:00:00Z"}
+            assert code(confirmer.post(f"{path}/confirm", json=blind)) == (403, "role_missing")
         ok(mallory.put(path, json={"roles": ["officer"], "authority": "its end"}))
         assert mallory.delete(f"{account}/cards/{card['id']}").status_code == 204  # the card goes on to the next
     assert ok(mallory.get(RECOVERIES))["value"] == []
@@ -64,16 +66,20 @@ def test_an_appointment_counts_when_an_administrator_confirmed_it(
     victim, kim = running.somebody("victim"), running.somebody("kim")
     kept(running.graph.issuer.escrow, victim)
     path = f"/beta/etymon/roles/{kim.id}"
-    wanted = {"role": "keyRecoveryOfficial"}
+    wanted = {"role": "keyRecoveryOfficial", "assignedDateTime": "2026-01-01T00:00:00Z"}
     assert code(admin.post(f"{path}/confirm", json=wanted)) == (404, "role_not_held")
     given = ok(officer.put(path, json={"roles": [wanted["role"]], "authority": "letter"}))
     (waiting,) = given["appointments"]
-    assert (waiting["role"], waiting["confirmedBy"]) == (wanted["role"], None)
+    assert (waiting["role"], waiting["confirmedBy"], waiting["cards"]) == (wanted["role"], None, [])
     assert code(admin.post(f"/beta/users/{kim.id}/issueBindingCode")) == (403, "recovery_role_held")
     theirs = running.administration(kim)
     assert code(theirs.post(RECOVERIES, json=order(victim.id))) == (403, "role_missing")
-    assert code(admin.post(f"{path}/confirm", json={"role": "keyRecoveryAgent"})) == (404, "role_not_held")
-    assert admin.post(f"{path}/confirm", json={"role": "officer"}).status_code == 400
+    assert code(admin.post(f"{path}/confirm", json={**wanted, "role": "keyRecoveryAgent"})) == (404, "role_not_held")
+    for malformed in ({"role": "officer"}, {"assignedDateTime": None}, {"assignedDateTime": "lately"}):
+        assert admin.post(f"{path}/confirm", json={**wanted, **malformed}).status_code == 400
+    assert admin.post(f"{path}/confirm", json={"role": wanted["role"]}).status_code == 400
+    assert code(admin.post(f"{path}/confirm", json=wanted)) == (409, "appointment_changed")
+    wanted["assignedDateTime"] = waiting["assignedDateTime"]
     for _ in range(2):
         (confirmed,) = ok(admin.post(f"{path}/confirm", json=wanted))["appointments"]
         assert confirmed["confirmedBy"] not in {None, confirmed["appointedBy"], str(kim.id)}
@@ -86,6 +92,33 @@ def test_an_appointment_counts_when_an_administrator_confirmed_it(
         if not roles:
             assert admin.post(f"/beta/users/{kim.id}/issueBindingCode").status_code == 200
     assert code(theirs.post(RECOVERIES, json=order(victim.id))) == (403, "role_missing")
+
+
+def test_a_card_that_was_changed_between_look_and_confirmation_is_not_confirmed(
+    running: RunningSite, admin: httpx.Client, officer: httpx.Client
+) -> None:
+    running.site.directory.trust("cards")
+    kim = running.somebody("kim")
+    path, account = f"/beta/etymon/roles/{kim.id}", f"/beta/users/{kim.id}"
+
+    def given(card: str) -> JSON:
+        """Bind a card, appoint, and return what an Administrator who looks at the list sees."""
+        ok(officer.put(path, json={"roles": ["officer"]}))
+        bound = created(officer.post(f"{account}/cards", json={"trustEntry": "cards", "identifier": card}))
+        ok(officer.put(path, json={"roles": ["keyRecoveryAgent"], "authority": "letter"}))
+        seen = next(each for each in ok(admin.get("/beta/etymon/roles"))["value"] if each["id"] == str(kim.id))
+        (appointment,) = seen["appointments"]
+        assert appointment["cards"] == [{"trustEntry": "cards", "identifier": card}]
+        return {"card": bound["id"], "role": appointment["role"], "assignedDateTime": appointment["assignedDateTime"]}
+
+    seen = given("kims-card")
+    running.site.clock.advance(timedelta(seconds=1))
+    ok(officer.put(path, json={"roles": ["officer"], "authority": "its end"}))
+    assert officer.delete(f"{account}/cards/{seen['card']}").status_code == 204
+    now = given("mallorys-card")
+    assert code(admin.post(f"{path}/confirm", json=seen)) == (409, "appointment_changed")
+    assert ok(admin.get(path))["appointments"][0]["confirmedBy"] is None
+    assert ok(admin.post(f"{path}/confirm", json=now))["appointments"][0]["confirmedBy"]
 
 
 @pytest.mark.parametrize("role", ["keyRecoveryAgent", "keyRecoveryOfficial"])

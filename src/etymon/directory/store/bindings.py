@@ -68,6 +68,11 @@ def locked_entry(tx: Transaction, name: str) -> TrustEntry | None:
     return None if document is None else TrustEntry.from_document(document)
 
 
+def lock_entries(tx: Transaction) -> None:
+    """Have nobody else save or remove an entry, or bind under one, before this transaction ends."""
+    tx.execute(sa.select(trust_entries.c.name).where(KEPT).order_by(trust_entries.c.name).with_for_update()).all()
+
+
 def keep_entry(tx: Transaction, name: str) -> TrustKind | None:
     """Have a trust entry stay as it is until this transaction ends; return its kind, None when there is none."""
     kind = tx.scalar(_KEEP_ENTRY, {"name": name})
@@ -118,6 +123,15 @@ def has_bindings_of(tx: Transaction, trust_entry: str, held: Collection[Role]) -
     named = sa.and_(bindings.c.trust_entry == trust_entry, bindings.c.ended_at.is_(None))
     query = query.where(named, roles.c.role.in_([role.value for role in held])).limit(1)
     return tx.scalar(query) is not None
+
+
+def cards_of_role_under(tx: Transaction, role: Role) -> frozenset[str]:
+    """Return the entries under which cards stand for holders of a role."""
+    query = sa.select(bindings.c.trust_entry).join(roles, roles.c.person_id == bindings.c.person_id)
+    query = query.join(trust_entries, trust_entries.c.name == bindings.c.trust_entry)
+    return frozenset(
+        tx.scalars(query.where(LIVE, trust_entries.c.kind == TrustKind.CARD.value, roles.c.role == role.value))
+    )
 
 
 def end_bindings_under(tx: Transaction, trust_entry: str, now: datetime) -> int:

@@ -115,11 +115,12 @@ def add_role(tx: Transaction, person_id: UUID, role: Role, now: datetime, *, by:
     return insert_unless_taken(tx, roles, person_id=person_id, role=role.value, assigned_at=now, appointed_by=by)
 
 
-def confirm_role(tx: Transaction, person_id: UUID, role: Role, now: datetime, *, by: UUID) -> bool:
-    """Confirm a role that somebody else appointed to; False when it is confirmed already, or not held so."""
+def confirm_role(tx: Transaction, person_id: UUID, role: Role, seen: datetime, now: datetime, *, by: UUID) -> bool:
+    """Confirm a role that somebody else appointed to, given at `seen`; False when it is confirmed, or not held so."""
     waiting = roles.update().where(
         roles.c.person_id == person_id,
         roles.c.role == role.value,
+        roles.c.assigned_at == seen,
         roles.c.confirmed_by.is_(None),
         roles.c.appointed_by != by,
     )
@@ -128,9 +129,9 @@ def confirm_role(tx: Transaction, person_id: UUID, role: Role, now: datetime, *,
 
 def appointments_of(tx: Transaction, person_id: UUID) -> list[Appointment]:
     """Return the roles somebody holds, with who gave and who confirmed them."""
-    columns = (roles.c.role, roles.c.appointed_by, roles.c.confirmed_by, roles.c.confirmed_at)
+    columns = (roles.c.role, roles.c.assigned_at, roles.c.appointed_by, roles.c.confirmed_by, roles.c.confirmed_at)
     found = tx.execute(sa.select(*columns).where(roles.c.person_id == person_id).order_by(roles.c.role))
-    return [Appointment(Role(row.role), row.appointed_by, row.confirmed_by, row.confirmed_at) for row in found]
+    return [Appointment(Role(role), *given) for role, *given in found]
 
 
 def remove_role(tx: Transaction, person_id: UUID, role: Role) -> None:

@@ -6,7 +6,7 @@ from typing import Final
 from fastapi import APIRouter, Request
 from starlette.responses import Response
 
-from etymon.directory import feeds, roles, separation, terminations
+from etymon.directory import feeds, roles, terminations
 from etymon.graph.http import answers
 from etymon.graph.http.answers import ItemOptions, ListOptions
 from etymon.graph.http.gate import AdministratorOrOfficer, Officer, Reader, Services
@@ -67,8 +67,7 @@ def delete_feed(deps: Services, caller: Officer, feed: Name) -> Response:
 def hand_over(deps: Services, caller: AdministratorOrOfficer, feed: Name, user: str, body: HandOverBody) -> Response:
     """Let a feed tell of a person who was there before."""
     with deps.database.transaction() as tx:
-        person = find(tx, user)
-        separation.require_may_open(caller.roles, roles.roles_of(tx, person.id))
+        person = roles.opened(tx, caller.roles, find(tx, user).id)
         feeds.hand_over(tx, deps, feed, person.id, external_id=body.external_id, actor=caller.actor)
     return answers.nothing()
 

@@ -7,8 +7,8 @@ from uuid import UUID
 from fastapi import APIRouter, Path, Request
 from starlette.responses import Response
 
-from etymon.directory import roles, separation, trust
-from etymon.directory.model import Person, Role
+from etymon.directory import bindings, roles, separation, trust
+from etymon.directory.model import RECOVERY_ROLES, Person, Role
 from etymon.graph.http import answers
 from etymon.graph.http.answers import ItemOptions, ListOptions
 from etymon.graph.http.gate import Administrator, AdministratorOrOfficer, Officer, Reader, Services
@@ -113,7 +113,7 @@ def list_roles(request: Request, deps: Services, _: Reader, options: ListOptions
         holders: dict[UUID, Person] = {}
         for role in Role:
             holders |= {person.id: person for person in roles.holders(tx, role, limit=roles.PAGE_LIMIT)}
-        items = [shown.roles(holders[id_], roles.appointments(tx, id_)) for id_ in sorted(holders)]
+        items = [_roles(tx, holders[id_]) for id_ in sorted(holders)]
     return answers.whole(request, deps, ROLES[1:], items, options)
 
 
@@ -145,13 +145,16 @@ def put_roles(request: Request, deps: Services, caller: AdministratorOrOfficer, 
 
 @router.post(ROLES + "/{user}/confirm")
 def confirm_role(request: Request, deps: Services, caller: Administrator, user: str, body: ConfirmedBody) -> Response:
-    """Confirm that a person recovers keys, as an administrator; until then the role counts for nothing."""
+    """Confirm the appointment that the administrator saw; until then a role in key recovery counts for nothing."""
+    seen = body.seen()
     with deps.database.transaction() as tx:
         person = find(tx, user)
-        roles.confirm(tx, deps, person.id, Role(body.role), by=caller.person)
+        roles.confirm(tx, deps, person.id, Role(body.role), seen=seen, by=caller.person)
         item = _roles(tx, person)
     return answers.entity(request, deps, ROLES[1:], item)
 
 
 def _roles(tx: Transaction, person: Person) -> dict[str, object]:
-    return shown.roles(person, roles.appointments(tx, person.id))
+    held = roles.appointments(tx, person.id)
+    recovers = any(each.role in RECOVERY_ROLES for each in held)
+    return shown.roles(person, held, bindings.live_cards_of(tx, person.id) if recovers else ())

@@ -6,7 +6,7 @@ from uuid import UUID
 from fastapi import APIRouter, Request
 from starlette.responses import Response
 
-from etymon.directory import bindings, groups, people, roles, separation
+from etymon.directory import bindings, groups, people, roles
 from etymon.directory.bindings import CODE_LIFETIME
 from etymon.directory.model import BindingEnd, Person, TerminationReason
 from etymon.graph.caller import Caller
@@ -171,9 +171,7 @@ def _card(tx: Transaction, person: Person, card: UUID) -> UUID:
 
 def _openable(tx: Transaction, caller: Caller, user: str) -> Person:
     """Return a person whose cards and names are the caller's to change."""
-    person = find(tx, user)
-    separation.require_may_open(caller.roles, roles.roles_of(tx, person.id))
-    return person
+    return roles.opened(tx, caller.roles, find(tx, user).id)
 
 
 def find(tx: Transaction, user: str) -> Person:

@@ -8,8 +8,8 @@ from uuid import UUID
 
 from pydantic import Field
 
-from etymon.directory.model import RECOVERY_ROLES, Appointment, Person
-from etymon.graph.representations.body import Base64, Body, Text, identifier
+from etymon.directory.model import RECOVERY_ROLES, Appointment, Binding, Person
+from etymon.graph.representations.body import Base64, Body, Text, identifier, instant
 from etymon.issuer.model import Approval, Attestation, IssuanceRule, Purpose
 from etymon.pki.algorithms import KeyType
 from etymon.pki.trust_entry import TrustEntry
@@ -112,9 +112,14 @@ class RolesBody(Body):
 
 
 class ConfirmedBody(Body):
-    """Which role in key recovery is confirmed."""
+    """Which role in key recovery is confirmed, and when it was given as whoever confirms saw it."""
 
     role: Literal["keyRecoveryAgent", "keyRecoveryOfficial"]
+    assigned_date_time: Text
+
+    def seen(self) -> datetime:
+        """Return when the role was given; raises Malformed."""
+        return instant(self.assigned_date_time, "assignedDateTime")
 
 
 def trust_entry(shown: TrustEntry) -> dict[str, Any]:
@@ -162,8 +167,8 @@ def issuance_rule(shown: IssuanceRule) -> dict[str, Any]:
     }
 
 
-def roles(person: Person, held: Sequence[Appointment]) -> dict[str, Any]:
-    """Show which roles a person has, and of those in key recovery who gave and who confirmed them."""
+def roles(person: Person, held: Sequence[Appointment], cards: Sequence[Binding]) -> dict[str, Any]:
+    """Show which roles a person has; of those in key recovery who gave and confirmed them, and to which cards."""
     return {
         "@odata.type": "#etymon.graph.roles",
         "id": person.id,
@@ -174,9 +179,11 @@ def roles(person: Person, held: Sequence[Appointment]) -> dict[str, Any]:
         "appointments": [
             {
                 "role": each.role.value,
+                "assignedDateTime": each.assigned_at,
                 "appointedBy": each.appointed_by,
                 "confirmedBy": each.confirmed_by,
                 "confirmedDateTime": each.confirmed_at,
+                "cards": [{"trustEntry": card.trust_entry, "identifier": card.identifier} for card in cards],
             }
             for each in held
             if each.role in RECOVERY_ROLES

@@ -2,7 +2,7 @@
 """`etymon key-recovery appointments | confirm`: an Administrator confirms whom an Officer made recover keys."""
 
 import enum
-from typing import Annotated
+from typing import Annotated, Any
 
 import typer
 
@@ -19,20 +19,38 @@ class RecoveryRole(enum.StrEnum):
 
 
 def list_(context: typer.Context) -> None:
-    """List who is to recover keys and who does, with who appointed and who confirmed them."""
+    """List who is to recover keys and who does: who appointed and who confirmed them, when, and their cards."""
     with administration(context) as api:
         for item in api.every(ROLES):
             for each in item["appointments"]:
-                state = f"confirmed by {each['confirmedBy']}" if each["confirmedBy"] else "waits for an Administrator"
-                tell(item["userPrincipalName"], each["role"], f"appointed by {each['appointedBy'] or 'nobody'}", state)
+                _tell(item["userPrincipalName"], each)
 
 
 def confirm(
     context: typer.Context,
     person: PersonArgument,
     role: Annotated[RecoveryRole, typer.Option(help="Which role is confirmed.")],
+    assigned: Annotated[str, typer.Option(help="When it was given, as `appointments` lists it beside the cards.")],
 ) -> None:
-    """Confirm that a person recovers keys, as an Administrator; look at the person's cards first."""
+    """Confirm, as an Administrator, the appointment that `appointments` listed; look at its cards first.
+
+    Refused when the role was given anew since (`appointment_changed`).
+    """
     with administration(context) as api:
-        api.act(f"{ROLES}/{quoted(person)}/confirm", {"role": role.value})
-    tell(person, role.value, "confirmed")
+        wanted = {"role": role.value, "assignedDateTime": assigned}
+        confirmed = api.act(f"{ROLES}/{quoted(person)}/confirm", wanted)
+    for each in confirmed["appointments"]:
+        if each["role"] == role.value:
+            _tell(confirmed["userPrincipalName"], each)
+
+
+def _tell(person: str, appointment: dict[str, Any]) -> None:
+    """Print an appointment on one line, and each card of the person on one below."""
+    confirmer = appointment["confirmedBy"]
+    state = f"confirmed by {confirmer}" if confirmer else "waits for an Administrator"
+    appointed = f"appointed by {appointment['appointedBy'] or 'nobody'} at {appointment['assignedDateTime']}"
+    tell(person, appointment["role"], appointed, state)
+    for card in appointment["cards"]:
+        tell(f"  card {card['identifier']} of {card['trustEntry']}")
+    if not appointment["cards"]:
+        tell("  no card")
