@@ -98,7 +98,7 @@ def test_a_role_that_the_token_does_not_have_is_refused_with_what_to_do(
 ) -> None:
     person = administrator.person
     stale = Operator(running, person, administrator.folder, roles=["operator"])
-    with pytest.raises(NotPermitted, match="An Administrator writes everything but issuance rules") as caught:
+    with pytest.raises(NotPermitted, match="Sign in as somebody who holds the role") as caught:
         stale.apply(agency())
     assert caught.value.code == "role_missing"
 
