@@ -147,24 +147,31 @@ def expect(element: Element, tag: int) -> Element:
 def require_depth(data: bytes, deepest: int) -> None:
     """Raise `DecodeError` `der_too_deep` for more than `deepest` constructed elements inside one another.
 
-    An octet string that holds one whole element counts as constructed, as extensions are built. Reads tags and
-    lengths alone, without recursion; what is malformed ends the look, for the reader after this to refuse.
+    An octet string that holds one whole element counts as constructed, as extensions are built; where what is in it
+    turns out to be no elements, such as a key's digest that begins like one, it is passed over. Reads tags and lengths
+    alone, without recursion; what else is malformed ends the look, for the reader after this to refuse.
     """
-    open_ends: list[int] = []
+    around: list[tuple[int, bool]] = []  # where each element ends that the look is in, and if it is an octet string
     position = 0
     while position < len(data):
+        while around and position >= around[-1][0]:
+            around.pop()
         header = _header(data, position)
-        if header is None:
-            return
+        if header is None or (around and header[2] > around[-1][0]):
+            while around and not around[-1][1]:
+                around.pop()
+            if not around:
+                return
+            position = around.pop()[0]
+            continue
         tag, begin, end = header
-        while open_ends and position >= open_ends[-1]:
-            open_ends.pop()
-        if tag & 0x20 or (tag == OCTET_STRING and _holds_one_element(data, begin, end)):
-            open_ends.append(end)
+        guessed = tag == OCTET_STRING and _holds_one_element(data, begin, end)
+        if tag & 0x20 or guessed:
+            around.append((end, guessed))
             position = begin
         else:
             position = end
-        if len(open_ends) > deepest:
+        if len(around) > deepest:
             raise _undecodable("der_too_deep", f"The message has more than {deepest} levels.")
 
 

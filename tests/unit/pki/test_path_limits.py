@@ -201,3 +201,15 @@ def test_time_is_bounded() -> None:
     ticks = iter([0.0, LONGEST_SECONDS, LONGEST_SECONDS, LONGEST_SECONDS + 0.1])
     assert judged(leaf, [issuer], effort=lambda: Effort(monotonic=lambda: next(ticks))) == "took_too_long"
     assert judged(leaf, [issuer], effort=lambda: Effort(monotonic=lambda: 0.0)) == ""
+
+
+def test_octets_that_begin_like_an_element_are_no_depth() -> None:
+    digest = bytes([0x30, 18]) + bytes([0x30, 100]) * 9  # a key's digest, as one in some thousands is
+    data = der.encode(der.SEQUENCE, der.encode(der.OCTET_STRING, digest))
+    signature = der.encode(0x03, b"\x00" + b"\x30\x40\x30\x3e" * 20)
+    der.require_depth(der.encode(der.SEQUENCE, data + signature), 4)
+    deep = b""
+    for _ in range(40):
+        deep = der.encode(der.SEQUENCE, deep)
+    with pytest.raises(DecodeError, match="der_too_deep"):
+        der.require_depth(der.encode(der.SEQUENCE, data + deep), 32)
