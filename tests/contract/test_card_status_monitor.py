@@ -5,12 +5,14 @@ import dataclasses
 from collections.abc import Iterator
 from datetime import timedelta
 from pathlib import Path
+from typing import Any
 from uuid import UUID
 
 import pytest
 from cryptography import x509
 
 from etymon.issuer import card_status_monitor
+from etymon.issuer.model import CardRevocation
 from etymon.issuer.store import card_links
 from etymon.issuer.store.card_sources import CardSource
 from etymon.kernel.entropy import Entropy
@@ -195,6 +197,34 @@ def test_one_list_serves_a_crowd_and_a_sweep_goes_on_where_it_was(site: IssuerSi
     (swept,) = site.events("issuer:card_status:swept")
     assert swept.facts["checked"] == CROWD + 1
     assert host.asked == 2
+
+
+class _Breaking(dict[str, CardRevocation]):
+    """What a revocation means, told once; then the process ends."""
+
+    def get(self, reason: str, default: object = None) -> Any:
+        if reason in self:
+            raise KeyboardInterrupt
+        self[reason] = CardRevocation.END
+        return default
+
+
+def test_a_sweep_that_ends_within_a_page_counts_each_card_once(site: IssuerSite, host: ListHost) -> None:
+    pattern = site.linked().begun.derivation.id
+    serials = (1, 2, 3)
+    revoked = card_crowd.add(site.database, pattern, 10, revoked=serials)
+    cards = [dataclasses.replace(site.card, certificate=_Serial(serial)) for serial in serials]  # type: ignore[arg-type]  # a serial is all that a list takes
+    say(site, host, *cards, reason=x509.ReasonFlags.key_compromise)
+    with pytest.raises(KeyboardInterrupt):
+        card_status_monitor.sweep(dataclasses.replace(site.deps, card_revocation=_Breaking()), source(site).id)
+    assert source(site).cursor is None
+    assert source(site).checked == 1
+    with site.database.snapshot() as tx:
+        assert card_status_monitor.count(tx, source(site)) == 11
+    assert card_status_monitor.sweep(site.deps, source(site).id)
+    assert sorted(UUID(one.subject) for one in site.events("issuer:card:found_revoked")) == sorted(revoked)  # each once
+    (swept,) = site.events("issuer:card_status:swept")
+    assert swept.facts["checked"] == 11
 
 
 def test_links_of_what_is_over_are_forgotten_and_older_derivations_are_linked(site: IssuerSite) -> None:

@@ -145,28 +145,30 @@ def revoked(refusal: NotTrusted) -> Finding:
     return Finding(FOUND_REVOKED, refusal.code, "", reason, datetime.fromisoformat(str(since)) if since else None)
 
 
-def settle(tx: Transaction, deps: Dependencies, derivation_id: UUID, finding: Finding) -> None:
+def settle(tx: Transaction, deps: Dependencies, derivation_id: UUID, finding: Finding) -> bool:
     """Do what follows from a finding about the card of a derivation, once, however often it is found.
 
     What a card made shortly before it was taken or revoked ends; what is older stays, and the card opens nothing.
+    Returns whether the card was watched until now and is not any more.
     """
     derivation = derivations.lock(tx, derivation_id)
     if derivation is None or derivation.state not in OPEN:
-        return
+        return False
     if finding.is_revoked and finding.reason in PASSING:
         _record_finding(tx, deps, derivation, finding, "kept")
         _end_sessions(tx, deps, derivation)
-        return
+        return False
     link = card_links.find(tx, derivation.id)
     card = finding.card or (link.card if link else None)
-    if finding.is_revoked and link and link.card == card and not card_links.settle(tx, derivation.id):
-        return
+    settled = finding.is_revoked and link is not None and link.card == card
+    if settled and not card_links.settle(tx, derivation.id):
+        return False
     ends = not finding.is_revoked or _ends(tx, deps, derivation, finding, card)
     _record_finding(tx, deps, derivation, finding, "ended" if ends else "kept")
     if finding.is_revoked:
         _end_sessions(tx, deps, derivation)
     if not ends:
-        return
+        return settled
     invalidation.end_derivation(
         tx,
         deps,
@@ -178,6 +180,7 @@ def settle(tx: Transaction, deps: Dependencies, derivation_id: UUID, finding: Fi
     )
     if finding.is_revoked:
         _open_incident(tx, deps, derivation, finding)
+    return settled
 
 
 def _ends(

@@ -112,8 +112,11 @@ def sweep(
         judge, size = _judge(deps, source, entry)
         for _ in range(pages):
             with deps.database.snapshot() as tx:
+                stands = sources.find(tx, source.id)  # with what a page that was broken off had counted already
                 page = links.page(tx, source.id, after=source.cursor, limit=size)
-            moved = _page(deps, source, page, judge)
+            if stands is None or (stands.began_at, stands.cursor) != (source.began_at, source.cursor):
+                return True  # another worker has moved it
+            moved = _page(deps, stands, page, judge)
             if moved is None:
                 return True
             source = moved
@@ -196,7 +199,8 @@ def _asked(deps: Dependencies, entry: TrustEntry, issuer: x509.Certificate, watc
 def _page(deps: Dependencies, source: CardSource, page: list[Watched], judge: Judge) -> CardSource | None:
     """Do what follows from a page of cards, then move on; None where another worker has moved the sweep meanwhile.
 
-    Findings come first: a process that is killed between finds them again, and they are done once.
+    Findings come first: a process that is killed between finds those again that are left, and each is done once. A card
+    that is not watched any more is counted at once, because nobody comes across it again.
     """
     wanted, unknown = [watched for watched in page if watched.is_open], 0
     for watched in wanted:
@@ -207,7 +211,8 @@ def _page(deps: Dependencies, source: CardSource, page: list[Watched], judge: Ju
             continue
         if finding is not None:
             with deps.database.transaction() as tx:
-                card_recheck.settle(tx, deps, watched.derivation, finding)
+                if card_recheck.settle(tx, deps, watched.derivation, finding):
+                    sources.count_one(tx, source.id)
     if unknown:
         log.warning("card_status_unknown", trust_entry=source.trust_entry, cards=unknown)
     if wanted and unknown == len(wanted):

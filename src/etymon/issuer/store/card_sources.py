@@ -91,6 +91,11 @@ def move(tx: Transaction, source: CardSource, values: Mapping[str, Any]) -> bool
     return tx.execute(table.update().where(stands).values(**values)).rowcount == 1
 
 
+def count_one(tx: Transaction, source: UUID) -> None:
+    """Count a card that was looked at before its page is over."""
+    tx.execute(table.update().where(table.c.id == source).values(checked=table.c.checked + 1))
+
+
 def postpone(tx: Transaction, host: str, until: datetime) -> None:
     """Leave a host alone for some time, whichever of its lists are wanted."""
     tx.execute(table.update().where(table.c.host == host).values(next_try_at=until))
