@@ -7,10 +7,8 @@ Values that would make the site unsafe are refused here, with the setting's name
 import tomllib
 from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
-from typing import Annotated, Any, Final, Literal, Self
-from urllib.parse import urlsplit
+from typing import Annotated, Any, Literal, Self
 
-from cryptography.x509 import ReasonFlags
 from pydantic import AfterValidator, BeforeValidator, Field, ValidationError, model_validator
 from pydantic_core import ErrorDetails
 from pydantic_settings import BaseSettings, NoDecode, PydanticBaseSettingsSource, SettingsConfigDict
@@ -18,15 +16,10 @@ from pydantic_settings import BaseSettings, NoDecode, PydanticBaseSettingsSource
 from etymon.ca import policies
 from etymon.ca.common_names import CommonNameForm
 from etymon.ca.policies import PolicyFamily
-from etymon.escrow.model import RETENTION
 from etymon.issuer.model import CardRevocation
 from etymon.kernel.errors import Malformed
 from etymon.kernel.secret import Secret
-from etymon.pki.revocation_data import UNSPECIFIED
-from etymon.server import addresses
-
-DATABASES: Final = ("sqlite:", "postgresql:", "postgresql+psycopg:")
-"""How addresses of databases begin."""
+from etymon.server import addresses, unsafe_settings
 
 
 def _made_of(port: str) -> Callable[[dict[str, Any]], str]:
@@ -228,7 +221,7 @@ class Settings(BaseSettings):
 
     @model_validator(mode="after")
     def _refuse_unsafe(self) -> Self:
-        problems = list(_unsafe(self))
+        problems = list(unsafe_settings.faults(self))
         if problems:
             raise ValueError("; ".join(problems))
         return self
@@ -301,94 +294,3 @@ def described() -> Iterator[tuple[str, str, str]]:
         if field.default_factory is not None:
             default = "(host and port)"
         yield name, default, field.description or ""
-
-
-def _unsafe(settings: Settings) -> Iterator[str]:
-    ports = [settings.site_port, settings.certauth_port, settings.device_port, settings.status_port]
-    fixed = [port for port in ports if port]
-    checks = (
-        (
-            addresses.is_loopback(urlsplit(settings.status_url).hostname or "") and not settings.loopback_demo,
-            "status_url: names this machine only, so nobody else learns of a revocation; to try it, loopback_demo=true",
-        ),
-        (
-            0 < settings.escrow_keep_days < RETENTION.days,
-            f"escrow_keep_days: keys are kept for at least {RETENTION.days} days; 0 keeps them all",
-        ),
-        (
-            settings.loopback_demo and not addresses.is_loopback(settings.bind),
-            "bind: a loopback demo must not listen on other addresses",
-        ),
-        (
-            bool(settings.tls_chain_file) != bool(settings.tls_key_file)
-            and not (settings.tls_chain_file and settings.proxies),
-            "tls_chain_file, tls_key_file: set both or neither",
-        ),
-        (
-            bool(settings.proxies) and not settings.tls_chain_file,
-            "tls_chain_file: name the chain that the proxies show, leaf first: phones pin its CA",
-        ),
-        (
-            len({settings.site_url, settings.certauth_url, settings.device_url}) < 3,
-            "site_url, certauth_url, device_url: must differ; each asks for client certificates in a way of its own",
-        ),
-        (
-            urlsplit(settings.device_url).hostname != urlsplit(settings.site_url).hostname,
-            "device_url: must be on the host of site_url, whose CA phones pin; take another port",
-        ),
-        (
-            not addresses.may_be_same_site(settings.site_url, settings.certauth_url),
-            "certauth_url: must be under the domain of site_url, or browsers keep back the cookie that a proof needs",
-        ),
-        (
-            settings.termination_alarm_hours >= settings.termination_hours,
-            "termination_alarm_hours: must come before termination_hours, or nobody can do anything any more",
-        ),
-        (
-            not settings.card_revocation.keys() <= {flag.value for flag in ReasonFlags} | {UNSPECIFIED},
-            "card_revocation: name reasons as RFC 5280 does, such as keyCompromise or superseded",
-        ),
-        (
-            bool(settings.smtp_host) and not settings.mail_from,
-            "mail_from: set the sender address that goes with smtp_host",
-        ),
-        (
-            settings.smtp_tls == "none" and bool(settings.smtp_host) and not addresses.is_loopback(settings.smtp_host),
-            "smtp_tls: notices must not cross a network in the clear; use starttls or tls",
-        ),
-        (
-            bool(settings.smtp_user) != bool(settings.smtp_password_file),
-            "smtp_user, smtp_password_file: set both or neither",
-        ),
-        (
-            bool(settings.pkcs11_module) != _names_a_token(settings),
-            "pkcs11_module: goes with pkcs11_token_label, pkcs11_token_serial or pkcs11_slot, which name the token",
-        ),
-        (
-            bool(settings.intune_tenant) and not (settings.intune_client_id and settings.intune_client_secret_file),
-            "intune_tenant: needs intune_client_id and intune_client_secret_file",
-        ),
-        (
-            bool(settings.database_url) and not settings.database_url.startswith(DATABASES),
-            "database_url: give an address such as postgresql+psycopg://HOST/NAME, or none",
-        ),
-        (
-            len(set(fixed)) != len(fixed),
-            "site_port, certauth_port, device_port, status_port: must differ",
-        ),
-        (
-            bool(settings.provisioning_component)
-            and not (settings.provisioning_download and settings.provisioning_checksum),
-            "provisioning_component: needs provisioning_download and provisioning_checksum",
-        ),
-        (
-            bool(settings.provisioning_download) and not settings.provisioning_download.startswith("https://"),
-            "provisioning_download: must be an https address",
-        ),
-    )
-    yield from (told for unsafe, told in checks if unsafe)
-    yield from policies.faults(settings.minted_policies, settings.policy_oids, settings.authorized_policies)
-
-
-def _names_a_token(settings: Settings) -> bool:
-    return bool(settings.pkcs11_token_label or settings.pkcs11_token_serial) or settings.pkcs11_slot is not None

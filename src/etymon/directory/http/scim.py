@@ -1,7 +1,6 @@
 # SPDX-License-Identifier: Apache-2.0
 """SCIM 2.0 (RFC 7643, RFC 7644): identity feeds tell of people and cards (docs/protocols/scim.md)."""
 
-import json
 from collections.abc import Callable, Mapping
 from dataclasses import replace
 from functools import partial
@@ -18,23 +17,19 @@ from etymon.directory.feeds import SCOPE, TOKEN_LIFETIME, TOKEN_PATH
 from etymon.directory.http import schema, users
 from etymon.directory.http.patch import patched
 from etymon.directory.http.schema import Document
+from etymon.directory.http.scim_answers import STALE, WRONG_MEDIA_TYPE, SCIMErrors, answer
 from etymon.directory.identity_accounts import PAGE_LIMIT, IdentityAccount, Wish
 from etymon.directory.store.feeds import Feed
 from etymon.kernel.errors import (
     Conflict,
-    EtymonError,
     Malformed,
-    NotAuthenticated,
     NotFound,
     NotPermitted,
-    Throttled,
-    TooLarge,
 )
 from etymon.kernel.secret import Secret
 from etymon.storage.database import Transaction
 from etymon.web import documents
 from etymon.web.exchange import Request, endpoint
-from etymon.web.problem import WrongMethod, status_of
 from etymon.web.token_endpoint import bearer_token, token_endpoint
 from etymon.wire import scim
 from etymon.wire.scim import CORE, Comparison
@@ -43,47 +38,7 @@ PATH: Final = "/scim/v2"
 FURTHEST: Final = 10_000
 """Largest `startIndex`; further on a cursor goes (RFC 9865)."""
 
-SCIM_TYPES: Final = frozenset(
-    {"invalidFilter", "tooMany", "uniqueness", "mutability", "invalidSyntax", "invalidPath", "noTarget", "invalidValue"}
-    | {"invalidCursor"}
-)
-UNIQUE: Final = frozenset({"user_principal_name_taken", "mail_address_taken", "external_id_taken", "identifier_bound"})
-WRONG_VALUES: Final = frozenset({"card_unknown", "binding_unknown", "trust_entry_unknown", "same_card"})
-"""What is not found is no resource, but a value in the body."""
-
-STALE: Final = "version_mismatch"
-WRONG_MEDIA_TYPE: Final = "wrong_media_type"
-STATUSES: Final = {
-    STALE: 412,
-    WRONG_MEDIA_TYPE: 415,
-    "account_over": 400,
-    **dict.fromkeys(WRONG_VALUES, 400),
-    WrongMethod.default_code: 405,
-}
-
 Handler = Callable[[FeedDependencies, Feed, Request], Response]
-
-
-class SCIMErrors:
-    """Errors in SCIM's form (RFC 7644 §3.12)."""
-
-    def expected(self, error: EtymonError) -> Response:
-        """Answer with the status as text, and SCIM's word where it has one."""
-        status = STATUSES.get(error.code, status_of(error))
-        body: Document = {"schemas": [scim.ERROR], "status": str(status), "detail": error.detail}
-        kind = _scim_type(error)
-        if kind:
-            body["scimType"] = kind
-        headers: dict[str, str] = {}
-        if isinstance(error, NotAuthenticated):
-            headers["WWW-Authenticate"] = "Bearer"
-        if isinstance(error, Throttled):
-            headers["Retry-After"] = str(error.retry_after_seconds)
-        return _answer(body, status, headers)
-
-    def unexpected(self, reference: str) -> Response:
-        """Answer 500 with a reference number."""
-        return _answer({"schemas": [scim.ERROR], "status": "500", "detail": f"Reference: {reference}"}, 500)
 
 
 class Elsewhere(BaseRoute):
@@ -153,7 +108,7 @@ def _authenticated(deps: FeedDependencies, handler: Handler, request: Request) -
 
 
 def _configuration(deps: FeedDependencies, _: Feed, __: Request) -> Response:
-    return _answer(schema.configuration(_root(deps)))
+    return answer(schema.configuration(_root(deps)))
 
 
 def _resource_types(deps: FeedDependencies, _: Feed, request: Request) -> Response:
@@ -163,7 +118,7 @@ def _resource_types(deps: FeedDependencies, _: Feed, request: Request) -> Respon
 def _resource_type(deps: FeedDependencies, _: Feed, request: Request) -> Response:
     if request.path_parameters["name"] != "User":
         raise NotFound("resource_type_unknown", "The one resource type is User.")
-    return _answer(schema.resource_type(_root(deps)))
+    return answer(schema.resource_type(_root(deps)))
 
 
 def _schemas(deps: FeedDependencies, _: Feed, request: Request) -> Response:
@@ -174,7 +129,7 @@ def _schema(deps: FeedDependencies, _: Feed, request: Request) -> Response:
     found = schema.schemas(_root(deps)).get(request.path_parameters["name"])
     if found is None:
         raise NotFound("schema_unknown", "There is no such schema.")
-    return _answer(found)
+    return answer(found)
 
 
 def _nothing(_: FeedDependencies, __: Feed, ___: Request) -> Response:
@@ -270,7 +225,7 @@ def _page(
 ) -> Response:
     resources = [_selected(request, users.shown(account, _root(deps))) for account in found]
     body = {"schemas": [scim.LIST], "totalResults": total, "itemsPerPage": len(resources), **place}
-    return _answer({**body, "Resources": resources})
+    return answer({**body, "Resources": resources})
 
 
 def _all(request: Request, resources: list[Document]) -> Response:
@@ -278,13 +233,13 @@ def _all(request: Request, resources: list[Document]) -> Response:
     if "filter" in request.query:
         raise NotPermitted("filter_not_permitted", "What the server says of itself is not filtered.")
     body = {"schemas": [scim.LIST], "totalResults": len(resources), "itemsPerPage": len(resources), "startIndex": 1}
-    return _answer({**body, "Resources": resources})
+    return answer({**body, "Resources": resources})
 
 
 def _user(deps: FeedDependencies, request: Request, account: IdentityAccount, status: int = 200) -> Response:
     user = users.shown(account, _root(deps))
     headers = {"ETag": user["meta"]["version"], "Location": user["meta"]["location"]}
-    return _answer(_selected(request, user), status, headers)
+    return answer(_selected(request, user), status, headers)
 
 
 def _selected(request: Request, user: Document) -> Document:
@@ -328,22 +283,5 @@ def _number(text: str, name: str) -> int:
     return max(0, int(text))
 
 
-def _scim_type(error: EtymonError) -> str:
-    if error.code in SCIM_TYPES:
-        return error.code
-    if error.code in UNIQUE:
-        return "uniqueness"
-    if error.code in WRONG_VALUES:
-        return "invalidValue"
-    if isinstance(error, TooLarge) or error.code == WRONG_MEDIA_TYPE or not isinstance(error, Malformed):
-        return "mutability" if error.code == "account_over" else ""
-    return "invalidSyntax" if error.code == "malformed" else "invalidValue"
-
-
 def _root(deps: FeedDependencies) -> str:
     return f"{deps.site_url}{PATH}"
-
-
-def _answer(body: object, status: int = 200, headers: Mapping[str, str] | None = None) -> Response:
-    kept = {"Cache-Control": "no-store", **(headers or {})}
-    return Response(json.dumps(body), status, kept, media_type=scim.MEDIA_TYPE)
