@@ -2,16 +2,19 @@
 """A deployment keeps its certificates' status up by itself, and says so when it cannot: duties, health, metrics."""
 
 import json
+import threading
 from collections.abc import Iterator
 from dataclasses import replace
-from datetime import timedelta
+from datetime import datetime, timedelta
+from functools import partial
 from pathlib import Path
 from uuid import UUID
 
 import pytest
 from cryptography import x509
 
-from etymon.ca import certificates, crl, holds, issuance, revocation
+from etymon.audit import trail
+from etymon.ca import certificates, crl, holds, issuance, revocation, store
 from etymon.ca.model import CertificateState, IssuanceRequest, RevocationReason, SubjectNames
 from etymon.kernel.entropy import SystemEntropy
 from etymon.kernel.errors import Unavailable
@@ -22,10 +25,11 @@ from etymon.server import follow_ups
 from etymon.server.deployment import Deployment
 from etymon.server.initialization import RootKeys, initialize
 from etymon.server.metrics import Metrics
-from etymon.server.site import health
+from etymon.server.site import Site, health
 from etymon.server.wiring import Wiring
 from etymon.storage import jobs
 from etymon.web.exchange import Request
+from support import patience
 from support.ca_site import fresh_key, names_for
 from support.clock import TurnedClock
 
@@ -146,6 +150,39 @@ def test_metrics_tell_the_age_of_lists_and_what_they_lack(running: Running) -> N
     assert running.lists()["device"].covers == running.lists()["device"].changes
 
 
+def test_the_worker_renews_responders_before_their_end(running: Running) -> None:
+    running.duty("responders")
+    before = {name: _responder(running, name) for name in ONLINE}
+    running.turn(timedelta(days=91))
+    running.duty("responders")
+    after = {name: _responder(running, name) for name in ONLINE}
+    assert all(after[name] > before[name] > running.clock.now() for name in ONLINE), (before, after)
+
+
+def test_the_worker_records_that_the_clock_was_set(running: Running) -> None:
+    (watch,) = (duty for duty in follow_ups.duties(running.wiring) if duty.name == "clock")
+    watch.act()
+    running.clock.advance(timedelta(hours=2))
+    watch.act()
+    assert any(7190 < step < 7201 for step in _steps(running))
+
+
+def test_a_site_without_a_worker_records_that_its_clock_was_set(running: Running) -> None:
+    ready = threading.Event()
+    site = Site(running.wiring, with_worker=False)
+    serving = threading.Thread(target=partial(site.run, ready=ready.set))
+    serving.start()
+    try:
+        assert ready.wait(60)
+        known = len(_steps(running))  # a clock that a test turns stands still meanwhile, which is a step back
+        patience.until(lambda: len(_steps(running)) > known, "the clock is watched")
+        running.clock.advance(timedelta(hours=3))
+        patience.until(lambda: any(10700 < step < 10801 for step in _steps(running)), "the step is recorded")
+    finally:
+        site.stop()
+        serving.join(60)
+
+
 def test_the_worker_ends_holds_after_the_days_that_are_set(running: Running) -> None:
     issued = _issue(running)
     with running.deployment.database.transaction() as tx:
@@ -172,6 +209,19 @@ def test_the_public_directory_is_full_from_the_beginning_and_a_setting(running: 
     assert elsewhere.ca.public_directory == tmp_path
     running.duty("public_directory")
     assert {str(found.relative_to(running.public)) for found in running.public.rglob("*.c*")} == beginning
+
+
+def _responder(running: Running, ca: str) -> datetime:
+    with running.deployment.database.snapshot() as tx:
+        found = store.newest_responder(tx, ca, running.clock.now())
+    assert found is not None
+    return found.not_after
+
+
+def _steps(running: Running) -> list[float]:
+    with running.deployment.database.snapshot() as tx:
+        found = trail.page(tx, name="audit:clock:stepped", limit=50)
+    return [float(str(one.event.facts["seconds"])) for one in found]
 
 
 def _issue(running: Running) -> UUID:

@@ -67,6 +67,7 @@ class Site:
             entrances.limits(wiring.deployment.settings),
         )
         self._worker = worker(wiring, self.metrics) if with_worker else None
+        self._clock = None if with_worker else process_events.clock_watch(made)  # a worker's duty otherwise
         self._stopping = threading.Event()
 
     def run(self, doors: Mapping[str, Entrance] | None = None, *, ready: Callable[[], None] = lambda: None) -> None:
@@ -153,16 +154,22 @@ class Site:
     def _watch(self) -> None:
         """Keep pages and TLS up to date: branding, the server's own certificate, the CAs of new trust entries.
 
+        Where no worker runs beside, this machine's clock is watched too.
+
         What comes through TLS is judged in `pki`, where a CA that is trusted no more is refused at once.
         """
         while not self._stopping.wait(LOOKED_AT_EVERY_SECONDS):
-            for keep_up in (self._rebrand, self._renew_identity, self._accept_cas):
+            for keep_up in (self._rebrand, self._renew_identity, self._accept_cas, self._look_at_clock):
                 try:
                     keep_up()
                 except EtymonError as error:
                     log.warning("not_kept_up", what=keep_up.__name__, error_code=error.code)
                 except Exception:  # the thread's edge: whatever keeps one from being done must not end the watch
                     log.exception("not_kept_up", what=keep_up.__name__)
+
+    def _look_at_clock(self) -> None:
+        if self._clock is not None:
+            self._clock.look()
 
     def _renew_identity(self) -> None:
         """Show a new certificate when ours is due, or when the operator has replaced the files of the other kind."""
