@@ -17,13 +17,11 @@ from etymon.server import logs
 from etymon.storage.database import Database
 from support import programs
 from support.clock import TurnedClock
-from support.databases import Databases, PostgreSQLDatabases, SQLiteDatabases, running_postgresql
+from support.databases import ENGINES, Databases, PostgreSQLDatabases, SQLiteDatabases, running_postgresql
 from support.tokens import Tokens
 
 hypothesis.settings.register_profile("untimed", deadline=None)
 hypothesis.settings.load_profile("untimed")  # how long an example takes says how busy the machine is
-
-ENGINES = ("sqlite", pytest.param("postgresql", marks=pytest.mark.needs("postgres", "initdb")))
 
 
 def pytest_runtest_setup(item: pytest.Item) -> None:

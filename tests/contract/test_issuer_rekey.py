@@ -41,6 +41,11 @@ def states(site: IssuerSite, phone: Holder, purpose: Purpose = Purpose.AUTHENTIC
     return [credential.state for credential in kept(site, phone, purpose)]
 
 
+def mails(site: IssuerSite, subject: str) -> list[str]:
+    """Take what waits to be sent; return the texts of those under a subject."""
+    return [notice["text"] for notice in site.mail() if subject in notice["subject"]]
+
+
 def test_every_purpose_is_rekeyed_and_the_old_certificates_end_when_the_new_ones_are_used(site: IssuerSite) -> None:
     phone = holder(site, *Purpose)
     before = dict(phone.held)
@@ -220,6 +225,47 @@ def test_a_changed_name_is_due_at_once_and_ends_the_certificate_with_the_old_one
     phone.confirm()
     assert site.is_revoked(old)
     assert {event.facts["because"] for event in site.events("issuer:credential:rekey_due")} == {"names changed"}
+
+
+def test_what_gives_a_changed_name_ends_in_time_though_no_phone_comes_for_new_ones(site: IssuerSite) -> None:
+    site.deps = replace(site.deps, changed_data_limit=timedelta(hours=12))
+    phone = holder(site, Purpose.AUTHENTICATION, Purpose.SIGNATURE, due=False)
+    rename(site, site.alice, mail_addresses=("alice.new@agency.example",))
+    (told,) = mails(site, "will be replaced")
+    assert f"{site.clock.now() + timedelta(hours=12):%Y-%m-%d %H:%M} UTC" in told
+    site.turn(hours=11)
+    rename(site, site.alice, mail_addresses=("alice.newest@agency.example",))
+    assert not site.is_revoked(phone.held[Purpose.SIGNATURE])
+    site.turn(hours=1)
+    work(site)
+    assert site.is_revoked(phone.held[Purpose.SIGNATURE])
+    assert site.events("issuer:credential:ended")[0].facts["reason"] == "affiliationChanged"
+    assert not site.is_revoked(phone.held[Purpose.AUTHENTICATION])  # no mail address stands in it
+    assert "address that is yours no more" in mails(site, "were ended")[-1]
+
+
+def test_what_was_replaced_or_is_true_again_does_not_end_for_a_changed_name(site: IssuerSite) -> None:
+    site.deps = replace(site.deps, changed_data_limit=timedelta(hours=12))
+    phone = holder(site, Purpose.AUTHENTICATION, Purpose.SIGNATURE, due=False)
+    rename(site, site.alice, display_name="Alice Married")
+    new = phone.take(Purpose.SIGNATURE)
+    rename(site, site.alice, display_name="Alice Example")
+    newest = phone.take(Purpose.SIGNATURE)
+    site.turn(hours=12)
+    work(site)
+    assert not site.is_revoked(phone.held[Purpose.AUTHENTICATION])
+    assert not site.is_revoked(newest)
+    assert site.is_revoked(new)  # before its grace was over
+
+
+def test_without_any_address_a_certificate_that_gives_one_ends(site: IssuerSite) -> None:
+    site.deps = replace(site.deps, changed_data_limit=timedelta(hours=12))
+    phone = holder(site, Purpose.AUTHENTICATION, Purpose.SIGNATURE, due=False)
+    rename(site, site.alice, mail_addresses=())
+    site.turn(hours=12)
+    work(site)
+    assert site.is_revoked(phone.held[Purpose.SIGNATURE])
+    assert not site.is_revoked(phone.held[Purpose.AUTHENTICATION])
 
 
 def test_names_that_change_while_a_certificate_is_made_make_it_due_again(site: IssuerSite) -> None:

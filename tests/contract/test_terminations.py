@@ -6,13 +6,16 @@ import threading
 from concurrent.futures import ThreadPoolExecutor
 from datetime import timedelta
 from pathlib import Path
+from typing import Any
 
 import pytest
+import sqlalchemy as sa
 import structlog
 from cryptography import x509
 
 from etymon.audit import trail
-from etymon.ca import crl
+from etymon.ca import crl, issuance, ocsp
+from etymon.ca.tables import ocsp_answers
 from etymon.directory import people, terminations
 from etymon.directory.model import Termination, TerminationReason
 from etymon.issuer import completion, invalidation
@@ -21,6 +24,7 @@ from etymon.issuer.model import EndReason, Purpose
 from etymon.kernel.entropy import Entropy
 from etymon.kernel.errors import EtymonError, NotPermitted
 from etymon.kernel.secret import Secret
+from etymon.pki import revocation_data
 from etymon.pki.keys import KeyDirectory
 from etymon.storage.database import Database
 from support.clock import TurnedClock
@@ -95,6 +99,60 @@ def test_a_responder_that_does_not_say_so_leaves_it_open(site: IssuerSite, tmp_p
     no_keys = KeyDirectory(tmp_path / "elsewhere", Secret(b"correct horse battery staple"))
     silent = dataclasses.replace(site.deps, ca=dataclasses.replace(site.ca.deps, signers=no_keys))
     assert not watching.close(silent, site.alice.id)
+    assert look(site)
+
+
+@dataclasses.dataclass
+class KeptAnswers:
+    """A responder that gives kept answers to everybody, and what it has kept."""
+
+    site: IssuerSite
+
+    def __post_init__(self) -> None:
+        without_nonces = dataclasses.replace(self.site.ca.deps, ocsp_nonces=False)
+        self.site.deps = dataclasses.replace(self.site.deps, ca=without_nonces)
+
+    def ask(self, certificate: x509.Certificate) -> None:
+        with self.site.database.snapshot() as tx:
+            issuer = issuance.find_authority(tx, "derived").certificate
+        ocsp.answer(self.site.deps.ca, "derived", revocation_data.ocsp_request(certificate, issuer, bytes(16)))
+
+    def take(self) -> list[dict[str, Any]]:
+        with self.site.database.transaction() as tx:
+            rows = [row._asdict() for row in tx.execute(sa.select(ocsp_answers))]
+            tx.execute(ocsp_answers.delete())
+        return rows
+
+    def put(self, rows: list[dict[str, Any]]) -> None:
+        self.take()
+        with self.site.database.transaction() as tx:
+            tx.execute(ocsp_answers.insert(), rows)
+
+
+def test_a_responder_that_still_says_good_leaves_it_open(site: IssuerSite) -> None:
+    kept, certificate = KeptAnswers(site), site.linked().enroll().certificate
+    kept.ask(certificate)
+    good = kept.take()
+    terminate(site)
+    site.account_ended(site.alice)
+    publish(site)
+    kept.put(good)
+    assert not watching.close(site.deps, site.alice.id)
+    kept.take()
+    assert look(site)
+
+
+def test_an_answer_that_nobody_would_believe_closes_nothing(site: IssuerSite) -> None:
+    kept, certificate = KeptAnswers(site), site.linked().enroll().certificate
+    terminate(site)
+    site.account_ended(site.alice)
+    publish(site)
+    kept.ask(certificate)
+    (revoked,) = kept.take()
+    forged = revoked["der"][:-1] + bytes([revoked["der"][-1] ^ 1])  # the signature of the responder's certificate
+    kept.put([{**revoked, "der": forged}])
+    assert not watching.close(site.deps, site.alice.id)
+    kept.put([revoked])
     assert look(site)
 
 

@@ -15,11 +15,15 @@ from pathlib import Path
 from typing import Final, Protocol, TypedDict
 
 import psycopg
+import pytest
 from sqlalchemy.engine import URL
 
 from etymon.storage import migrations
 from etymon.storage.database import Database
 from support import programs
+
+ENGINES: Final = ("sqlite", pytest.param("postgresql", marks=pytest.mark.needs("postgres", "initdb")))
+"""Parameters of a fixture that has both engines by name."""
 
 START_LIMIT_SECONDS: Final = 60
 

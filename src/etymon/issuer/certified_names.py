@@ -19,7 +19,7 @@ def names(person: Person, purpose: Purpose) -> tuple[str, AlternativeNames]:
     authentication = purpose is Purpose.AUTHENTICATION
     return person.display_name[:LONGEST_COMMON_NAME], AlternativeNames(
         upn=person.user_principal_name if authentication else None,
-        mail=None if authentication else person.mail_addresses[0],
+        mail=None if authentication else next(iter(person.mail_addresses), None),
     )
 
 

@@ -1,21 +1,18 @@
 # SPDX-License-Identifier: Apache-2.0
 """The second half of an issuance: sign what was planned, activate it, tell the person. Anybody may repeat it."""
 
-from datetime import datetime
 from typing import Final
 from uuid import UUID
-
-from cryptography import x509
 
 from etymon.ca import issuance
 from etymon.ca.model import IssuedCertificate
 from etymon.directory import people
 from etymon.directory.model import Person
 from etymon.escrow import deposit
-from etymon.issuer import certified_names, notices, rekey_window
+from etymon.issuer import certified_names, changed_data, notices, rekey_window
 from etymon.issuer.dependencies import Dependencies, record
 from etymon.issuer.errors import credential_ended, credential_held, issuance_unfinished
-from etymon.issuer.model import Credential, CredentialState, Derivation, DerivationState, EndReason, Purpose
+from etymon.issuer.model import Credential, CredentialState, Derivation, DerivationState, EndReason
 from etymon.issuer.store import credentials, derivations
 from etymon.kernel.errors import Conflict, Unavailable
 from etymon.pki.certificate import thumbprint
@@ -83,7 +80,7 @@ def _activate(deps: Dependencies, planned: Credential, issued: IssuedCertificate
             "not_before": certificate.not_valid_before_utc,
             "not_after": certificate.not_valid_after_utc,
             "issued_at": deps.clock.now(),
-            "rekey_from": _rekey_from(deps, credential.purpose, certificate, person),
+            "rekey_from": rekey_window.opens_at(certificate, deps.rekey_window),
         }
         if not credentials.move(tx, credential, CredentialState.ACTIVE, values):
             return  # as above, where nothing is locked
@@ -103,14 +100,9 @@ def _activate(deps: Dependencies, planned: Credential, issued: IssuedCertificate
         _tell(tx, deps, person, derivation, credential, serial)
         if credential.replaces is not None:
             enqueue_supersede(tx, deps, credential)
+        if not certified_names.is_true_of(certificate, person, credential.purpose):
+            changed_data.make_due(tx, deps, person.id)  # the names changed between plan and signature
         _complete(tx, deps, derivation)
-
-
-def _rekey_from(deps: Dependencies, purpose: Purpose, certificate: x509.Certificate, person: Person) -> datetime:
-    """Return when the rekey is due: at once, if the names changed between plan and signature."""
-    if person.mail_addresses and not certified_names.is_true_of(certificate, person, purpose):
-        return deps.clock.now()
-    return rekey_window.opens_at(certificate, deps.rekey_window)
 
 
 def _tell(

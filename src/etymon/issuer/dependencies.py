@@ -73,7 +73,8 @@ class Dependencies:
     `organization` is the name in certificates, where it is not the branding's.
     `oidc_issuer` is under which name other services know the people of this deployment. `poll_interval` is how often
     a phone's waiting request looks whether the PC has confirmed. `rekey_window` is how long before its end a credential
-    may be rekeyed at most, `rekey_grace` how long a replaced one stays good while nobody confirms the new one.
+    may be rekeyed at most, `rekey_grace` how long a replaced one stays good while nobody confirms the new one,
+    `changed_data_limit` how long one that calls its person something else than the records waits for that.
     `lists_of` gives the whole revocation lists of a trust entry's cards, which are swept every `card_status_every`;
     `card_revocation` maps reasons of RFC 5280 §5.3.1 to what follows, `CardRevocation.LOOKBACK` where it says nothing.
     `terminated_within` is by when all credentials of an account that ended have to be revoked and published;
@@ -103,6 +104,7 @@ class Dependencies:
     poll_interval: timedelta = timedelta(seconds=1)
     rekey_window: timedelta = timedelta(days=30)
     rekey_grace: timedelta = timedelta(days=7)
+    changed_data_limit: timedelta = timedelta(days=30)
     lists_of: Callable[[TrustEntry], RevocationLists] = field(default=no_lists)
     terminated_within: timedelta = people.TERMINATED_WITHIN
     termination_alarm: timedelta = timedelta(hours=12)

@@ -121,6 +121,13 @@ def person_changed(deps: Dependencies, job: Job) -> None:
         jobs.complete(tx, job)
 
 
+def end_untrue(deps: Dependencies, job: Job) -> None:
+    """End a certificate that calls its person something else than the records, when no phone has replaced it."""
+    with deps.database.transaction() as tx:
+        changed_data.end_untrue(tx, deps, UUID(str(job.payload["credential"])))
+        jobs.complete(tx, job)
+
+
 def make_registration_authority(deps: Dependencies, job: Job) -> None:
     """Make what SCEP clients encrypt to, where there is none yet."""
     registration_authority.renew(deps)
@@ -134,6 +141,7 @@ HANDLERS: Final[Mapping[str, Callable[[Dependencies, Job], None]]] = {
     CARDS_ENDED_JOB: cards_ended,
     completion.SUPERSEDE: supersede,
     PERSON_CHANGED_JOB: person_changed,
+    changed_data.END: end_untrue,
     scep_connectors.PREPARE: make_registration_authority,
     scep_completion.FINISH: scep_completion.finish_left_behind,
     scep_completion.TELL_FAILURE: scep_completion.tell_failure,

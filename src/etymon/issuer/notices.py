@@ -83,6 +83,20 @@ def certificate_replaced(
     )
 
 
+def data_changed(tx: Transaction, deps: Dependencies, person: Person, over: datetime) -> None:
+    """Tell that certificates are to be replaced because the records say something else (SP 800-157r1 §2.3)."""
+    _tell(
+        tx,
+        deps,
+        person,
+        "Your phone's credentials will be replaced",
+        "Your name or address in the records has changed, and credentials on your phone give the one before.\n\nOpen "
+        f"the portal app on each phone that has some: it replaces them. What is not replaced by {over:%Y-%m-%d %H:%M} "
+        "UTC ends then.\n",
+        undo=None,
+    )
+
+
 def credentials_ended(
     tx: Transaction, deps: Dependencies, person: Person, derivation: Derivation, because: str
 ) -> None:

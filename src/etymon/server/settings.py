@@ -153,6 +153,12 @@ class Settings(BaseSettings):
     rekey_grace_days: int = Field(
         default=7, ge=1, le=90, description="Days after which a replaced credential ends, used or not."
     )
+    changed_data_days: int = Field(
+        default=30,
+        ge=1,
+        le=90,
+        description="Days after which a credential ends that gives a name or address its person no longer has.",
+    )
     termination_hours: float = Field(
         default=18,
         gt=0,

@@ -260,6 +260,7 @@ def issuer(deployment: Deployment, status_of: StatusOf, lists_of: ListsOf = no_l
         organization=read.organization,
         rekey_window=timedelta(days=read.rekey_days),
         rekey_grace=timedelta(days=read.rekey_grace_days),
+        changed_data_limit=timedelta(days=read.changed_data_days),
         terminated_within=timedelta(hours=read.termination_hours),
         termination_alarm=timedelta(hours=read.termination_alarm_hours),
         card_status_every=timedelta(hours=read.card_status_hours),
