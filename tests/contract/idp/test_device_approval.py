@@ -2,6 +2,7 @@
 """Who may approve a device: the person whose card was shown for it, in the browser the code was typed in."""
 
 from etymon.directory.model import Role
+from support.appointments import appoint_officer
 from support.idp_application import error_of
 from support.idp_site import PHONE, IdPSite, claims_of
 
@@ -110,9 +111,13 @@ def test_an_account_that_ended_after_the_approval_gets_no_token(site: IdPSite) -
 
 def test_administration_is_approved_by_a_person_with_a_role_only(site: IdPSite) -> None:
     started = site.start_device(scope="administration")
-    browser, page = site.reach_decision(site.cardholder("bob"), started)
-    refused = browser.submit(page.form(), button="approve")
-    assert (refused.status, refused.code) == (403, "access_denied")
+    waiting = site.cardholder("waiting")
+    with site.database.transaction() as tx:
+        appoint_officer(tx, site.directory.deps, waiting.person)
+    for holder in (site.cardholder("bob"), waiting):
+        browser, page = site.reach_decision(holder, started)
+        refused = browser.submit(page.form(), button="approve")
+        assert (refused.status, refused.code) == (403, "access_denied")
 
     carol = site.cardholder("carol", Role.ADMINISTRATOR, Role.OPERATOR)
     site.decide(carol, started)
