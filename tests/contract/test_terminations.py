@@ -23,6 +23,7 @@ from etymon.kernel.errors import EtymonError, NotPermitted
 from etymon.kernel.secret import Secret
 from etymon.pki.keys import KeyDirectory
 from etymon.storage.database import Database
+from support.applicants import unconfirmed_officer
 from support.clock import TurnedClock
 from support.issuer_site import ADMINISTRATOR, IssuerSite
 
@@ -100,6 +101,7 @@ def test_a_responder_that_does_not_say_so_leaves_it_open(site: IssuerSite, tmp_p
 
 def test_officers_are_told_once_of_an_end_that_takes_twelve_hours(site: IssuerSite) -> None:
     site.linked().enroll()
+    unconfirmed_officer(site)  # whom nobody tells
     terminate(site)
     site.turn(hours=12, seconds=-1)
     assert watching.alarm(site.deps) == 0

@@ -111,9 +111,10 @@ def test_an_account_that_ended_after_the_approval_gets_no_token(site: IdPSite) -
 
 def test_administration_is_approved_by_a_person_with_a_role_only(site: IdPSite) -> None:
     started = site.start_device(scope="administration")
-    waiting = site.cardholder("waiting")
+    waiting, operator = site.cardholder("waiting"), site.cardholder("operator", Role.OPERATOR)
     with site.database.transaction() as tx:
-        appoint_officer(tx, site.directory.deps, waiting.person)
+        for each in (waiting, operator):
+            appoint_officer(tx, site.directory.deps, each.person)
     for holder in (site.cardholder("bob"), waiting):
         browser, page = site.reach_decision(holder, started)
         refused = browser.submit(page.form(), button="approve")
@@ -125,6 +126,10 @@ def test_administration_is_approved_by_a_person_with_a_role_only(site: IdPSite) 
 
     assert access["aud"] == f"{site.deps.site_url}/graph"
     assert access["roles"] == ["administrator", "operator"]
+
+    started = site.start_device(scope="administration")
+    site.decide(operator, started)
+    assert claims_of(site.poll(started).json()["access_token"])["roles"] == ["operator"]
 
 
 def test_a_form_from_elsewhere_decides_nothing(site: IdPSite) -> None:

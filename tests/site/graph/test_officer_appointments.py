@@ -68,8 +68,6 @@ def test_an_officer_counts_when_an_administrator_confirmed_the_appointment_as_it
     running.site.directory.trust("cards")
     kim = running.somebody("kim")
     path, account = f"{ROLES}/{kim.id}", f"/beta/users/{kim.id}"
-    code_before = ok(admin.post(f"{account}/issueBindingCode"))["code"]
-    assert code_before
     created(admin.post(f"{account}/cards", json=CARD))
     ok(officer.put(path, json={"roles": ["officer"]}))
     seen = waiting(admin, kim.id)

@@ -121,7 +121,7 @@ def test_a_card_that_was_changed_between_look_and_confirmation_is_not_confirmed(
     assert ok(admin.post(f"{path}/confirm", json=now))["appointments"][0]["confirmedBy"]
 
 
-@pytest.mark.parametrize("role", ["keyRecoveryAgent", "keyRecoveryOfficial"])
+@pytest.mark.parametrize("role", ["officer", "keyRecoveryAgent", "keyRecoveryOfficial"])
 def test_a_code_from_before_the_appointment_binds_nothing(
     running: RunningSite, admin: httpx.Client, officer: httpx.Client, role: str
 ) -> None:
