@@ -17,6 +17,7 @@ from etymon.kernel.entropy import Entropy
 from etymon.kernel.errors import Conflict, EtymonError, Malformed, NotFound, NotPermitted
 from etymon.pki.trust_entry import IdentifierKind, TrustKind
 from etymon.storage.database import Database, Transaction
+from support.appointments import appoint_officer
 from support.clock import TurnedClock
 from support.directory_site import ADMINISTRATOR, DirectorySite, self_signed
 
@@ -174,6 +175,19 @@ def test_an_officer_keeps_a_card_whichever_entries_are_removed(site: DirectorySi
             refusal = refused(site, lambda tx: trust.remove(tx, site.deps, "cards", actor=ADMINISTRATOR))
             assert (type(refusal), refusal.code) == (NotPermitted, "last_officers")
     assert at_once(lambda number: remove(site, ("cards", "next")[number]), 2) == ["done", "last_officers"]
+
+
+def test_an_officer_whom_nobody_confirmed_is_no_other_officer_with_a_card(site: DirectorySite) -> None:
+    puppet = site.person("puppet")
+    for entry in ("cards", "next"):
+        site.trust(entry)
+    bind(site, puppet, entry="next")
+    with site.database.transaction() as tx:
+        officer = appoint_officer(tx, site.deps, puppet)
+    bind(site, officer)
+    refusal = refused(site, lambda tx: trust.remove(tx, site.deps, "cards", actor=ADMINISTRATOR))
+    assert (type(refusal), refusal.code) == (NotPermitted, "last_officers")
+    remove(site, "next")
 
 
 def test_a_bound_card_stands_for_its_person_and_the_person_is_told(site: DirectorySite) -> None:

@@ -17,6 +17,7 @@ from etymon.directory.model import RECOVERY_ROLES, Group, Person, Role
 from etymon.kernel.entropy import Entropy
 from etymon.kernel.errors import Conflict, EtymonError, Malformed, NotFound
 from etymon.storage.database import Database, Transaction
+from support.appointments import appoint_officer
 from support.clock import TurnedClock
 from support.directory_site import ADMINISTRATOR, DirectorySite
 
@@ -192,8 +193,12 @@ def test_who_recovers_keys_is_appointed_on_somebodys_authority_which_is_on_recor
     ]
 
 
-def test_who_confirms_a_role_in_key_recovery_neither_gave_nor_holds_it(site: DirectorySite) -> None:
-    kim, agent = site.person("kim"), Role.KEY_RECOVERY_AGENT
+@pytest.mark.parametrize(
+    ("agent", "given_by_nobody"),
+    [(Role.KEY_RECOVERY_AGENT, "other_confirmer_needed"), (Role.OFFICER, "role_not_held")],
+)
+def test_who_confirms_a_role_neither_gave_nor_holds_it(site: DirectorySite, agent: Role, given_by_nobody: str) -> None:
+    kim = site.person("kim")
     giver, ada, otto = site.person("giver"), site.person("ada"), site.person("otto")
     for person, role in ((giver, Role.OFFICER), (ada, Role.ADMINISTRATOR), (otto, Role.OFFICER)):
         assign(site, person, role)
@@ -207,20 +212,25 @@ def test_who_confirms_a_role_in_key_recovery_neither_gave_nor_holds_it(site: Dir
         return "done"
 
     assert confirm(ada) == "role_not_held"
-    assign(site, kim, agent)  # by nobody who is known
-    assert confirm(ada) == "other_confirmer_needed"
+    assign(site, kim, agent)  # by nobody who is known; an Officer then is the founding's
+    assert confirm(ada) == given_by_nobody
     with site.database.transaction() as tx:
         roles.withdraw(tx, site.deps, kim.id, agent, actor=ADMINISTRATOR, authority="letter")
         roles.assign(tx, site.deps, kim.id, agent, actor=ADMINISTRATOR, authority="letter", by=giver.id)
     assert [confirm(by) for by in (giver, otto, kim)] == ["other_confirmer_needed"] * 3
     for wrong in (giver, kim):
-        forged = sa.text("UPDATE directory_roles SET confirmed_by = :by, confirmed_at = assigned_at WHERE role = :role")
+        forged = sa.text(
+            "UPDATE directory_roles SET confirmed_by = :by, confirmed_at = assigned_at "
+            "WHERE person_id = :kim AND role = :role"
+        )
+        who = (sa.bindparam(name, each.id, sa.Uuid) for name, each in (("by", wrong), ("kim", kim)))
         with pytest.raises(sa.exc.IntegrityError), site.database.transaction() as tx:
-            tx.execute(forged.bindparams(sa.bindparam("by", wrong.id, sa.Uuid), role=agent.value))
+            tx.execute(forged.bindparams(*who, role=agent.value))
     with site.database.snapshot() as tx:
         assert roles.roles_of(tx, kim.id) == {agent}
         assert not roles.counting(tx, kim.id)
-        assert roles.holders(tx, agent, counting=True) == []
+        assert kim not in roles.holders(tx, agent, counting=True)
+        assert kim in roles.holders(tx, agent)
     looked_at = site.clock.now()
     site.clock.advance(timedelta(seconds=1))
     with site.database.transaction() as tx:  # another card may be bound meanwhile
@@ -232,13 +242,52 @@ def test_who_confirms_a_role_in_key_recovery_neither_gave_nor_holds_it(site: Dir
     assert [confirm(ada), confirm(ada), confirm(ada, looked_at)] == ["done", "done", "appointment_changed"]
     with site.database.snapshot() as tx:
         assert roles.counting(tx, kim.id) == {agent}
-        assert roles.holders(tx, agent, counting=True) == [kim]
+        assert kim in roles.holders(tx, agent, counting=True)
     assert site.events(f"person:{kim.id}").count("directory:role:confirmed") == 1
+
+
+def test_of_two_confirmations_at_once_one_is_recorded(site: DirectorySite) -> None:
+    kim, administrators = site.person("kim"), [site.person(name) for name in ("ada", "anna")]
+    for each in administrators:
+        assign(site, each, Role.ADMINISTRATOR)
+    with site.database.transaction() as tx:
+        appoint_officer(tx, site.deps, kim)
+        (given,) = roles.appointments(tx, kim.id)
+
+    def confirm(by: Person) -> None:
+        with site.database.transaction() as tx:
+            roles.confirm(tx, site.deps, kim.id, Role.OFFICER, seen=given.assigned_at, by=by.id)
+
+    assert at_once([partial(confirm, each) for each in administrators]) == ["done", "done"]
+    assert site.events(f"person:{kim.id}").count("directory:role:confirmed") == 1
+    with site.database.snapshot() as tx:
+        assert roles.counting(tx, kim.id) == {Role.OFFICER}
+
+
+@pytest.mark.parametrize("held", list(Role))
+def test_whose_account_it_is_counts_for_an_officer_alone(site: DirectorySite, held: Role) -> None:
+    kim, other = site.person("kim"), site.person("other")
+    assign(site, kim, held)
+    opens = {Role.ADMINISTRATOR: "administrator", Role.OPERATOR: "administrator", Role.AUDITOR: "officer"}
+    for role in Role:
+        for by in (kim, other):
+            expected = "opened" if opens.get(held) == role.value else "separated_roles"
+            if held in RECOVERY_ROLES:
+                expected = "recovery_role_held"
+            elif held is role is Role.OFFICER:
+                expected = "opened" if by is kim else "officer_role_held"
+            try:
+                with site.database.transaction() as tx:
+                    roles.opened(tx, frozenset({role}), kim.id, by=by.id)
+                found = "opened"
+            except EtymonError as refusal:
+                found = refusal.code
+            assert found == expected, (held, role, by)
 
 
 def test_an_account_is_not_opened_beside_an_appointment_that_is_being_made(site: DirectorySite) -> None:
     kim, agent, administrator = site.person("kim"), Role.KEY_RECOVERY_AGENT, frozenset({Role.ADMINISTRATOR})
-    given, judged = threading.Event(), threading.Event()
+    ada, given, judged = site.person("ada"), threading.Event(), threading.Event()
 
     def appoint() -> None:
         with site.database.transaction() as tx:
@@ -250,7 +299,7 @@ def test_an_account_is_not_opened_beside_an_appointment_that_is_being_made(site:
         given.wait()
         try:
             with site.database.transaction() as tx:
-                roles.opened(tx, administrator, kim.id)
+                roles.opened(tx, administrator, kim.id, by=ada.id)
         except EtymonError as refusal:
             return refusal.code
         finally:
@@ -258,7 +307,7 @@ def test_an_account_is_not_opened_beside_an_appointment_that_is_being_made(site:
         return "opened"
 
     with site.database.transaction() as tx:
-        assert roles.opened(tx, administrator, kim.id) == kim
+        assert roles.opened(tx, administrator, kim.id, by=ada.id) == kim
     with ThreadPoolExecutor(2) as workers:
         appointing, asking = workers.submit(appoint), workers.submit(ask)
         assert asking.result() == "recovery_role_held"

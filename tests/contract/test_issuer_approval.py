@@ -18,7 +18,7 @@ from etymon.issuer.store import card_sessions, requests
 from etymon.issuer.tables import requests as table
 from etymon.kernel.entropy import SystemEntropy
 from etymon.kernel.errors import EtymonError
-from support.applicants import Applicant, approve, somebody, told
+from support.applicants import Applicant, approve, somebody, told, unconfirmed_officer
 from support.clock import TurnedClock
 from support.issuer_site import PC, IssuerSite
 
@@ -118,6 +118,8 @@ def test_only_another_officer_decides(site: IssuerSite, applicant: Applicant) ->
     for role in (None, Role.ADMINISTRATOR, Role.AUDITOR, Role.OPERATOR):
         with pytest.raises(EtymonError, match="officer_required"):
             approve(site, asked, somebody(site, role=role).person)
+    with pytest.raises(EtymonError, match="officer_required"):
+        approve(site, asked, unconfirmed_officer(site))
     officer = somebody(site, role=Role.OFFICER)
     own = officer.ask()
     with pytest.raises(EtymonError, match="own_request"):

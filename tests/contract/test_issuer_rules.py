@@ -19,6 +19,7 @@ from etymon.kernel.errors import Conflict, NotFound, NotPermitted
 from etymon.storage.database import Database
 from etymon.web.certificate_proof import ProofRequest
 from etymon.web.sessions import Session
+from support.applicants import unconfirmed_officer
 from support.clock import TurnedClock
 from support.issuer_site import IssuerSite
 
@@ -30,7 +31,7 @@ def site(database: Database, clock: TurnedClock, entropy: Entropy, tmp_path: Pat
 
 def test_only_an_officer_writes_rules(site: IssuerSite) -> None:
     administrator = site.person("adam", role=Role.ADMINISTRATOR)
-    for person in (site.alice, administrator):
+    for person in (site.alice, administrator, unconfirmed_officer(site)):
         with pytest.raises(NotPermitted, match="officer_required"):
             site.save_rule(officer=person, most_derivations=5)
         with pytest.raises(NotPermitted, match="officer_required"), site.database.transaction() as tx:

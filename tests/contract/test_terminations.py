@@ -27,6 +27,7 @@ from etymon.kernel.secret import Secret
 from etymon.pki import revocation_data
 from etymon.pki.keys import KeyDirectory
 from etymon.storage.database import Database
+from support.applicants import unconfirmed_officer
 from support.clock import TurnedClock
 from support.issuer_site import ADMINISTRATOR, IssuerSite
 
@@ -158,6 +159,7 @@ def test_an_answer_that_nobody_would_believe_closes_nothing(site: IssuerSite) ->
 
 def test_officers_are_told_once_of_an_end_that_takes_twelve_hours(site: IssuerSite) -> None:
     site.linked().enroll()
+    unconfirmed_officer(site)  # whom nobody tells
     terminate(site)
     site.turn(hours=12, seconds=-1)
     assert watching.alarm(site.deps) == 0

@@ -30,6 +30,7 @@ from support.founding import free_ports
 
 PAGE: Final = Path(__file__).parents[2] / "docs" / "operations" / "first-organization.md"
 BLOCK: Final = re.compile(r"^```(\w+)\n(.*?)^```$", re.MULTILINE | re.DOTALL)
+APPOINTED: Final = re.compile(r"^olga@agency\.example  officer  appointed by \S+ at (\S+)  (\w+)", re.MULTILINE)
 CODE: Final = re.compile(r"^  (\w+)@agency\.example  ([0-9A-Z-]+)$", re.MULTILINE)
 PORTS: Final = {"site_port": 8443, "certauth_port": 8444, "device_port": 8445, "status_port": 8080, "cards": 9080}
 SECONDS: Final = 120
@@ -43,6 +44,7 @@ class Terminal:
     ports: Mapping[str, int]
     running: ExitStack
     codes: dict[str, str] = field(default_factory=dict)
+    assigned: str = ""
 
     def type(self, command: str) -> str:
         """Run a command to its end, answering what it asks; what it says is in the error when it fails."""
@@ -101,6 +103,7 @@ class Terminal:
     def _words(self, command: str) -> list[str]:
         settings = " ".join(f"--set {name}={port}" for name, port in self.ports.items() if name != "cards")
         command = command.replace("--set loopback_demo=true", f"--set loopback_demo=true {settings}")
+        command = command.replace("ASSIGNED", self.assigned)
         return ["bash", "-euo", "pipefail", "-c", self.with_ports(command)]
 
     def with_ports(self, text: str) -> str:
@@ -178,6 +181,11 @@ def run(terminal: Terminal, site: str, command: str) -> None:
         link(terminal, site, command)
     elif command == "etymon phone run phone --once":
         patience.until(lambda: f"open {site}/issuer/" in terminal.type(command), "the phone asks for the credential")
+    elif command.startswith("etymon appointments"):
+        told = APPOINTED.search(terminal.type(command))
+        assert told
+        assert told[2] == ("confirmed" if terminal.assigned else "waits")
+        terminal.assigned = told[1]
     else:
         shown = terminal.type(command)
         terminal.codes.update(CODE.findall(shown))

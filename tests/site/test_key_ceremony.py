@@ -32,6 +32,7 @@ from etymon.server.key_ceremony import performance, record, verification, writin
 from etymon.server.key_ceremony.script import Participant
 from etymon.server.key_places import RootToken
 from etymon.server.wiring import Wiring
+from support.appointments import appoint_officer
 from support.card_office import PASSPHRASE
 from support.ceremonies import Assembly, Founded, Halt, HaltingClock, assembled
 from support.running_clock import RunningClock
@@ -336,6 +337,13 @@ def test_who_takes_part_later_is_judged_by_the_directory(founded: Founded, tmp_p
         otto = people.by_user_principal_name(tx, "otto@agency.example")
         assert otto is not None
         roles.withdraw(tx, wired.directory, otto.id, Role.OFFICER, actor="test")
+        appoint_officer(tx, wired.directory, otto)  # and nobody confirms it
+    with pytest.raises(NotPermitted, match="role_not_held"):
+        here.later(script)
+    with pytest.raises(NotPermitted, match="role_not_held"):
+        writing.root_lists(data, founded.cards(), "Room 1", assembly.clock, assembly.entropy)
+    with deployment.database.transaction() as tx:
+        roles.withdraw(tx, wired.directory, otto.id, Role.OFFICER, actor="test")
         roles.assign(tx, wired.directory, otto.id, Role.AUDITOR, actor="test")
         roles.assign(tx, wired.directory, otto.id, Role.OPERATOR, actor="test")
     with pytest.raises(NotPermitted, match="role_not_held"):
@@ -347,4 +355,4 @@ def test_who_takes_part_later_is_judged_by_the_directory(founded: Founded, tmp_p
     with deployment.database.snapshot() as tx:
         refused = trail.page(tx, name="ca:ceremony:refused", subject=f"ceremony:{script.id}")
     deployment.database.close()
-    assert [found.event.facts["code"] for found in refused] == ["role_not_held", "role_not_held"]
+    assert [found.event.facts["code"] for found in refused] == ["role_not_held"] * 3

@@ -11,6 +11,7 @@ from etymon.issuer.initial_issuance import Begun
 from etymon.issuer.model import CardSession
 from etymon.issuer.request import DerivationRequest, RequestState
 from etymon.issuer.store import requests
+from support.appointments import appoint_officer
 from support.declared_pki import Certified
 from support.issuer_phone import Phone
 from support.issuer_site import PC, IssuerSite, Link
@@ -58,6 +59,14 @@ def somebody(site: IssuerSite, *, role: Role | None = None) -> Applicant:
     person = site.person(f"person{next(NUMBERS)}", role=role)
     site.join(person)
     return Applicant(site, person, site.bound_card(person))
+
+
+def unconfirmed_officer(site: IssuerSite) -> Person:
+    """Return somebody new whom an Officer made an Officer, and whom nobody confirmed."""
+    person = site.person(f"person{next(NUMBERS)}")
+    with site.database.transaction() as tx:
+        appoint_officer(tx, site.deps, person)
+    return person
 
 
 def approve(site: IssuerSite, request: DerivationRequest, officer: Person | None = None) -> DerivationRequest:

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Roles as they count: in key recovery given by an Officer and confirmed by an Administrator."""
+"""Roles as they count: in key recovery given by an Officer and confirmed by an Administrator; and one that waits."""
 
 from etymon.directory import people, roles
 from etymon.directory.dependencies import Recording
@@ -22,6 +22,13 @@ def give(tx: Transaction, deps: Recording, person: Person, *held: Role, authorit
             roles.confirm(tx, deps, person.id, role, seen=given.assigned_at, by=administrator.id)
         else:
             roles.assign(tx, deps, person.id, role, actor=ADMINISTRATOR, authority=authority)
+
+
+def appoint_officer(tx: Transaction, deps: Recording, person: Person) -> Person:
+    """Have another Officer make a person one, and return that other; it counts for nothing, for nobody confirmed it."""
+    giver = _holder(tx, deps, APPOINTING, Role.OFFICER)
+    roles.assign(tx, deps, person.id, Role.OFFICER, actor=f"person:{giver.id}", by=giver.id)
+    return giver
 
 
 def _holder(tx: Transaction, deps: Recording, name: str, role: Role) -> Person:

@@ -49,10 +49,10 @@ def authority_missing() -> Malformed:
 
 
 def other_confirmer_needed() -> NotPermitted:
-    """An appointment is confirmed by somebody who could not have made it (KRP 5.2)."""
+    """An appointment is confirmed by somebody who could not have made it (CP 5.2.2, KRP 5.2)."""
     return NotPermitted(
         "other_confirmer_needed",
-        "Who recovers keys is confirmed by an Administrator, who neither gave the role nor holds it.",
+        "This role is confirmed by an Administrator, who neither gave nor holds it.",
     )
 
 
@@ -69,6 +69,15 @@ def account_closed() -> NotPermitted:
     return NotPermitted(
         "recovery_role_held",
         "Nobody changes cards and names of somebody who recovers keys. Have an Officer withdraw the role first.",
+    )
+
+
+def officers_account_closed() -> NotPermitted:
+    """No Officer touches the account of another one."""
+    return NotPermitted(
+        "officer_role_held",
+        "An Officer's cards and names are changed by that Officer alone. Otherwise withdraw the role, have an "
+        "Administrator bind the new card, give the role again, and have it confirmed.",
     )
 
 

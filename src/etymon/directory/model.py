@@ -40,10 +40,14 @@ SEPARATED_ROLES: Final = frozenset({Role.ADMINISTRATOR, Role.OFFICER, Role.AUDIT
 RECOVERY_ROLES: Final = frozenset({Role.KEY_RECOVERY_AGENT, Role.KEY_RECOVERY_OFFICIAL})
 """No Administrator or Auditor holds one of these (KRP 5.2.1); an Officer, the registration authority, may."""
 
+CONFIRMED_ROLES: Final = RECOVERY_ROLES | {Role.OFFICER}
+"""Given by one person, these count once another has confirmed them: an Officer's role too, because every rule that
+wants a second Officer would otherwise be met by one person with two cards."""
+
 
 @dataclass(frozen=True, slots=True)
 class Appointment:
-    """Who gave somebody a role, and who confirmed it. A role in key recovery counts once it is confirmed."""
+    """Who gave somebody a role, and who confirmed it."""
 
     role: Role
     assigned_at: datetime
@@ -52,9 +56,14 @@ class Appointment:
     confirmed_at: datetime | None = None
 
     @property
+    def needs_confirmation(self) -> bool:
+        """Whether the role counts only once it is confirmed; that of an Officer whom the founding made does not."""
+        return self.role in CONFIRMED_ROLES and not (self.role is Role.OFFICER and self.appointed_by is None)
+
+    @property
     def counts(self) -> bool:
         """Whether the role opens anything yet."""
-        return self.role not in RECOVERY_ROLES or self.confirmed_by is not None
+        return self.confirmed_by is not None or not self.needs_confirmation
 
 
 @dataclass(frozen=True, slots=True)

@@ -15,7 +15,7 @@ from etymon.directory.errors import (
     role_not_held,
     roles_separated,
 )
-from etymon.directory.model import RECOVERY_ROLES, Appointment, Person, Role, check_authority
+from etymon.directory.model import CONFIRMED_ROLES, RECOVERY_ROLES, Appointment, Person, Role, check_authority
 from etymon.directory.separation import CONFIRMED_BY, require_may_open
 from etymon.directory.store import bindings as bindings_store
 from etymon.directory.store import groups as store
@@ -39,13 +39,14 @@ def assign(
 
     `Conflict` when the person would hold two of administrator, officer and auditor (CP 5.2.4), or one of administrator
     and auditor and a role in key recovery (KRP 5.2.1). The database refuses that too, whoever asks at the same time.
-    `Malformed` `authority_missing` when it is not said who appoints somebody to recover keys. Such a role, given by the
-    person `by`, counts once it is confirmed; a binding code that the person may have ends.
+    `Malformed` `authority_missing` when it is not said who appoints somebody to recover keys. One of `CONFIRMED_ROLES`,
+    given by the person `by`, counts once it is confirmed; a binding code that the person may have ends. An Officer's
+    role that nobody gave, which is the founding's, counts at once.
     """
     facts = _facts(role, authority)
     people_store.locked(tx, person_id)
     if store.add_role(tx, person_id, role, deps.clock.now(), by=by):
-        if role in RECOVERY_ROLES:
+        if role in CONFIRMED_ROLES:
             bindings_store.replace_codes(tx, person_id)
         record(tx, deps, "role:assigned", actor=actor, subject=f"person:{person_id}", facts=facts)
     elif role not in store.roles_of(tx, person_id):
@@ -53,7 +54,7 @@ def assign(
 
 
 def confirm(tx: Transaction, deps: Recording, person_id: UUID, role: Role, *, seen: datetime, by: UUID) -> None:
-    """Confirm that a person recovers keys; until then the role does not count. Nothing happens when that is so already.
+    """Confirm a role of `CONFIRMED_ROLES`; until then it does not count. Nothing happens when that is so already.
 
     `seen` is when the role was given, as whoever confirms saw it beside the person's cards: `Conflict`
     `appointment_changed` when it was given at another time, for another card may stand for the person since.
@@ -64,7 +65,7 @@ def confirm(tx: Transaction, deps: Recording, person_id: UUID, role: Role, *, se
     confirmer = people_store.find(tx, by)
     if confirmer is None or not confirmer.active or CONFIRMED_BY not in store.roles_of(tx, by):
         raise other_confirmer_needed()
-    known = {each.role: each for each in store.appointments_of(tx, person_id) if each.role in RECOVERY_ROLES}
+    known = {each.role: each for each in store.appointments_of(tx, person_id) if each.needs_confirmation}
     if role not in known:
         raise role_not_held()
     if by == person_id or known[role].appointed_by in {None, by}:
@@ -84,13 +85,14 @@ def withdraw(tx: Transaction, deps: Recording, person_id: UUID, role: Role, *, a
     record(tx, deps, "role:withdrawn", actor=actor, subject=f"person:{person_id}", facts=facts)
 
 
-def opened(tx: Transaction, caller: AbstractSet[Role], person_id: UUID) -> Person:
-    """Return a person whose cards and names the caller may change, and to whom nobody gives a role meanwhile.
+def opened(tx: Transaction, caller: AbstractSet[Role], person_id: UUID, *, by: UUID) -> Person:
+    """Return a person whose cards and names `by` may change, and to whom nobody gives a role meanwhile.
 
-    Meanwhile is until this transaction ends. Raises what `separation.require_may_open` does.
+    `caller` are the roles of `by` that count; meanwhile is until this transaction ends. Raises what
+    `separation.require_may_open` does.
     """
     person = people_store.locked(tx, person_id)
-    require_may_open(caller, store.roles_of(tx, person_id))
+    require_may_open(caller, store.roles_of(tx, person_id), own=by == person_id)
     return person
 
 
@@ -100,7 +102,7 @@ def roles_of(tx: Transaction, person_id: UUID) -> frozenset[Role]:
 
 
 def counting(tx: Transaction, person_id: UUID) -> frozenset[Role]:
-    """Return the roles of a person that count: one in key recovery once it is confirmed."""
+    """Return the roles of a person that count: those of `CONFIRMED_ROLES` once they are confirmed."""
     return store.counting_roles_of(tx, person_id)
 
 

@@ -4,15 +4,16 @@
 Administrators and Officers keep each other in check, so neither may make, open or take over the other's account: who
 could bind a card of their own to an Officer's account would be both.
 
-An Officer appoints whoever recovers keys, and an Administrator, whom no Officer can make, confirms it. While somebody
-holds such a role nobody opens the account: one card could otherwise stand for three people in turn (KRP 5.2.4).
+An Officer appoints other Officers and whoever recovers keys, and an Administrator, whom no Officer can make, confirms
+it. Nobody else opens an Officer's account, or one person could be two Officers. While somebody holds a role in key
+recovery nobody at all does: one card could otherwise stand for three people in turn (KRP 5.2.4).
 """
 
 from collections.abc import Mapping
 from collections.abc import Set as AbstractSet
 from typing import Final
 
-from etymon.directory.errors import account_closed
+from etymon.directory.errors import account_closed, officers_account_closed
 from etymon.directory.model import RECOVERY_ROLES, SEPARATED_ROLES, Role
 from etymon.kernel.errors import NotPermitted
 
@@ -27,8 +28,7 @@ GIVEN_BY: Final[Mapping[Role, Role]] = {
 """Role to the role whose holders give and take it."""
 
 CONFIRMED_BY: Final = Role.ADMINISTRATOR
-"""Whose holders confirm a role in key recovery. A second Officer would not do: an Officer alone can make one, and bind
-a card to that account."""
+"""Whose holders confirm what an Officer gives: another Officer could be the first one's making."""
 
 
 def require_may_give(caller: AbstractSet[Role], changed: AbstractSet[Role]) -> None:
@@ -40,11 +40,12 @@ def require_may_give(caller: AbstractSet[Role], changed: AbstractSet[Role]) -> N
             )
 
 
-def require_may_open(caller: AbstractSet[Role], held: AbstractSet[Role]) -> None:
+def require_may_open(caller: AbstractSet[Role], held: AbstractSet[Role], *, own: bool) -> None:
     """Refuse cards, codes and new names for an account that holds roles the caller may not give.
 
-    An account without a separated role is the Administrators'; one with a role in key recovery is nobody's until the
-    role is withdrawn. Raises NotPermitted `recovery_role_held`, `separated_roles`.
+    An account without a separated role is the Administrators'. An Officer's is that Officer's alone, who is no other
+    Officer by a second card; one with a role in key recovery is nobody's until the role is withdrawn. `own` says that
+    it is the caller's. Raises NotPermitted `recovery_role_held`, `separated_roles`, `officer_role_held`.
     """
     if held & RECOVERY_ROLES:
         raise account_closed()
@@ -52,3 +53,5 @@ def require_may_open(caller: AbstractSet[Role], held: AbstractSet[Role]) -> None
         if GIVEN_BY[role] not in caller:
             keeper = GIVEN_BY[role].value
             raise NotPermitted("separated_roles", f"This account's cards and names are changed by an {keeper} only.")
+    if Role.OFFICER in held and not own:
+        raise officers_account_closed()

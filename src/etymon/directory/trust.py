@@ -68,7 +68,7 @@ def remove(tx: Transaction, deps: Recording, name: str, *, actor: str) -> None:
     store.lock_entries(tx)  # of two entries with the cards of all Officers, removed at once, one stays
     if any(name in store.cards_of_role_under(tx, role) for role in RECOVERY_ROLES):
         raise trust_entry_of_recoverers()
-    if store.cards_of_role_under(tx, Role.OFFICER) == {name}:
+    if store.cards_of_role_under(tx, Role.OFFICER, counting=True) == {name}:
         raise trust_entry_of_officers()
     if not store.remove_entry(tx, name, now):
         raise trust_entry_unknown()

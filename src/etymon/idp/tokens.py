@@ -91,7 +91,7 @@ def require_allowed(tx: Transaction, grant_scopes: frozenset[str], acr: str, per
     """Refuse what this person, signed in like this, may not let a client do. Raises NotPermitted `access_denied`."""
     if grant_scopes & {SCOPE_ADMINISTRATION, SCOPE_ENROLL} and acr != ACR_CARD:
         raise access_denied("This needs a sign-in with the smart card itself.", "card_required")
-    if SCOPE_ADMINISTRATION in grant_scopes and not roles.roles_of(tx, person.id):
+    if SCOPE_ADMINISTRATION in grant_scopes and not roles.counting(tx, person.id):
         raise access_denied("This account has no administrative role.", "role_missing")
 
 
@@ -150,7 +150,7 @@ def _access_token(tx: Transaction, deps: Dependencies, grant: Grant, scopes: fro
         "jti": str(random_id(deps.entropy)),
     }
     if SCOPE_ADMINISTRATION in scopes:
-        claims["roles"] = sorted(role.value for role in roles.roles_of(tx, grant.sign_in.person))
+        claims["roles"] = sorted(role.value for role in roles.counting(tx, grant.sign_in.person))
     if SCOPE_ENROLL in scopes and grant.enrollment_session is not None:
         claims["enrollment_session"] = grant.enrollment_session
     return Secret(deps.signing_key.sign(claims, type_=ACCESS_TOKEN_TYPE))

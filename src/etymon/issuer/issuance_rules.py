@@ -74,7 +74,7 @@ def _in_force(tx: Transaction, name: str) -> IssuanceRule | None:
 
 
 def _require_officer(tx: Transaction, person: UUID) -> None:
-    if Role.OFFICER not in roles.roles_of(tx, person):
+    if Role.OFFICER not in roles.counting(tx, person):
         raise rule_not_by_officer()
 
 

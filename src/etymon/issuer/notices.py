@@ -173,7 +173,7 @@ def request_approved(tx: Transaction, deps: Dependencies, person: Person, until:
 
 def officers(tx: Transaction, deps: Dependencies, subject: str, text: str) -> None:
     """Tell every Officer of what needs a person's eye; nothing of a cardholder but ids is in it."""
-    for officer in roles.holders(tx, Role.OFFICER, limit=roles.PAGE_LIMIT):
+    for officer in roles.holders(tx, Role.OFFICER, limit=roles.PAGE_LIMIT, counting=True):
         _tell(tx, deps, officer, subject, text, undo=None)
 
 

@@ -38,7 +38,7 @@ class Order:
 
 def require(tx: Transaction, person: UUID) -> None:
     """Refuse whoever is no officer now."""
-    if Role.OFFICER not in roles.roles_of(tx, person):
+    if Role.OFFICER not in roles.counting(tx, person):
         raise officer_required()
 
 

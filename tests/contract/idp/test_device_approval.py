@@ -2,6 +2,7 @@
 """Who may approve a device: the person whose card was shown for it, in the browser the code was typed in."""
 
 from etymon.directory.model import Role
+from support.appointments import appoint_officer
 from support.idp_application import error_of
 from support.idp_site import PHONE, IdPSite, claims_of
 
@@ -110,9 +111,14 @@ def test_an_account_that_ended_after_the_approval_gets_no_token(site: IdPSite) -
 
 def test_administration_is_approved_by_a_person_with_a_role_only(site: IdPSite) -> None:
     started = site.start_device(scope="administration")
-    browser, page = site.reach_decision(site.cardholder("bob"), started)
-    refused = browser.submit(page.form(), button="approve")
-    assert (refused.status, refused.code) == (403, "access_denied")
+    waiting, operator = site.cardholder("waiting"), site.cardholder("operator", Role.OPERATOR)
+    with site.database.transaction() as tx:
+        for each in (waiting, operator):
+            appoint_officer(tx, site.directory.deps, each.person)
+    for holder in (site.cardholder("bob"), waiting):
+        browser, page = site.reach_decision(holder, started)
+        refused = browser.submit(page.form(), button="approve")
+        assert (refused.status, refused.code) == (403, "access_denied")
 
     carol = site.cardholder("carol", Role.ADMINISTRATOR, Role.OPERATOR)
     site.decide(carol, started)
@@ -120,6 +126,10 @@ def test_administration_is_approved_by_a_person_with_a_role_only(site: IdPSite) 
 
     assert access["aud"] == f"{site.deps.site_url}/graph"
     assert access["roles"] == ["administrator", "operator"]
+
+    started = site.start_device(scope="administration")
+    site.decide(operator, started)
+    assert claims_of(site.poll(started).json()["access_token"])["roles"] == ["operator"]
 
 
 def test_a_form_from_elsewhere_decides_nothing(site: IdPSite) -> None:

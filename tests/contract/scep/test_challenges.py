@@ -15,6 +15,7 @@ from etymon.issuer.scep import challenges, connectors
 from etymon.issuer.scep.model import CHALLENGE_LIFETIME, ChallengeSource, Connector
 from etymon.kernel.errors import Malformed, NotFound, NotPermitted
 from etymon.pki.certificate import card_uuid, upn
+from support.applicants import unconfirmed_officer
 from support.issuer_listeners import RunningIssuer
 from support.issuer_story import API, Manager, key_manager
 from support.scep_site import SCEPSite
@@ -221,7 +222,7 @@ def test_the_page_says_when_too_many_challenges_wait(running: RunningIssuer, sit
 
 def test_only_an_officer_makes_and_withdraws_connectors(site: SCEPSite) -> None:
     administrator = site.person(f"adam{uuid.uuid4().hex[:6]}", role=Role.ADMINISTRATOR)
-    for somebody in (site.alice, administrator):
+    for somebody in (site.alice, administrator, unconfirmed_officer(site)):
         with pytest.raises(NotPermitted, match="officer_required"):
             site.connector("forbidden", officer=somebody)
         with pytest.raises(NotPermitted, match="officer_required"), site.database.transaction() as tx:

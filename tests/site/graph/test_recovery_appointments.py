@@ -40,9 +40,9 @@ def test_one_officer_with_one_spare_card_recovers_nobodys_key(running: RunningSi
     for name, role in PUPPETS.items():
         puppet = running.somebody(name)
         path, account = f"/beta/etymon/roles/{puppet.id}", f"/beta/users/{puppet.id}"
-        ok(mallory.put(path, json={"roles": ["officer"]}))  # an Officer's account is the Officers' to open
+        ok(mallory.put(path, json={"roles": ["auditor"]}))  # an Auditor's account is the Officers' to open
         card = created(mallory.post(f"{account}/cards", json=CARD))
-        ok(mallory.put(path, json={"roles": ["officer", role], "authority": "letter"}))
+        ok(mallory.put(path, json={"roles": [role], "authority": "letter"}))
         for act in (
             partial(mallory.delete, f"{account}/cards/{card['id']}"),
             partial(mallory.post, f"{account}/cards", json={**CARD, "identifier": "another"}),
@@ -55,7 +55,7 @@ def test_one_officer_with_one_spare_card_recovers_nobodys_key(running: RunningSi
         for confirmer in (mallory, theirs):
             blind = {"role": role, "assignedDateTime": "2026-01-01T00:00:00Z"}
             assert code(confirmer.post(f"{path}/confirm", json=blind)) == (403, "role_missing")
-        ok(mallory.put(path, json={"roles": ["officer"], "authority": "its end"}))
+        ok(mallory.put(path, json={"roles": ["auditor"], "authority": "its end"}))
         assert mallory.delete(f"{account}/cards/{card['id']}").status_code == 204  # the card goes on to the next
     assert ok(mallory.get(RECOVERIES))["value"] == []
 
@@ -75,7 +75,7 @@ def test_an_appointment_counts_when_an_administrator_confirmed_it(
     theirs = running.administration(kim)
     assert code(theirs.post(RECOVERIES, json=order(victim.id))) == (403, "role_missing")
     assert code(admin.post(f"{path}/confirm", json={**wanted, "role": "keyRecoveryAgent"})) == (404, "role_not_held")
-    for malformed in ({"role": "officer"}, {"assignedDateTime": None}, {"assignedDateTime": "lately"}):
+    for malformed in ({"role": "auditor"}, {"assignedDateTime": None}, {"assignedDateTime": "lately"}):
         assert admin.post(f"{path}/confirm", json={**wanted, **malformed}).status_code == 400
     assert admin.post(f"{path}/confirm", json={"role": wanted["role"]}).status_code == 400
     assert code(admin.post(f"{path}/confirm", json=wanted)) == (409, "appointment_changed")
@@ -103,7 +103,7 @@ def test_a_card_that_was_changed_between_look_and_confirmation_is_not_confirmed(
 
     def given(card: str) -> JSON:
         """Bind a card, appoint, and return what an Administrator who looks at the list sees."""
-        ok(officer.put(path, json={"roles": ["officer"]}))
+        ok(officer.put(path, json={"roles": ["auditor"]}))
         bound = created(officer.post(f"{account}/cards", json={"trustEntry": "cards", "identifier": card}))
         ok(officer.put(path, json={"roles": ["keyRecoveryAgent"], "authority": "letter"}))
         seen = next(each for each in ok(admin.get("/beta/etymon/roles"))["value"] if each["id"] == str(kim.id))
@@ -113,7 +113,7 @@ def test_a_card_that_was_changed_between_look_and_confirmation_is_not_confirmed(
 
     seen = given("kims-card")
     running.site.clock.advance(timedelta(seconds=1))
-    ok(officer.put(path, json={"roles": ["officer"], "authority": "its end"}))
+    ok(officer.put(path, json={"roles": ["auditor"], "authority": "its end"}))
     assert officer.delete(f"{account}/cards/{seen['card']}").status_code == 204
     now = given("mallorys-card")
     assert code(admin.post(f"{path}/confirm", json=seen)) == (409, "appointment_changed")
@@ -121,7 +121,7 @@ def test_a_card_that_was_changed_between_look_and_confirmation_is_not_confirmed(
     assert ok(admin.post(f"{path}/confirm", json=now))["appointments"][0]["confirmedBy"]
 
 
-@pytest.mark.parametrize("role", ["keyRecoveryAgent", "keyRecoveryOfficial"])
+@pytest.mark.parametrize("role", ["officer", "keyRecoveryAgent", "keyRecoveryOfficial"])
 def test_a_code_from_before_the_appointment_binds_nothing(
     running: RunningSite, admin: httpx.Client, officer: httpx.Client, role: str
 ) -> None:

@@ -16,6 +16,7 @@ from etymon.server.apply import planning, presentation, reading
 from etymon.server.apply.change import Create, Delete, IssueToken, Join, Plan, Replace, Update
 from etymon.server.apply.planning import Passwords, Pruning
 from etymon.server.apply.resource import (
+    CLOSED,
     SINGLE,
     Card,
     HeldRole,
@@ -201,12 +202,23 @@ def test_a_role_is_lost_before_another_is_given() -> None:
 def test_roles_and_accounts_of_officers_are_the_officers_to_change() -> None:
     there = present(user("ana"), user("ola", roles=["officer"]), ENTRY)
     wanted = organization(user("ana", roles=["operator", "auditor"]), user("ola", "7", roles=["officer"]), ENTRY)
-    changes = [change for change in plan(wanted, there).changes if isinstance(change, Join)]
-    assert {(change.subject.name, change.link, change.keeper) for change in changes} == {
-        ("ana@agency.test", Link.ROLES, Role.ADMINISTRATOR),
-        ("ana@agency.test", Link.ROLES, Role.OFFICER),
-        ("ola@agency.test", Link.CARDS, Role.OFFICER),
-    }
+    given = {("ana@agency.test", Link.ROLES, Role.ADMINISTRATOR), ("ana@agency.test", Link.ROLES, Role.OFFICER)}
+    for operator, cards in (("id-ola", {("ola@agency.test", Link.CARDS, Role.OFFICER)}), ("id-olaf", set())):
+        found = plan(wanted, there, operator=operator)
+        changes = [change for change in found.changes if isinstance(change, Join)]
+        assert {(change.subject.name, change.link, change.keeper) for change in changes} == given | cards
+        assert [kept.why for kept in found.kept] == ([] if cards else [CLOSED["officer"]])
+
+
+@pytest.mark.parametrize("held", ["officer", "keyRecoveryAgent"])
+def test_what_nobody_else_changes_of_an_account_stays_and_the_rest_is_done(held: str) -> None:
+    there = present(user("kim", roles=[held]), ENTRY)
+    wanted = user("kim", "7", display_name="Kim", roles=[held])
+    found = plan(organization(wanted, group("staff", "kim"), ENTRY), there)
+    assert {change.subject.kind for change in found.changes} == {Kind.GROUP}
+    assert [kept.why for kept in found.kept] == [CLOSED[held]] * 2
+    opened = plan(organization(wanted, ENTRY), there, operator="id-kim").changes
+    assert [type(change) for change in opened] == ([Update, Join] if held == "officer" else [])
 
 
 def test_a_card_goes_to_another_person_only_with_pruning_and_is_free_first() -> None:

@@ -9,6 +9,7 @@ from uuid import UUID
 import sqlalchemy as sa
 
 from etymon.directory.model import Binding, BindingEnd, EntryVersion, PresentedCode, Role
+from etymon.directory.store.groups import COUNTS
 from etymon.directory.tables import binding_codes, bindings, people, roles, trust_entries
 from etymon.pki.trust_entry import TrustEntry, TrustKind
 from etymon.storage.database import Transaction
@@ -125,13 +126,12 @@ def has_bindings_of(tx: Transaction, trust_entry: str, held: Collection[Role]) -
     return tx.scalar(query) is not None
 
 
-def cards_of_role_under(tx: Transaction, role: Role) -> frozenset[str]:
-    """Return the entries under which cards stand for holders of a role."""
+def cards_of_role_under(tx: Transaction, role: Role, *, counting: bool = False) -> frozenset[str]:
+    """Return the entries under which cards stand for holders of a role; `counting` leaves out whom nobody confirmed."""
     query = sa.select(bindings.c.trust_entry).join(roles, roles.c.person_id == bindings.c.person_id)
     query = query.join(trust_entries, trust_entries.c.name == bindings.c.trust_entry)
-    return frozenset(
-        tx.scalars(query.where(LIVE, trust_entries.c.kind == TrustKind.CARD.value, roles.c.role == role.value))
-    )
+    query = query.where(LIVE, trust_entries.c.kind == TrustKind.CARD.value, roles.c.role == role.value)
+    return frozenset(tx.scalars(query.where(COUNTS) if counting else query))
 
 
 def end_bindings_under(tx: Transaction, trust_entry: str, now: datetime) -> int:

@@ -8,13 +8,18 @@ from uuid import UUID
 import sqlalchemy as sa
 
 from etymon.directory.errors import group_name_taken, group_unknown, not_a_member, role_not_held
-from etymon.directory.model import RECOVERY_ROLES, Appointment, Group, Role, folded
+from etymon.directory.model import CONFIRMED_ROLES, Appointment, Group, Role, folded
 from etymon.directory.tables import groups, members, roles
 from etymon.storage.database import Transaction
 from etymon.storage.rows import insert_unless_taken
 
 COLUMNS = (groups.c.id, groups.c.name, groups.c.description)
-_COUNTS: Final = sa.or_(roles.c.role.not_in([role.value for role in RECOVERY_ROLES]), roles.c.confirmed_by.is_not(None))
+COUNTS: Final = sa.or_(
+    roles.c.role.not_in(sorted(role.value for role in CONFIRMED_ROLES)),
+    roles.c.confirmed_by.is_not(None),
+    sa.and_(roles.c.role == Role.OFFICER.value, roles.c.appointed_by.is_(None)),
+)
+"""What `Appointment.counts` says of one."""
 _GROUPS_OF: Final = sa.select(members.c.group_id).where(members.c.person_id == sa.bindparam("person"))
 """Built once: every enrollment asks it."""
 
@@ -147,15 +152,15 @@ def roles_of(tx: Transaction, person_id: UUID) -> frozenset[Role]:
 
 
 def counting_roles_of(tx: Transaction, person_id: UUID) -> frozenset[Role]:
-    """Return the roles somebody holds that count: one in key recovery once it is confirmed."""
-    return frozenset(map(Role, tx.scalars(sa.select(roles.c.role).where(roles.c.person_id == person_id, _COUNTS))))
+    """Return the roles somebody holds that count."""
+    return frozenset(map(Role, tx.scalars(sa.select(roles.c.role).where(roles.c.person_id == person_id, COUNTS))))
 
 
 def holder_ids(tx: Transaction, role: Role, *, after: UUID | None, limit: int, counting: bool) -> list[UUID]:
     """Return who holds a role, by id, those after a known one; `counting` leaves out whom nobody confirmed."""
     wanted = sa.select(roles.c.person_id).where(roles.c.role == role.value)
     if counting:
-        wanted = wanted.where(_COUNTS)
+        wanted = wanted.where(COUNTS)
     if after is not None:
         wanted = wanted.where(roles.c.person_id > after)
     return list(tx.scalars(wanted.order_by(roles.c.person_id).limit(limit)))

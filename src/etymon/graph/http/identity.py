@@ -67,7 +67,7 @@ def delete_feed(deps: Services, caller: Officer, feed: Name) -> Response:
 def hand_over(deps: Services, caller: AdministratorOrOfficer, feed: Name, user: str, body: HandOverBody) -> Response:
     """Let a feed tell of a person who was there before."""
     with deps.database.transaction() as tx:
-        person = roles.opened(tx, caller.roles, find(tx, user).id)
+        person = roles.opened(tx, caller.roles, find(tx, user).id, by=caller.person)
         feeds.hand_over(tx, deps, feed, person.id, external_id=body.external_id, actor=caller.actor)
     return answers.nothing()
 

@@ -8,7 +8,7 @@ from fastapi import APIRouter, Path, Request
 from starlette.responses import Response
 
 from etymon.directory import bindings, roles, separation, trust
-from etymon.directory.model import RECOVERY_ROLES, Person, Role
+from etymon.directory.model import CONFIRMED_ROLES, Person, Role
 from etymon.graph.http import answers
 from etymon.graph.http.answers import ItemOptions, ListOptions
 from etymon.graph.http.gate import Administrator, AdministratorOrOfficer, Officer, Reader, Services
@@ -145,7 +145,7 @@ def put_roles(request: Request, deps: Services, caller: AdministratorOrOfficer, 
 
 @router.post(ROLES + "/{user}/confirm")
 def confirm_role(request: Request, deps: Services, caller: Administrator, user: str, body: ConfirmedBody) -> Response:
-    """Confirm the appointment that the administrator saw; until then a role in key recovery counts for nothing."""
+    """Confirm the appointment that the administrator saw; until then the role counts for nothing."""
     seen = body.seen()
     with deps.database.transaction() as tx:
         person = find(tx, user)
@@ -156,5 +156,5 @@ def confirm_role(request: Request, deps: Services, caller: Administrator, user: 
 
 def _roles(tx: Transaction, person: Person) -> dict[str, object]:
     held = roles.appointments(tx, person.id)
-    recovers = any(each.role in RECOVERY_ROLES for each in held)
-    return shown.roles(person, held, bindings.live_cards_of(tx, person.id) if recovers else ())
+    is_confirmed = any(each.role in CONFIRMED_ROLES for each in held)
+    return shown.roles(person, held, bindings.live_cards_of(tx, person.id) if is_confirmed else ())

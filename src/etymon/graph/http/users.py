@@ -171,7 +171,7 @@ def _card(tx: Transaction, person: Person, card: UUID) -> UUID:
 
 def _openable(tx: Transaction, caller: Caller, user: str) -> Person:
     """Return a person whose cards and names are the caller's to change."""
-    return roles.opened(tx, caller.roles, find(tx, user).id)
+    return roles.opened(tx, caller.roles, find(tx, user).id, by=caller.person)
 
 
 def find(tx: Transaction, user: str) -> Person:

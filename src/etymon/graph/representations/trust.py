@@ -8,7 +8,7 @@ from uuid import UUID
 
 from pydantic import Field
 
-from etymon.directory.model import RECOVERY_ROLES, Appointment, Binding, Person
+from etymon.directory.model import CONFIRMED_ROLES, Appointment, Binding, Person
 from etymon.graph.representations.body import Base64, Body, Text, identifier, instant
 from etymon.issuer.model import Approval, Attestation, IssuanceRule, Purpose
 from etymon.pki.algorithms import KeyType
@@ -112,9 +112,9 @@ class RolesBody(Body):
 
 
 class ConfirmedBody(Body):
-    """Which role in key recovery is confirmed, and when it was given as whoever confirms saw it."""
+    """Which role is confirmed, and when it was given as whoever confirms saw it."""
 
-    role: Literal["keyRecoveryAgent", "keyRecoveryOfficial"]
+    role: Literal["officer", "keyRecoveryAgent", "keyRecoveryOfficial"]
     assigned_date_time: Text
 
     def seen(self) -> datetime:
@@ -168,7 +168,7 @@ def issuance_rule(shown: IssuanceRule) -> dict[str, Any]:
 
 
 def roles(person: Person, held: Sequence[Appointment], cards: Sequence[Binding]) -> dict[str, Any]:
-    """Show which roles a person has; of those in key recovery who gave and confirmed them, and to which cards."""
+    """Show which roles a person has; of those that are confirmed, who gave and confirmed them, and to which cards."""
     return {
         "@odata.type": "#etymon.graph.roles",
         "id": person.id,
@@ -183,9 +183,10 @@ def roles(person: Person, held: Sequence[Appointment], cards: Sequence[Binding])
                 "appointedBy": each.appointed_by,
                 "confirmedBy": each.confirmed_by,
                 "confirmedDateTime": each.confirmed_at,
+                "counts": each.counts,
                 "cards": [{"trustEntry": card.trust_entry, "identifier": card.identifier} for card in cards],
             }
             for each in held
-            if each.role in RECOVERY_ROLES
+            if each.role in CONFIRMED_ROLES
         ],
     }

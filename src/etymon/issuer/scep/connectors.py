@@ -128,5 +128,5 @@ def _suitable(connector: Connector, password: Secret[str] | None) -> Secret[str]
 
 
 def _require_officer(tx: Transaction, person: UUID) -> None:
-    if Role.OFFICER not in roles.roles_of(tx, person):
+    if Role.OFFICER not in roles.counting(tx, person):
         raise not_by_officer()

@@ -75,12 +75,12 @@ def apply(
 
 
 def _tell_who_waits(api: AdministrationAPI, console: Console) -> None:
-    """Tell whose role in key recovery, given as the file wants, counts for nothing yet."""
+    """Tell whose role, given as the file wants, counts for nothing yet."""
     for item in api.every("/etymon/roles"):
         for each in item["appointments"]:
-            if not each["confirmedBy"]:
+            if not each["counts"]:
                 told = f"{item['userPrincipalName']} waits as {each['role']} for an Administrator"
-                console.print(f"{escape(told)}: etymon key-recovery confirm", highlight=False, soft_wrap=True)
+                console.print(f"{escape(told)}: etymon appointments confirm", highlight=False, soft_wrap=True)
 
 
 def _writing_roles(present: Present, subject: str) -> tuple[Role, ...]:

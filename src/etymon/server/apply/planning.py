@@ -23,6 +23,7 @@ from etymon.server.apply.change import (
 )
 from etymon.server.apply.document import ALL_DEVICES, ALL_USERS
 from etymon.server.apply.resource import (
+    CLOSED,
     GIVEN_BY,
     ORDER,
     SINGLE,
@@ -140,7 +141,9 @@ class _Comparison:
             present = None
         else:
             differences = _differences(present.properties, wanted.properties)
-            if differences or (wanted.secrets and self.passwords is Passwords.AGAIN):
+            if differences and (why := self._closed(present)):
+                kept.append(Kept(present.reference, why))
+            elif differences or (wanted.secrets and self.passwords is Passwords.AGAIN):
                 yield Update(present, wanted, differences)
         if wanted.token_days and not (present and present.has_token):
             yield IssueToken(wanted.reference, wanted.token_days)
@@ -149,8 +152,8 @@ class _Comparison:
     def _joins(self, wanted: Resource, present: Resource | None, kept: list[Kept]) -> Iterator[Join]:
         for link, joined in wanted.links.items():
             before = present.links.get(link, frozenset()) if present else frozenset()
-            if link is Link.ROLES and present and present.id == self.operator and joined != before:
-                kept.append(Kept(wanted.reference, "nobody changes their own roles; let another Administrator do it"))
+            if joined != before and (why := self._stays(link, present)):
+                kept.append(Kept(wanted.reference, why))
                 continue
             added, surplus = joined - before, before - joined
             removed = surplus if self.pruning is Pruning.END else frozenset()
@@ -166,6 +169,18 @@ class _Comparison:
                 removed = frozenset()
             if added or removed:
                 yield Join(wanted.reference, link, added, removed, after, keeper)
+
+    def _stays(self, link: Link, present: Resource | None) -> str:
+        """Return why a thing stays joined as it is, whoever applies the file."""
+        if link is Link.ROLES and present and present.id == self.operator:
+            return "nobody changes their own roles; let another Administrator do it"
+        return self._closed(present) if link is Link.CARDS else ""
+
+    def _closed(self, present: Resource | None) -> str:
+        """Return why the operator leaves an account as it is."""
+        held = present.links.get(Link.ROLES, frozenset()) if present else frozenset()
+        opened = {HeldRole("officer")} if present and present.id == self.operator else set()
+        return next((why for role, why in CLOSED.items() if HeldRole(role) in held - opened), "")
 
     def _require_known(self) -> None:
         names = {resource.reference.key for resources in self.wanted.values() for resource in resources}

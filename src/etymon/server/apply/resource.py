@@ -50,8 +50,15 @@ GIVEN_BY: Final = {
 }
 """Role to who gives and takes it."""
 
-SEPARATED: Final = frozenset({"administrator", "officer", "auditor", "keyRecoveryAgent", "keyRecoveryOfficial"})
-"""Accounts that hold one of these are changed by whoever gives it."""
+SEPARATED: Final = frozenset({"administrator", "officer", "auditor"})
+"""Accounts that hold one of these are changed by whoever gives it, or by nobody else."""
+
+CLOSED: Final = {
+    "keyRecoveryAgent": "nobody changes cards and names of who recovers keys while the role is held",
+    "keyRecoveryOfficial": "nobody changes cards and names of who recovers keys while the role is held",
+    "officer": "an Officer's cards and names are changed by that Officer alone",
+}
+"""Role to why others leave the account as it is."""
 
 
 def writer(kind: Kind) -> Role:

@@ -15,6 +15,7 @@ from rich.markup import escape
 
 from etymon.kernel.errors import EtymonError
 from etymon.server.command_line import (
+    appointments,
     audit,
     card,
     card_issuer,
@@ -53,6 +54,7 @@ app.command("backup-key")(backup_key)
 app.command("restore")(restore)
 app.command("proxy-files")(site.write_proxy_files)
 app.command("settings")(settings.show)
+app.add_typer(appointments.app, name="appointments")
 app.add_typer(audit.app, name="audit")
 app.add_typer(ceremony.app, name="ceremony")
 app.add_typer(card.app, name="card")

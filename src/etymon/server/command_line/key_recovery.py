@@ -14,7 +14,7 @@ from typing import Annotated, Any, Final, TypeAlias
 import typer
 
 from etymon.kernel.errors import Malformed
-from etymon.server.command_line import appointments, legal_hold
+from etymon.server.command_line import legal_hold
 from etymon.server.command_line.files import require_new, secret
 from etymon.server.command_line.signed_in import PersonArgument, access, administration, quoted, tell
 
@@ -23,8 +23,6 @@ app = typer.Typer(
 )
 app.callback()(access)
 app.add_typer(legal_hold.app, name="legal-hold")
-app.command("appointments")(appointments.list_)
-app.command("confirm")(appointments.confirm)
 
 RECOVERIES: Final = "/etymon/keyRecoveries"
 WAITING: Final = "?$filter=state in ('requested', 'half_approved', 'approved')"

@@ -169,7 +169,7 @@ def _participant(tx: Transaction, certificate: x509.Certificate) -> Participant:
         except (NotPermitted, Malformed):
             continue
         if person is not None:
-            held = roles.roles_of(tx, person.id)
+            held = roles.counting(tx, person.id)
             may = [role for role in (Role.ADMINISTRATOR, Role.OFFICER, Role.OPERATOR) if role in held & MAY_TAKE_PART]
             role = Role.AUDITOR if Role.AUDITOR in held else next(iter(may), None)
             if role is None:
