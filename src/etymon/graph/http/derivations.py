@@ -68,7 +68,7 @@ def list_derivations(request: Request, deps: Services, _: Reader, user: str, opt
     return answers.whole(request, deps, DERIVATIONS[1:], [shown.derivation(*each) for each in found], options)
 
 
-@router.get(DERIVATIONS + "/{derivation}")
+@router.get(DERIVATIONS + "/{derivation:uuid}")  # `endAuthorized` and `rekeyCertified` are actions beside them
 def get_derivation(request: Request, deps: Services, _: Reader, derivation: UUID, options: ItemOptions) -> Response:
     """Get a derivation with its certificates, and what was found of its keys."""
     with deps.database.snapshot() as tx:
