@@ -145,6 +145,7 @@ def confirm(
     from etymon.server.key_ceremony import script as scripts
 
     read = scripts.read(script)
+    _warn(read)
     if card is not None:
         made = ceremony_cards.with_software_card(read, card, pin_file, passphrase_file, SystemClock())
     elif statement is not None and signature is None:
@@ -190,6 +191,7 @@ def perform(
         clock=SystemClock(),
         entropy=SystemEntropy(),
     )
+    _warn(read)
     made = performance.perform(read, ceremony_cards.kept(script, read), means)
     typer.echo(f"Performed. The record is {made}; print {made.with_suffix('.txt')} and sign it.")
 
@@ -204,6 +206,14 @@ def verify(
 
     for sentence in verification.verify(record, data):
         typer.echo(sentence)
+
+
+def _warn(script: "Script") -> None:
+    """Tell what nobody can undo, before it is confirmed and before it is done."""
+    from etymon.server.key_ceremony import consequences
+
+    for sentence in consequences.lines(script):
+        typer.echo(f"Cannot be undone: {sentence}", err=True)
 
 
 def _written(file: Path, script: "Script") -> None:
