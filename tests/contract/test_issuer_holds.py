@@ -15,6 +15,7 @@ from etymon.ca.model import CertificateState, IssuedCertificate
 from etymon.directory import bindings
 from etymon.directory.model import Role
 from etymon.issuer import completion, follow_ups, hold_record, holds, incidents
+from etymon.issuer.dependencies import record
 from etymon.issuer.hold_record import HoldInForce
 from etymon.issuer.holds import Order
 from etymon.issuer.model import CardSession, Purpose
@@ -102,8 +103,10 @@ def test_who_holds_since_when_until_when_and_why_is_on_record(site: IssuerSite) 
     site.turn(hours=1)
     phone.hold()  # takes it over
     taken = site.clock.now()
-    assert in_force() == HoldInForce(site.officer.id, own.until, taken, "The phone was seen elsewhere.")
     site.turn(hours=1)
+    with site.database.transaction() as tx:  # what else is told of it since is not the hold
+        record(tx, site.deps, "derivation:looked_at", actor="test", subject=phone.id)
+    assert in_force() == HoldInForce(site.officer.id, own.until, taken, "The phone was seen elsewhere.")
     phone.restore()
     assert in_force() is None
     phone.hold_own()
