@@ -64,7 +64,7 @@ def test_an_officer_ends_what_a_person_has_on_one_phone(site: IssuerSite) -> Non
     person = somebody(site)
     lost, other = person.derived(), person.derived()
     with site.database.snapshot() as tx:
-        listed = [derivation.id for derivation, *_ in incidents.of_person(tx, person.person.id)]
+        listed = [each.derivation.id for each in incidents.of_person(tx, person.person.id)]
     assert set(listed) == {lost.begun.derivation.id, other.begun.derivation.id}
     assert incidents.end_one(site.deps, lost.begun.derivation.id, order(site)) == 1
     assert (is_ended(site, lost), is_ended(site, other)) == (True, False)

@@ -12,7 +12,7 @@ from etymon.storage import migrations
 from etymon.storage.database import Database
 from support.old_replica import NOON, OldReplica
 
-BEFORE = "0025_key_attestation"
+BEFORE = "0026_officers_confirmed"
 
 
 def found(database: Database, derivation: UUID) -> None:

@@ -1,6 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0
 """What an officer does about credentials of others: see them, end them, or all a suspect authorised (CP 4.9.1)."""
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from uuid import UUID
@@ -54,6 +55,15 @@ class Progress:
 
 
 @dataclass(frozen=True, slots=True)
+class Derived:
+    """A derivation with its certificates and what was found of its keys."""
+
+    derivation: Derivation
+    certificates: tuple[Credential, ...]
+    attestations: tuple[KeyAttestation, ...]
+
+
+@dataclass(frozen=True, slots=True)
 class Ended:
     """How many certificates of a person ended: what was derived, and what endpoint managers had enrolled."""
 
@@ -61,24 +71,23 @@ class Ended:
     managed: int
 
 
-def of_person(
-    tx: Transaction, person: UUID
-) -> tuple[tuple[Derivation, tuple[Credential, ...], tuple[KeyAttestation, ...]], ...]:
-    """Return everything that was ever derived for a person, the newest first, with certificates and attestations."""
-    found = derivations.of_person(tx, person, set(DerivationState))
-    return tuple(
-        (each, credentials.of_derivation(tx, each.id), attestations.of_derivation(tx, each.id)) for each in found
-    )
+def of_person(tx: Transaction, person: UUID) -> list[Derived]:
+    """Return everything that was ever derived for a person, the newest first."""
+    return _derived(tx, derivations.of_person(tx, person, set(DerivationState)))
 
 
-def of_one(
-    tx: Transaction, derivation_id: UUID
-) -> tuple[Derivation, tuple[Credential, ...], tuple[KeyAttestation, ...]]:
-    """Return one derivation with certificates and attestations; raises `derivation_unknown`."""
+def of_one(tx: Transaction, derivation_id: UUID) -> Derived:
+    """Return one derivation; raises `derivation_unknown`."""
     found = derivations.find(tx, derivation_id)
     if found is None:
         raise errors.derivation_unknown()
-    return found, credentials.of_derivation(tx, found.id), attestations.of_derivation(tx, found.id)
+    return _derived(tx, [found])[0]
+
+
+def _derived(tx: Transaction, found: Sequence[Derivation]) -> list[Derived]:
+    return [
+        Derived(each, credentials.of_derivation(tx, each.id), attestations.of_derivation(tx, each.id)) for each in found
+    ]
 
 
 def end_one(deps: Dependencies, derivation_id: UUID, order: Order) -> int:

@@ -1,7 +1,8 @@
 # SPDX-License-Identifier: Apache-2.0
 """`/etymon/derivationRequests`, `/users/{user}/derivations`: what officers decide about credentials of others."""
 
-from typing import Final
+from collections.abc import Sequence
+from typing import Any, Final
 from uuid import UUID
 
 from fastapi import APIRouter, Request
@@ -11,7 +12,7 @@ from etymon.directory import people
 from etymon.graph.http import answers
 from etymon.graph.http.answers import ItemOptions, ListOptions
 from etymon.graph.http.gate import Officer, Reader, Services, Source
-from etymon.graph.http.users import anybody
+from etymon.graph.http.users import anybody, people_by_id
 from etymon.graph.representations import derivations as shown
 from etymon.graph.representations.derivations import (
     EndAuthorizedBody,
@@ -21,9 +22,9 @@ from etymon.graph.representations.derivations import (
     RekeyBody,
     RestoreBody,
 )
-from etymon.issuer import approval, changeover, holds, incidents
+from etymon.issuer import approval, changeover, hold_record, holds, incidents
 from etymon.issuer.attestation import evidence
-from etymon.issuer.incidents import Suspect
+from etymon.issuer.incidents import Derived, Suspect
 from etymon.issuer.request import DerivationRequest
 from etymon.issuer.store import rules
 from etymon.storage.database import Transaction
@@ -64,16 +65,16 @@ def refuse_request(
 def list_derivations(request: Request, deps: Services, _: Reader, user: str, options: ListOptions) -> Response:
     """List everything that was derived for a person, also one whose account has ended (then by id)."""
     with deps.database.snapshot() as tx:
-        found = incidents.of_person(tx, anybody(tx, user).id)
-    return answers.whole(request, deps, DERIVATIONS[1:], [shown.derivation(*each) for each in found], options)
+        listed = _derivations(tx, incidents.of_person(tx, anybody(tx, user).id))
+    return answers.whole(request, deps, DERIVATIONS[1:], listed, options)
 
 
 @router.get(DERIVATIONS + "/{derivation:uuid}")  # `endAuthorized` and `rekeyCertified` are actions beside them
 def get_derivation(request: Request, deps: Services, _: Reader, derivation: UUID, options: ItemOptions) -> Response:
     """Get a derivation with its certificates, and what was found of its keys."""
     with deps.database.snapshot() as tx:
-        found = incidents.of_one(tx, derivation)
-    return answers.entity(request, deps, DERIVATIONS[1:], shown.derivation(*found), options=options)
+        (found,) = _derivations(tx, [incidents.of_one(tx, derivation)])
+    return answers.entity(request, deps, DERIVATIONS[1:], found, options=options)
 
 
 @router.get(DERIVATIONS + "/{derivation}/attestations/{attestation}/chain")
@@ -133,6 +134,16 @@ def rekey_certified(deps: Services, caller: Officer, source: Source, body: Rekey
     """Have the next batch of what an issuing authority certified rekeyed onto its successor."""
     done = changeover.rekey_certified(deps.issuer, body.authority, body.comment, officer=caller.person, source=source)
     return answers.answer({"credentials": done.credentials, "remaining": done.remaining})
+
+
+def _derivations(tx: Transaction, found: Sequence[Derived]) -> list[dict[str, Any]]:
+    """Show derivations with their certificates, attestations and holds."""
+    holds_of = [hold_record.in_force(tx, each.derivation, each.certificates) for each in found]
+    holders = people_by_id(tx, {hold.by for hold in holds_of if hold})
+    return [
+        shown.derivation(each, shown.hold(hold, holders) if hold else None)
+        for each, hold in zip(found, holds_of, strict=True)
+    ]
 
 
 def _request(tx: Transaction, found: DerivationRequest) -> dict[str, object]:

@@ -1,7 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0
 """Requests for approval, and what was derived for a person: resources of our own."""
 
-from collections.abc import Iterable
+from collections.abc import Mapping
 from datetime import datetime
 from typing import Annotated, Any, Literal
 from uuid import UUID
@@ -11,10 +11,10 @@ from pydantic import Field
 from etymon.directory.model import Person
 from etymon.graph.representations.attestation import key_attestation
 from etymon.graph.representations.body import Body, Text, instant
-from etymon.issuer.attestation.model import KeyAttestation
+from etymon.issuer.hold_record import HoldInForce
 from etymon.issuer.holds import Order as HoldOrder
-from etymon.issuer.incidents import Progress
-from etymon.issuer.model import Credential, Derivation, EndReason
+from etymon.issuer.incidents import Derived, Progress
+from etymon.issuer.model import EndReason
 from etymon.issuer.officers import Order
 from etymon.issuer.request import DerivationRequest
 
@@ -103,10 +103,21 @@ def request(shown: DerivationRequest, applicant: Person | None, rule: str) -> di
     }
 
 
-def derivation(
-    shown: Derivation, certificates: Iterable[Credential], attestations: Iterable[KeyAttestation]
-) -> dict[str, Any]:
-    """Show a derivation with its certificates, and what was found of its keys."""
+def hold(shown: HoldInForce, holders: Mapping[UUID, Person]) -> dict[str, Any]:
+    """Show who holds, the cardholder or an officer, since when, why and until when."""
+    holder = holders.get(shown.by)
+    return {
+        "heldBy": shown.by,
+        "heldByPrincipalName": holder.user_principal_name if holder else None,
+        "heldDateTime": shown.since,
+        "heldUntilDateTime": shown.until,
+        "reason": shown.reason or None,
+    }
+
+
+def derivation(found: Derived, hold: dict[str, Any] | None) -> dict[str, Any]:
+    """Show a derivation with its certificates, what was found of its keys, and the hold it is under."""
+    shown = found.derivation
     said = shown.link.description if shown.link else None
     return {
         "@odata.type": "#etymon.graph.derivation",
@@ -121,7 +132,8 @@ def derivation(
         "endedDateTime": shown.ended_at,
         "endReason": shown.end_reason.value if shown.end_reason else None,
         "requestId": shown.request,
-        "attestations": [key_attestation(found) for found in attestations],
+        "hold": hold,
+        "attestations": [key_attestation(each) for each in found.attestations],
         "credentials": [
             {
                 "id": credential.id,
@@ -132,7 +144,7 @@ def derivation(
                 "heldUntilDateTime": credential.held_until,
                 "endReason": credential.end_reason.value if credential.end_reason else None,
             }
-            for credential in certificates
+            for credential in found.certificates
         ],
     }
 

@@ -1,11 +1,13 @@
 # SPDX-License-Identifier: Apache-2.0
 """`etymon derivations`: an officer decides about requests, and ends credentials of others (docs/life-cycle.md)."""
 
-from collections.abc import Iterator, Mapping
-from typing import Annotated, Any, TypeAlias
+from collections.abc import Iterator
+from typing import Annotated, Final, TypeAlias
 
 import typer
 
+from etymon.server.command_line import listing
+from etymon.server.command_line.listing import AsJSON, Column, Item, Listing, Part, key
 from etymon.server.command_line.officers import Comment, ReasonOption, Since
 from etymon.server.command_line.signed_in import PersonArgument, access, administration, quoted, tell
 
@@ -17,13 +19,76 @@ DerivationArgument: TypeAlias = Annotated[str, typer.Argument(help="Id of the de
 app.callback()(access)
 
 
+def _joined(item: Item, *names: str) -> str:
+    return " ".join(filter(None, (item[name] for name in names)))
+
+
+def _held(item: Item) -> str:
+    """Return who holds what a phone has, since when, until when and why."""
+    hold = item["hold"]
+    if not hold:
+        return ""
+    own = hold["heldBy"] == item["userId"]
+    by = "the cardholder" if own else f"officer {hold['heldByPrincipalName'] or hold['heldBy']}"
+    since = f" since {hold['heldDateTime']}" if hold["heldDateTime"] else ""
+    return f"by {by}{since} until {hold['heldUntilDateTime']}" + (f": {hold['reason']}" if hold["reason"] else "")
+
+
+def _key(found: Item) -> str:
+    return "transport key of key history" if found["use"] == "keyHistory" else f"key of {found['purpose']}"
+
+
+WAITING: Final = Listing(
+    "No request waits for an officer.",
+    (
+        key("id", "Id"),
+        Column("Person", lambda item: item["userPrincipalName"] or item["userId"]),
+        key("issuanceRule", "Rule", words=True),
+        key("requestedDateTime", "Asked"),
+        key("expiresDateTime", "Good until"),
+    ),
+)
+CREDENTIALS: Final = Part(
+    lambda item: item["credentials"],
+    (
+        key("purpose", "Purpose"),
+        key("state", "State"),
+        key("serialNumber", "Serial number"),
+        key("notAfterDateTime", "Good until"),
+        key("endReason", "Ended because"),
+    ),
+)
+KEYS: Final = Part(
+    lambda item: item["attestations"],
+    (
+        Column("Key", _key),
+        key("verdict", "Verdict"),
+        Column("Where it is", lambda found: (found["securityLevel"] or "").replace("_", " "), words=True),
+        Column("Phone", lambda found: _joined(found, "manufacturer", "model"), words=True),
+        key("authority", "Vouched for by"),
+    ),
+)
+DERIVED: Final = Listing(
+    "Nothing was derived for this person.",
+    (
+        key("id", "Id"),
+        key("state", "State"),
+        Column(
+            "Phone", lambda item: _joined(item, "manufacturer", "model", "serialNumber") or "no phone yet", words=True
+        ),
+        key("endReason", "Ended because"),
+        Column("On hold", _held, words=True),
+    ),
+    (CREDENTIALS, KEYS),
+)
+ONE: Final = Listing("", DERIVED.columns, (CREDENTIALS,))
+
+
 @app.command("requests")
-def requests(context: typer.Context) -> None:
+def requests(context: typer.Context, *, as_json: AsJSON = False) -> None:
     """List the requests that wait for an officer, the oldest first."""
     with administration(context) as api:
-        for item in api.every("/etymon/derivationRequests"):
-            name = item["userPrincipalName"] or item["userId"]
-            tell(item["id"], name, f"rule {item['issuanceRule']}", f"asked {item['requestedDateTime']}")
+        listing.show(WAITING, api.every("/etymon/derivationRequests"), as_json=as_json)
 
 
 @app.command("approve")
@@ -47,24 +112,19 @@ def refuse(
 
 
 @app.command("list")
-def list_(context: typer.Context, person: PersonArgument) -> None:
-    """List everything that was derived for a person, the newest first."""
+def list_(context: typer.Context, person: PersonArgument, *, as_json: AsJSON = False) -> None:
+    """List everything that was derived for a person, the newest first; of what is held who holds it, and why."""
     with administration(context) as api:
-        for item in api.every(f"/users/{quoted(person)}/derivations"):
-            _tell_derivation(item)
-            for found in item["attestations"]:
-                where = (found["securityLevel"] or "").replace("_", " ")
-                model = " ".join(filter(None, (found["manufacturer"], found["model"])))
-                tell(" ", _key(found), found["verdict"], where, model, found["authority"] or "")
+        listing.show(DERIVED, api.every(f"/users/{quoted(person)}/derivations"), as_json=as_json)
 
 
 @app.command("show")
-def show(context: typer.Context, derivation: DerivationArgument) -> None:
+def show(context: typer.Context, derivation: DerivationArgument, *, as_json: AsJSON = False) -> None:
     """Show what a person has on one device, and all that was found of its keys and when."""
     with administration(context) as api:
         item = api.item(f"/etymon/derivations/{quoted(derivation)}")
-    _tell_derivation(item)
-    for found in item["attestations"]:
+    listing.show(DERIVED if as_json else ONE, [item], as_json=as_json)
+    for found in () if as_json else item["attestations"]:
         tell(" ", _key(found), found["verdict"], "judged", found["judgedDateTime"], found["id"])
         for name, value in _facts(found):
             if value is not None:
@@ -175,20 +235,7 @@ def rekey_certified(
                 return
 
 
-def _tell_derivation(item: Mapping[str, Any]) -> None:
-    device = " ".join(filter(None, (item["manufacturer"], item["model"], item["serialNumber"])))
-    tell(item["id"], item["state"], device or "no phone yet", item["endReason"] or "")
-    for each in item["credentials"]:
-        shown = ("until", each["heldUntilDateTime"]) if each["heldUntilDateTime"] else ()
-        dates = (each["serialNumber"] or "", each["notAfterDateTime"] or "")
-        tell(" ", each["purpose"], each["state"], *shown, *dates)
-
-
-def _key(found: Mapping[str, Any]) -> str:
-    return "transport key of key history" if found["use"] == "keyHistory" else f"key of {found['purpose']}"
-
-
-def _facts(found: Mapping[str, Any]) -> Iterator[tuple[str, object]]:
+def _facts(found: Item) -> Iterator[tuple[str, object]]:
     """Yield what was found of a key, and what its phone said, by name; None where it is not known."""
     level, application = found["securityLevel"], found["applicationId"] or {}
     yield "security level", level.replace("_", " ") if level else None

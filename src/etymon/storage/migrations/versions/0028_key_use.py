@@ -8,7 +8,7 @@ import sqlalchemy as sa
 from alembic import op
 
 revision = "0028_key_use"
-down_revision = "0025_key_attestation"
+down_revision = "0026_officers_confirmed"
 
 
 def upgrade() -> None:
