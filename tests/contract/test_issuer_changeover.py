@@ -1,19 +1,19 @@
 # SPDX-License-Identifier: Apache-2.0
 """A planned change of the issuing authority: what the one before certified is rekeyed onto the next."""
 
-from dataclasses import replace
 from pathlib import Path
 
 import pytest
 
-from etymon.ca import authorities, ceremony
-from etymon.ca.model import RevocationReason, SubjectNames
+from etymon.ca import authorities
+from etymon.ca.model import RevocationReason
 from etymon.directory.model import Role
 from etymon.issuer import changeover, follow_ups, holds
 from etymon.issuer.changeover import Progress
 from etymon.issuer.model import Purpose
 from etymon.kernel.errors import Conflict, EtymonError
 from etymon.storage.database import Database
+from support import next_authority
 from support.applicants import somebody
 from support.issuer_rekey import holder, rekeying_site
 from support.issuer_site import IssuerSite
@@ -22,13 +22,6 @@ from support.issuer_site import IssuerSite
 @pytest.fixture
 def site(database: Database, tmp_path: Path) -> IssuerSite:
     return rekeying_site(database, tmp_path)
-
-
-def issue_from_a_successor(site: IssuerSite) -> None:
-    (like,) = [new for new in ceremony.deployment(SubjectNames(organization="Agency")) if new.name == "derived"]
-    second = replace(like, name="derived-2", subject=replace(like.subject, common_name="Derived Credential CA 2"))
-    ceremony.create(site.ca.deps, site.ca.keys, [second], actor="ceremony")
-    site.deps = replace(site.deps, authority="derived-2")
 
 
 def rekey(
@@ -44,7 +37,7 @@ def test_what_the_one_before_certified_is_rekeyed_in_batches(site: IssuerSite) -
     phone = holder(site, Purpose.AUTHENTICATION, Purpose.SIGNATURE, due=False)
     with pytest.raises(EtymonError, match="rekey_not_due"):
         phone.take()
-    issue_from_a_successor(site)
+    next_authority.issue_from_a_successor(site)
     assert [rekey(site, at_most=1) for _ in range(3)] == [Progress(1, 1), Progress(1, 0), Progress(0, 0)]
     with site.database.snapshot() as tx:
         second = authorities.load(tx, "derived-2").certificate
@@ -61,7 +54,7 @@ def test_what_is_on_hold_is_rekeyed_once_it_is_restored(site: IssuerSite) -> Non
     follow_ups.sweep(site.deps)
     known = phone.link.begun.derivation.id
     holds.hold(site.deps, known, holds.Order(site.officer.id, "Suspected."))
-    issue_from_a_successor(site)
+    next_authority.issue_from_a_successor(site)
     assert [rekey(site) for _ in range(2)] == [Progress(1, 0), Progress(0, 0)]
     site.turn(minutes=1)
     holds.restore(site.deps, known, holds.Order(site.officer.id, "Showed a passport."))
@@ -90,7 +83,7 @@ def test_what_a_revoked_authority_certified_is_not_restored(site: IssuerSite) ->
 def test_a_change_that_cannot_be_is_refused(site: IssuerSite) -> None:
     with pytest.raises(EtymonError, match="no_successor"):
         rekey(site)
-    issue_from_a_successor(site)
+    next_authority.issue_from_a_successor(site)
     for authority, comment, code in (
         ("derived-3", "Another token.", "authority_not_found"),
         ("derived-root", "Another token.", "root_not_revocable"),

@@ -1,19 +1,19 @@
 # SPDX-License-Identifier: Apache-2.0
 """What an officer does about credentials of others: see them, end them, or all a suspect authorised (CP 4.9.1)."""
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import datetime
 from uuid import UUID
 
-from etymon.ca import authorities
-from etymon.issuer import approval, errors, invalidation, officers
+from etymon.ca.model import Authority
+from etymon.issuer import approval, errors, invalidation, officers, revoked_authorities
 from etymon.issuer.attestation import store as attestations
 from etymon.issuer.attestation.model import KeyAttestation
 from etymon.issuer.dependencies import Dependencies
 from etymon.issuer.model import Credential, Derivation, DerivationState
 from etymon.issuer.officers import BATCH, Order
 from etymon.issuer.scep import endings, managed_certificates
-from etymon.issuer.scep.model import HIERARCHY
 from etymon.issuer.store import credentials, derivations, requests, rules
 from etymon.kernel.errors import Conflict, Malformed, NotFound
 from etymon.storage.database import Transaction
@@ -63,11 +63,17 @@ class Ended:
 
 def of_person(
     tx: Transaction, person: UUID
-) -> tuple[tuple[Derivation, tuple[Credential, ...], tuple[KeyAttestation, ...]], ...]:
-    """Return everything that was ever derived for a person, the newest first, with certificates and attestations."""
+) -> tuple[tuple[Derivation, tuple[Credential, ...], tuple[KeyAttestation, ...], Mapping[UUID, Authority]], ...]:
+    """Return everything that was ever derived for a person, the newest first, with certificates and attestations.
+
+    With each go those of its certificates that are worthless, since their authority was revoked.
+    """
     found = derivations.of_person(tx, person, set(DerivationState))
+    certified = [credentials.of_derivation(tx, each.id) for each in found]
+    revoked = revoked_authorities.of_credentials(tx, [one for each in certified for one in each])
     return tuple(
-        (each, credentials.of_derivation(tx, each.id), attestations.of_derivation(tx, each.id)) for each in found
+        (each, theirs, attestations.of_derivation(tx, each.id), revoked)
+        for each, theirs in zip(found, certified, strict=True)
     )
 
 
@@ -162,9 +168,7 @@ def end_authorized(deps: Dependencies, suspect: Suspect, order: Order, *, at_mos
 
 def _require_ours(tx: Transaction, deps: Dependencies, name: str) -> None:
     """Refuse an authority that certifies neither derived credentials nor managed endpoints."""
-    issuing = authorities.load(tx, deps.authority).parent
-    ours = [authority.name for authority in authorities.issuing(tx, HIERARCHY)]
-    if authorities.load(tx, name).parent != issuing and name not in ours:
+    if not revoked_authorities.is_ours(tx, deps, name):
         raise Conflict(
             "authority_not_of_issuer",
             f"{name} certifies neither derived credentials nor managed endpoints, so there is nothing to end here.",

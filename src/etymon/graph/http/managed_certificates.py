@@ -9,6 +9,7 @@ from fastapi import APIRouter, Request
 from starlette.responses import Response
 
 from etymon.ca import certificates
+from etymon.directory.model import Person
 from etymon.graph.http import answers
 from etymon.graph.http.answers import ItemOptions, ListOptions, Options
 from etymon.graph.http.gate import Officer, Reader, Services, Source
@@ -16,6 +17,7 @@ from etymon.graph.http.users import anybody, people_by_id
 from etymon.graph.representations import managed_certificates as shown
 from etymon.graph.representations.derivations import EndBody
 from etymon.graph.representations.managed_certificates import EndEnrolledBody
+from etymon.issuer import revoked_authorities
 from etymon.issuer.scep import managed_certificates
 from etymon.issuer.scep.model import Enrollment
 from etymon.storage.database import Transaction
@@ -87,7 +89,9 @@ def _page(
 
 def _shown(tx: Transaction, found: Sequence[Enrollment]) -> list[dict[str, Any]]:
     people = people_by_id(tx, {each.holder.person for each in found if each.holder and each.holder.person})
-    return [
-        shown.managed_certificate(each, people.get(each.holder.person) if each.holder and each.holder.person else None)
-        for each in found
-    ]
+    revoked = revoked_authorities.of_enrollments(tx, found)
+
+    def holder(each: Enrollment) -> Person | None:
+        return people.get(each.holder.person) if each.holder and each.holder.person else None
+
+    return [shown.managed_certificate(each, holder(each), revoked.get(each.id)) for each in found]

@@ -1,13 +1,14 @@
 # SPDX-License-Identifier: Apache-2.0
 """Requests for approval, and what was derived for a person: resources of our own."""
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from datetime import datetime
-from typing import Annotated, Any, Literal
+from typing import Annotated, Any, Final, Literal
 from uuid import UUID
 
 from pydantic import Field
 
+from etymon.ca.model import Authority
 from etymon.directory.model import Person
 from etymon.graph.representations.attestation import key_attestation
 from etymon.graph.representations.body import Body, Text, instant
@@ -103,10 +104,17 @@ def request(shown: DerivationRequest, applicant: Person | None, rule: str) -> di
     }
 
 
+AUTHORITY_REVOKED: Final = "authorityRevoked"
+"""The state of what has not ended and is good for nothing, since its authority was revoked."""
+
+
 def derivation(
-    shown: Derivation, certificates: Iterable[Credential], attestations: Iterable[KeyAttestation]
+    shown: Derivation,
+    certificates: Iterable[Credential],
+    attestations: Iterable[KeyAttestation],
+    revoked: Mapping[UUID, Authority],
 ) -> dict[str, Any]:
-    """Show a derivation with its certificates, and what was found of its keys."""
+    """Show a derivation with its certificates, those in `revoked` as worthless, and what was found of its keys."""
     said = shown.link.description if shown.link else None
     return {
         "@odata.type": "#etymon.graph.derivation",
@@ -126,10 +134,11 @@ def derivation(
             {
                 "id": credential.id,
                 "purpose": credential.purpose.value,
-                "state": credential.state.value,
+                "state": AUTHORITY_REVOKED if credential.id in revoked else credential.state.value,
+                "revokedAuthority": revoked[credential.id].name if credential.id in revoked else None,
                 "serialNumber": credential.serial_number,
                 "notAfterDateTime": credential.not_after,
-                "heldUntilDateTime": credential.held_until,
+                "heldUntilDateTime": None if credential.id in revoked else credential.held_until,
                 "endReason": credential.end_reason.value if credential.end_reason else None,
             }
             for credential in certificates

@@ -91,21 +91,27 @@ def replacement_of(tx: Transaction, credential: UUID) -> Credential | None:
 
 
 def due_for_rekey(
-    tx: Transaction, *, trust_entries: Collection[str], now: datetime, after: tuple[datetime, UUID], limit: int
+    tx: Transaction,
+    *,
+    trust_entries: Collection[str],
+    now: datetime,
+    after: tuple[datetime, UUID],
+    limit: int,
+    but_of: Collection[str] = (),
 ) -> tuple[Credential, ...]:
-    """Return active credentials on devices of these trust entries whose rekey is due, by when it became so."""
-    rows = tx.execute(
-        sa.select(*table.c)
-        .where(
-            ACTIVE,
-            table.c.rekey_from <= now,
-            sa.tuple_(table.c.rekey_from, table.c.id) > sa.tuple_(*map(sa.literal, after)),
-            table.c.device_trust_entry.in_(trust_entries),
-        )
-        .order_by(table.c.rekey_from, table.c.id)
-        .limit(limit)
+    """Return active credentials on devices of these trust entries whose rekey is due, by when it became so.
+
+    What the authorities `but_of` certified is left out.
+    """
+    due = sa.select(*table.c).where(
+        ACTIVE,
+        table.c.rekey_from <= now,
+        sa.tuple_(table.c.rekey_from, table.c.id) > sa.tuple_(*map(sa.literal, after)),
+        table.c.device_trust_entry.in_(trust_entries),
     )
-    return tuple(_credential(row) for row in rows)
+    if but_of:
+        due = due.where(sa.not_(is_certified_by(table.c.certificate_id, *but_of)))
+    return tuple(_credential(row) for row in tx.execute(due.order_by(table.c.rekey_from, table.c.id).limit(limit)))
 
 
 def make_due(tx: Transaction, credential: UUID, now: datetime) -> bool:

@@ -51,9 +51,9 @@ def list_(context: typer.Context, person: PersonArgument) -> None:
             device = " ".join(filter(None, (item["manufacturer"], item["model"], item["serialNumber"])))
             tell(item["id"], item["state"], device or "no phone yet", item["endReason"] or "")
             for each in item["credentials"]:
-                shown = ("until", each["heldUntilDateTime"]) if each["heldUntilDateTime"] else ()
-                dates = (each["serialNumber"] or "", each["notAfterDateTime"] or "")
-                tell(" ", each["purpose"], each["state"], *shown, *dates)
+                held = f"until  {each['heldUntilDateTime']}" if each["heldUntilDateTime"] else None
+                shown = filter(None, (each["state"], each["revokedAuthority"], held))
+                tell(" ", each["purpose"], *shown, each["serialNumber"] or "", each["notAfterDateTime"] or "")
             for found in item["attestations"]:
                 where = (found["securityLevel"] or "").replace("_", " ")
                 model = " ".join(filter(None, (found["manufacturer"], found["model"])))

@@ -33,7 +33,7 @@ def list_(
             holder = item["userPrincipalName"] or item["userId"] or item["deviceName"] or item["deviceId"]
             device = item["deviceName"] if item["userId"] else None
             told = (item["serialNumber"], item["connector"], holder, device, item["notAfterDateTime"])
-            tell(item["id"], item["state"], *filter(None, told), item["endReason"] or "")
+            tell(item["id"], item["state"], *filter(None, (item["revokedAuthority"], *told)), item["endReason"] or "")
 
 
 @app.command("end")
