@@ -2,6 +2,7 @@
 """A planned change of the issuing authority: what the one before certified is rekeyed onto the next."""
 
 from pathlib import Path
+from uuid import UUID
 
 import pytest
 
@@ -13,7 +14,7 @@ from etymon.issuer.changeover import Progress
 from etymon.issuer.model import Purpose
 from etymon.kernel.errors import Conflict, EtymonError
 from etymon.storage.database import Database
-from support import next_authority
+from support import derivation_crowd, next_authority
 from support.applicants import somebody
 from support.issuer_rekey import holder, rekeying_site
 from support.issuer_site import IssuerSite
@@ -25,11 +26,15 @@ def site(database: Database, tmp_path: Path) -> IssuerSite:
 
 
 def rekey(
-    site: IssuerSite, authority: str = "derived", comment: str = "Another token.", at_most: int = 200
+    site: IssuerSite,
+    authority: str = "derived",
+    comment: str = "Another token.",
+    at_most: int = 200,
+    after: UUID | None = None,
 ) -> Progress:
     officer = site.officer.id
     return changeover.rekey_certified(
-        site.deps, authority, comment, officer=officer, source="192.0.2.1", at_most=at_most
+        site.deps, authority, comment, officer=officer, source="192.0.2.1", at_most=at_most, after=after
     )
 
 
@@ -38,7 +43,8 @@ def test_what_the_one_before_certified_is_rekeyed_in_batches(site: IssuerSite) -
     with pytest.raises(EtymonError, match="rekey_not_due"):
         phone.take()
     next_authority.issue_from_a_successor(site)
-    assert [rekey(site, at_most=1) for _ in range(3)] == [Progress(1, 1), Progress(1, 0), Progress(0, 0)]
+    calls = [rekey(site, at_most=1) for _ in range(3)]
+    assert [(call.credentials, call.remaining) for call in calls] == [(1, 1), (1, 0), (0, 0)]
     with site.database.snapshot() as tx:
         second = authorities.load(tx, "derived-2").certificate
     phone.take().verify_directly_issued_by(second)
@@ -46,6 +52,22 @@ def test_what_the_one_before_certified_is_rekeyed_in_batches(site: IssuerSite) -
     assert {(event.actor, event.subject) for event in told} == {(f"person:{site.officer.id}", "authority:derived")}
     assert {event.facts["comment"] for event in told} == {"Another token."}
     assert sorted(str(event.facts["remaining"]) for event in told) == ["0", "0", "1"]
+
+
+def test_a_pass_goes_on_from_the_last_and_counts_at_its_beginning_and_its_end(site: IssuerSite) -> None:
+    phone = holder(site, Purpose.AUTHENTICATION, due=False)
+    derivation_crowd.add(site.database, phone.link.begun.derivation.id, 4)
+    next_authority.issue_from_a_successor(site)
+    calls: list[Progress] = []
+    after = None
+    while not calls or after:
+        calls.append(rekey(site, at_most=2, after=after))
+        after = calls[-1].following
+    assert [(call.credentials, call.remaining) for call in calls] == [(2, 3), (2, None), (1, 0)]
+    assert all(credential.rekey_from == site.clock.now() for credential in site.credentials(phone.link.begun).values())
+    behind = holder(site, Purpose.AUTHENTICATION, due=False)  # of the successor: nothing is left of the one before
+    assert rekey(site, after=UUID(int=2**128 - 1)) == Progress(0, 0)
+    assert site.credentials(behind.link.begun)[Purpose.AUTHENTICATION].rekey_from != site.clock.now()
 
 
 def test_what_is_on_hold_is_rekeyed_once_it_is_restored(site: IssuerSite) -> None:

@@ -40,17 +40,35 @@ class Suspect:
 
 
 @dataclass(frozen=True, slots=True)
+class Place:
+    """How far a pass over what a suspect authorised has come: this derivation, or all and this managed certificate."""
+
+    derivation: UUID | None = None
+    managed: UUID | None = None
+
+
+@dataclass(frozen=True, slots=True)
 class Progress:
     """How many derivations, unused approvals and certificates a call ended, those of managed endpoints apart.
 
-    `remaining` is how many derivations and certificates of managed endpoints are left.
+    `remaining` is how many derivations and certificates of managed endpoints are left, counted at the beginning of a
+    pass and at its end; None between, when who calls subtracts. `following` is where the next call goes on, None at the
+    end of a pass: if anything is left then, such as what came meanwhile, another pass begins.
     """
 
     derivations: int
     approvals: int
     credentials: int
-    remaining: int
+    remaining: int | None
     managed: int = 0
+    following: Place | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class _Batch:
+    derivations: tuple[UUID, ...]
+    managed: tuple[UUID, ...]
+    following: Place | None
 
 
 @dataclass(frozen=True, slots=True)
@@ -116,11 +134,14 @@ def end_all(deps: Dependencies, person: UUID, order: Order) -> Ended:
     return Ended(ended, managed)
 
 
-def end_authorized(deps: Dependencies, suspect: Suspect, order: Order, *, at_most: int = BATCH) -> Progress:
+def end_authorized(
+    deps: Dependencies, suspect: Suspect, order: Order, *, at_most: int = BATCH, after: Place | None = None
+) -> Progress:
     """End the next batch of what a suspect authorised since a time: approvals, derivations, certificates.
 
     Of an officer also what the officer's connectors enrolled, and of an authority what it certified by SCEP, after the
-    derivations. Each ends in a transaction of its own: what was done stays done. Call again while anything remains.
+    derivations. Each ends in a transaction of its own: what was done stays done. Call again from `following` while
+    there is one, and from the beginning while anything remains; without `after` a pass begins, and all is counted.
     Raises `officer_required`, `reason_missing`, `Malformed`, `NotFound` for a rule or an authority that never was, and
     `Conflict` `authority_not_of_issuer` for one whose certificates are ended elsewhere.
     """
@@ -138,18 +159,15 @@ def end_authorized(deps: Dependencies, suspect: Suspect, order: Order, *, at_mos
         given = requests.approved_since(tx, suspect.since, rules=suspects, officer=suspect.officer)
         approvals = sum(approval.end(tx, deps, request, actor=order.actor) for request in given)
     scope = derivations.Authorized(frozenset(suspects), suspect.officer, suspect.since, suspect.authority)
-    with deps.database.snapshot() as tx:
-        batch = derivations.authorized(tx, scope, at_most)
-    ended = 0
-    for derivation_id in batch:
-        with deps.database.transaction() as tx:
-            derivation = derivations.lock(tx, derivation_id)
-            ended += 0 if derivation is None else _end(tx, deps, derivation, order)
     enrolled = _enrolled(suspect)
-    managed = managed_certificates.end_batch(deps, enrolled, order, at_most - len(batch)) if enrolled else 0
+    batch = _next(deps, scope, enrolled, after or Place(), at_most)
+    ended = sum(_end_found(deps, derivation, order) for derivation in batch.derivations)
+    managed = managed_certificates.end_batch(deps, batch.managed, order)
+    is_counted = after is None or batch.following is None  # a million rows are not counted at each of the batches
+    left = _count(deps, scope, enrolled) if is_counted else None
+    following = None if left == 0 else batch.following
+    progress = Progress(len(batch.derivations), approvals, ended, left, managed, following)
     with deps.database.transaction() as tx:
-        left = derivations.count_authorized(tx, scope) + (enrolled.remaining(tx) if enrolled else 0)
-        progress = Progress(len(batch), approvals, ended, left, managed)
         officers.record_incident(
             tx,
             deps,
@@ -164,6 +182,34 @@ def end_authorized(deps: Dependencies, suspect: Suspect, order: Order, *, at_mos
             remaining=progress.remaining,
         )
     return progress
+
+
+def _next(
+    deps: Dependencies,
+    scope: derivations.Authorized,
+    enrolled: managed_certificates.Enrolled | None,
+    after: Place,
+    at_most: int,
+) -> _Batch:
+    """Return what comes after a place, derivations first, and where the next batch goes on."""
+    with deps.database.snapshot() as tx:
+        mine = () if after.managed else derivations.authorized(tx, scope, at_most, after=after.derivation)
+        room = at_most - len(mine)
+        managed = enrolled.next(tx, room, after=after.managed) if enrolled and room else ()
+    if not room:
+        return _Batch(mine, (), Place(derivation=mine[-1]))
+    return _Batch(mine, managed, Place(managed=managed[-1]) if len(managed) == room else None)
+
+
+def _count(deps: Dependencies, scope: derivations.Authorized, enrolled: managed_certificates.Enrolled | None) -> int:
+    with deps.database.snapshot() as tx:
+        return derivations.count_authorized(tx, scope) + (enrolled.remaining(tx) if enrolled else 0)
+
+
+def _end_found(deps: Dependencies, derivation_id: UUID, order: Order) -> int:
+    with deps.database.transaction() as tx:
+        derivation = derivations.lock(tx, derivation_id)
+        return 0 if derivation is None else _end(tx, deps, derivation, order)
 
 
 def _require_ours(tx: Transaction, deps: Dependencies, name: str) -> None:

@@ -15,6 +15,7 @@ from etymon.graph.http.answers import ItemOptions, ListOptions, Options
 from etymon.graph.http.gate import Officer, Reader, Services, Source
 from etymon.graph.http.users import anybody, people_by_id
 from etymon.graph.representations import managed_certificates as shown
+from etymon.graph.representations.body import place
 from etymon.graph.representations.derivations import EndBody
 from etymon.graph.representations.managed_certificates import EndEnrolledBody
 from etymon.issuer import revoked_authorities
@@ -69,7 +70,8 @@ def end_managed_certificate(
 def end_enrolled(deps: Services, caller: Officer, source: Source, body: EndEnrolledBody) -> Response:
     """End the next batch of what a connector has enrolled since a time."""
     order = body.order(caller.person, source)
-    done = managed_certificates.end_enrolled(deps.issuer, body.connector, body.beginning(), order)
+    after = place(body.cursor)
+    done = managed_certificates.end_enrolled(deps.issuer, body.connector, body.beginning(), order, after=after)
     return answers.answer(shown.progress(done))
 
 

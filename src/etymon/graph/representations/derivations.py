@@ -11,10 +11,10 @@ from pydantic import Field
 from etymon.ca.model import Authority
 from etymon.directory.model import Person
 from etymon.graph.representations.attestation import key_attestation
-from etymon.graph.representations.body import Body, Text, instant
+from etymon.graph.representations.body import Body, Cursor, Text, instant, place
 from etymon.issuer.attestation.model import KeyAttestation
 from etymon.issuer.holds import Order as HoldOrder
-from etymon.issuer.incidents import Progress
+from etymon.issuer.incidents import Place, Progress
 from etymon.issuer.model import Credential, Derivation, EndReason
 from etymon.issuer.officers import Order
 from etymon.issuer.request import DerivationRequest
@@ -27,6 +27,11 @@ ReasonName = Literal[
     "privilegeWithdrawn",
     "unspecified",
 ]
+
+
+DERIVATIONS: Final = "derivations"
+MANAGED: Final = "managedCertificates"
+"""How cursors begin, before the last id that was seen of the kind."""
 
 
 class RefusalBody(Body):
@@ -73,10 +78,20 @@ class EndAuthorizedBody(EndBody):
     rule: Text = ""
     officer: Text = ""
     authority: Text = ""
+    cursor: Cursor = None
 
     def beginning(self) -> datetime:
         """Return the time; raises Malformed."""
         return instant(self.since, "since")
+
+    def place(self) -> Place | None:
+        """Return where it goes on; raises Malformed."""
+        if self.cursor is None:
+            return None
+        kind, _, last = self.cursor.partition("/")
+        if kind == MANAGED:
+            return Place(managed=place(last))
+        return Place(derivation=place(last if kind == DERIVATIONS else ""))
 
 
 class RekeyBody(Body):
@@ -84,6 +99,7 @@ class RekeyBody(Body):
 
     authority: Text
     comment: Text
+    cursor: Cursor = None
 
 
 def request(shown: DerivationRequest, applicant: Person | None, rule: str) -> dict[str, Any]:
@@ -154,4 +170,11 @@ def progress(shown: Progress) -> dict[str, Any]:
         "credentials": shown.credentials,
         "managedCertificates": shown.managed,
         "remaining": shown.remaining,
+        "next": _cursor(shown.following),
     }
+
+
+def _cursor(following: Place | None) -> str | None:
+    if following is None:
+        return None
+    return f"{MANAGED}/{following.managed}" if following.managed else f"{DERIVATIONS}/{following.derivation}"

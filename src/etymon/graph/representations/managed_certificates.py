@@ -9,7 +9,7 @@ from pydantic import Field
 
 from etymon.ca.model import Authority, CertificateRecord
 from etymon.directory.model import Person
-from etymon.graph.representations.body import Text, instant
+from etymon.graph.representations.body import Cursor, Text, instant
 from etymon.graph.representations.derivations import AUTHORITY_REVOKED, EndBody
 from etymon.issuer.scep.managed_certificates import Progress
 from etymon.issuer.scep.model import Enrollment
@@ -20,6 +20,7 @@ class EndEnrolledBody(EndBody):
 
     connector: Text
     since: Annotated[str, Field(max_length=40)]
+    cursor: Cursor = None
 
     def beginning(self) -> datetime:
         """Return the time; raises Malformed."""
@@ -66,4 +67,9 @@ def details(record: CertificateRecord | None) -> dict[str, Any]:
 
 def progress(shown: Progress) -> dict[str, Any]:
     """Show what a call has ended, and what is left."""
-    return {"certificates": shown.certificates, "challenges": shown.challenges, "remaining": shown.remaining}
+    return {
+        "certificates": shown.certificates,
+        "challenges": shown.challenges,
+        "remaining": shown.remaining,
+        "next": shown.following,
+    }

@@ -136,9 +136,15 @@ def note_rekey_time(tx: Transaction, credential: UUID, due: datetime) -> bool:
     return done.rowcount == 1
 
 
-def certified_by(tx: Transaction, authority: str, now: datetime, limit: int) -> tuple[UUID, ...]:
-    """Return active and held credentials that an authority certified and whose rekey is not due yet, in one order."""
-    return tuple(tx.scalars(sa.select(table.c.id).where(_not_due(authority, now)).order_by(table.c.id).limit(limit)))
+def certified_by(
+    tx: Transaction, authority: str, now: datetime, limit: int, *, after: UUID | None = None
+) -> tuple[UUID, ...]:
+    """Return active and held credentials that an authority certified and whose rekey is not due yet.
+
+    They come by id, those after a known one.
+    """
+    found = sa.select(table.c.id).where(_not_due(authority, now)).order_by(table.c.id).limit(limit)
+    return tuple(tx.scalars(found if after is None else found.where(table.c.id > after)))
 
 
 def count_certified_by(tx: Transaction, authority: str, now: datetime) -> int:

@@ -175,9 +175,10 @@ class Authorized:
     authority: str = ""
 
 
-def authorized(tx: Transaction, scope: Authorized, limit: int) -> tuple[UUID, ...]:
-    """Return what can be ended of what was authorised, also where only a rekey was, in one order."""
-    return tuple(tx.scalars(sa.select(table.c.id).where(_authorized(scope)).order_by(table.c.id).limit(limit)))
+def authorized(tx: Transaction, scope: Authorized, limit: int, *, after: UUID | None = None) -> tuple[UUID, ...]:
+    """Return what can be ended of what was authorised, also where only a rekey was, by id, those after a known one."""
+    found = sa.select(table.c.id).where(_authorized(scope)).order_by(table.c.id).limit(limit)
+    return tuple(tx.scalars(found if after is None else found.where(table.c.id > after)))
 
 
 def count_authorized(tx: Transaction, scope: Authorized) -> int:

@@ -6,7 +6,7 @@ from urllib.parse import quote
 
 import typer
 
-from etymon.server.command_line.officers import Comment, ReasonOption, Since
+from etymon.server.command_line.officers import Comment, ReasonOption, Since, batches
 from etymon.server.command_line.signed_in import access, administration, quoted, tell
 
 app = typer.Typer(no_args_is_help=True, help="See and end what SCEP connectors gave out, as an Officer.")
@@ -65,12 +65,9 @@ def end_enrolled(
     """
     body = {"connector": connector, "since": since, "reason": reason.value, "comment": comment}
     with administration(context) as api:
-        while True:
-            done = api.act(f"{PATH}/endEnrolled", body)
+        for done, left in batches(api, f"{PATH}/endEnrolled", body, "certificates"):
             told = f"Ended {done['certificates']} certificates, {done['challenges']} challenges"
-            tell(f"{told}; {done['remaining']} certificates remain.")
-            if not done["remaining"]:
-                return
+            tell(f"{told}; {left} certificates remain.")
 
 
 def _number(text: str) -> str:
