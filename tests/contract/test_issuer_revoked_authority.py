@@ -8,6 +8,8 @@ from pathlib import Path
 
 import pytest
 
+from etymon.graph.representations import derivations as representations
+from etymon.graph.representations.managed_certificates import managed_certificate
 from etymon.issuer import eligibility, holds, incidents, management, revoked_authorities
 from etymon.issuer.holds import Order as HoldOrder
 from etymon.issuer.incidents import Suspect
@@ -61,6 +63,10 @@ def test_it_is_told_at_once_and_nothing_is_kept_of_it(site: SCEPSite) -> None:
     assert len(management.due_for_rekey(site.deps, site.client, after=NEVER)[0]) == 2
     next_authority.revoke(site, "derived")
     assert worthless(site) == {"derived": ["active", "active"]}
+    with site.database.snapshot() as tx:
+        (listed,) = (representations.derivation(*each) for each in incidents.of_person(tx, site.alice.id))
+    told = {(each["state"], each["revokedAuthority"]) for each in listed["credentials"]}
+    assert told == {("authorityRevoked", "derived")}
     found, revoked, _ = management.page(site.deps, site.client, device=device, person=None, after=None)
     assert {revoked[each.id].revoked_at for each in found} == {site.clock.now()}
     assert {management.reason_of_revoked(revoked[each.id]) for each in found} == {EndReason.UNSPECIFIED}
@@ -119,4 +125,6 @@ def test_what_connectors_gave_out_is_told_of_too(site: SCEPSite) -> None:
     with site.database.snapshot() as tx:
         revoked = revoked_authorities.of_enrollments(tx, found)
     assert [(each.state, revoked[each.id].name) for each in found] == [(EnrollmentState.ACTIVE, "managed")]
+    listed = managed_certificate(found[0], None, revoked[found[0].id])
+    assert (listed["state"], listed["revokedAuthority"]) == ("authorityRevoked", "managed")
     assert "The issuing authority managed was revoked" in {mail["subject"] for mail in site.mail()}
