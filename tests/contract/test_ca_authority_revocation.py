@@ -4,6 +4,7 @@
 from dataclasses import replace
 from datetime import timedelta
 from pathlib import Path
+from uuid import UUID
 
 import pytest
 from cryptography import x509
@@ -91,6 +92,26 @@ def test_what_is_held_is_not_restored_below_a_revoked_authority(site: CASite, na
     with site.deps.database.snapshot() as tx:
         assert issuance.find_record(tx, issued.id).state is CertificateState.HELD
         assert not trail.page(tx, name="ca:certificate:restore_requested", subject=str(issued.id))
+
+
+def test_what_is_worthless_is_known_by_its_authority_and_those_above(site: CASite) -> None:
+    below, beside = issue_below_a_middle(site).id, site.issue().id
+    waiting = planned(site).id
+    every = [below, beside, waiting]
+
+    def revoked() -> dict[UUID, str]:
+        with site.deps.database.snapshot() as tx:
+            found = authorities.revoked_of(tx, every)
+        return {certificate: authority.name for certificate, authority in found.items()}
+
+    assert revoked() == {}
+    revoke(site, "derived-middle")
+    assert revoked() == {below: "derived-middle"}
+    with site.deps.database.snapshot() as tx:
+        assert set(authorities.not_relied_on(tx)) == {"derived-middle", "below"}
+        assert authorities.revoked_of(tx, []) == {}
+    revoke(site)
+    assert revoked() == {below: "derived-middle", beside: "derived", waiting: "derived"}
 
 
 def issue_below_a_middle(site: CASite) -> IssuedCertificate:

@@ -4,7 +4,7 @@
 from collections.abc import Iterator
 from dataclasses import replace
 from datetime import timedelta
-from uuid import uuid4
+from uuid import UUID, uuid4
 
 import pytest
 import sqlalchemy as sa
@@ -14,7 +14,7 @@ from etymon.ca.model import SubjectNames
 from etymon.ca.tables import certificates as certificates_table
 from etymon.directory.model import Person, Role
 from etymon.issuer import incidents
-from etymon.issuer.incidents import Ended, Progress, Suspect
+from etymon.issuer.incidents import Ended, Place, Progress, Suspect
 from etymon.issuer.model import Approval, DerivationState, EndReason, Purpose
 from etymon.issuer.officers import Order
 from etymon.issuer.request import RequestState
@@ -22,6 +22,7 @@ from etymon.issuer.store import requests, rules
 from etymon.issuer.tables import credentials as credentials_table
 from etymon.kernel.entropy import SystemEntropy
 from etymon.kernel.errors import Conflict, EtymonError
+from support import derivation_crowd
 from support.applicants import approve, somebody, told
 from support.clock import TurnedClock
 from support.issuer_site import IssuerSite, Link
@@ -49,6 +50,11 @@ def _anew(site: IssuerSite) -> None:
 
 def order(site: IssuerSite, officer: Person | None = None, comment: str = "Reported by the help desk.") -> Order:
     return Order((officer or site.officer).id, EndReason.KEY_COMPROMISE, comment, "192.0.2.1")
+
+
+def once(site: IssuerSite, suspect: Suspect, at_most: int = 50) -> Progress:
+    """Return what a call from the beginning says, but for where it would go on."""
+    return replace(incidents.end_authorized(site.deps, suspect, order(site), at_most=at_most), following=None)
 
 
 def is_ended(site: IssuerSite, link: Link) -> bool:
@@ -133,11 +139,35 @@ def test_what_a_rule_authorised_since_a_time_ends_in_batches(site: IssuerSite) -
     site.save_rule(purposes=PURPOSES, most_derivations=2)  # the rule of that name before counts as well
     late.append(somebody(site).derived())
     suspect = Suspect(since, rule="staff")
-    told_of = [incidents.end_authorized(site.deps, suspect, order(site), at_most=3) for _ in range(3)]
+    told_of = [once(site, suspect, at_most=3) for _ in range(3)]
     assert told_of == [Progress(3, 0, 3, 1), Progress(1, 0, 1, 0), Progress(0, 0, 0, 0)]
     assert [is_ended(site, link) for link in (early, *late)] == [False, True, True, True, True]
     handled = site.events("issuer:incident:handled")[:3]
     assert sorted(str(event.facts["remaining"]) for event in handled) == ["0", "0", "1"]
+
+
+def test_a_pass_goes_on_from_place_to_place_and_counts_at_its_beginning_and_its_end(site: IssuerSite) -> None:
+    site.turn(hours=1)
+    suspect = Suspect(site.clock.now(), rule="staff")
+    derivation_crowd.add(site.database, somebody(site).derived().begun.derivation.id, 4)
+    calls: list[Progress] = []
+    after = None
+    while not calls or after:
+        calls.append(incidents.end_authorized(site.deps, suspect, order(site), at_most=2, after=after))
+        after = calls[-1].following
+    assert [(call.derivations, call.remaining) for call in calls] == [(2, 3), (2, None), (1, 0)]
+    handled = [event.facts["remaining"] for event in site.events("issuer:incident:handled")[:3]]
+    assert sorted(map(str, handled)) == ["0", "3", "None"]
+
+
+def test_whatever_place_a_call_names_the_end_of_its_pass_tells_what_is_left(site: IssuerSite) -> None:
+    site.turn(hours=1)
+    suspect = Suspect(site.clock.now(), rule="staff")
+    left = somebody(site).derived()
+    for last in (Place(derivation=UUID(int=2**128 - 1)), Place(managed=uuid4())):
+        said = incidents.end_authorized(site.deps, suspect, order(site), after=last)
+        assert said == Progress(0, 0, 0, 1), "what came behind the place is for another pass"
+    assert not is_ended(site, left)
 
 
 def test_what_an_officer_authorised_ends_rules_approvals_and_rekeys(site: IssuerSite) -> None:
@@ -185,9 +215,9 @@ def test_what_an_authority_certified_since_a_time_ends_also_where_it_gave_up(sit
     second = replace(like, name="derived-2", subject=replace(like.subject, common_name="Derived Credential CA 2"))
     ceremony.create(site.ca.deps, site.ca.keys, [second], actor="ceremony")
     other = Suspect(since, authority="derived-2")
-    assert incidents.end_authorized(site.deps, other, order(site)) == Progress(0, 0, 0, 0)
+    assert once(site, other) == Progress(0, 0, 0, 0)
     suspect = Suspect(since, authority="derived")
-    told_of = [incidents.end_authorized(site.deps, suspect, order(site), at_most=1) for _ in range(3)]
+    told_of = [once(site, suspect, at_most=1) for _ in range(3)]
     assert told_of == [Progress(1, 0, 1, 1), Progress(1, 0, 1, 0), Progress(0, 0, 0, 0)]
     assert not is_ended(site, early)
     assert is_ended(site, late[0])

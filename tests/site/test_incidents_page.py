@@ -3,9 +3,11 @@
 
 import json
 import re
+from collections.abc import Mapping
 from dataclasses import replace
 from datetime import timedelta
 from pathlib import Path
+from typing import Any
 from uuid import UUID, uuid4
 
 import pytest
@@ -14,8 +16,9 @@ from etymon.directory import groups
 from etymon.directory.model import Role
 from etymon.issuer import issuance_rules
 from etymon.issuer.model import Approval, IssuanceRule, Purpose
+from etymon.issuer.officers import BATCH
 from etymon.kernel.entropy import random_id
-from support import site_pages
+from support import derivation_crowd, site_pages
 from support.desk import Desk
 from support.enrolled_endpoint import connect, enroll
 from support.page_commands import commands
@@ -69,9 +72,15 @@ def group_of(site: WholeSite, name: str) -> UUID:
         return groups.create(tx, site.wiring.directory, name=name, actor=TEST).id
 
 
+def of_person(site: WholeSite, name: str) -> list[Mapping[str, Any]]:
+    """Return what is kept of a person's certificates."""
+    person = site.person(name).id
+    return [row for row in site.rows("issuer_credentials") if row["person_id"] == person]
+
+
 def certificates(site: WholeSite, name: str) -> list[str]:
     """Return the states of a person's certificates."""
-    return [row["state"] for row in site.rows("issuer_credentials") if row["person_id"] == site.person(name).id]
+    return [row["state"] for row in of_person(site, name)]
 
 
 def test_a_request_goes_from_the_page_to_the_officer_and_back(site: WholeSite, office: Office) -> None:
@@ -92,6 +101,19 @@ def test_a_request_goes_from_the_page_to_the_officer_and_back(site: WholeSite, o
     site.derive(site.enroll(site.new_phone(), card), card)
     assert certificates(site, "careful-cora") == ["active"]
     assert "completed" in office.derivations(f"list careful-cora@{DOMAIN}")
+
+
+def test_a_crowd_ends_batch_by_batch_and_what_remains_is_told_truly(site: WholeSite, office: Office) -> None:
+    since, name = site.clock.now().isoformat(), f"crowd {uuid4()}"
+    group = group_of(site, name)
+    office.rule(name, group, Approval.BLANKET)
+    site.phone_of("crowd-carla", group=name)
+    (pattern,) = {row["derivation_id"] for row in of_person(site, "crowd-carla")}
+    derivation_crowd.add(site.deployment.database, pattern, 2 * BATCH)
+    for what, told in ((f"--rule '{name}'", [BATCH + 1, 1, 0]), (f"--rule '{name}'", [0])):
+        done = office.derivations(f"end-authorized {what} --since {since} --reason superseded --comment 'Crowd.'")
+        assert [int(line.split()[-2]) for line in done.splitlines()] == told
+    assert {row["state"] for row in of_person(site, "crowd-carla")} == {"ended"}
 
 
 def test_every_command_of_the_page_does_what_it_says(

@@ -15,6 +15,7 @@ from cryptography.hazmat.primitives.serialization import Encoding
 from etymon.audit import trail
 from etymon.ca import authorities, certificates, crl
 from etymon.directory import people
+from etymon.issuer import revoked_authorities
 from etymon.issuer.scep import connectors, registration_authority
 from etymon.issuer.scep.model import ChallengeSource, Connector
 from etymon.kernel.errors import Conflict, EtymonError, Malformed, NotFound, NotPermitted, Unavailable
@@ -28,6 +29,7 @@ from etymon.server.key_ceremony.script import Script
 from etymon.server.key_places import RootToken
 from etymon.server.site import health
 from etymon.server.wiring import Wiring
+from etymon.storage import jobs
 from etymon.web.exchange import Request
 from etymon.web.listeners import IssuedIdentity
 from support.card_office import PASSPHRASE
@@ -145,6 +147,8 @@ def test_health_rings_until_a_successor_stands(older: Founded, tmp_path: Path) -
     here.later(revocation(here, "derived", "keyCompromise"))
     deployment = here.opened()
     assert json.loads(bytes(health(Wiring(deployment), LOOKED).body))["alarms"] == ["authority_revoked"]
+    (job,) = jobs.claim(deployment.database, deployment.clock, [revoked_authorities.TELL])
+    assert job.payload == {"authority": "derived"}, "officers are told of what is left"
     here.later(successor(here, "derived-2"))
     here.later(successor(here, "device-2"))
     assert (revocation(here, "device").successor, revocation(here, "device-2").successor) == ("device-2", "")

@@ -5,8 +5,10 @@ Each step may be repeated after an interruption: a key that was made is used, a 
 completed, an authority that exists is left as it is.
 """
 
+from collections.abc import Collection, Mapping
 from dataclasses import dataclass
 from typing import Final
+from uuid import UUID
 
 from cryptography import x509
 
@@ -101,6 +103,30 @@ def current(tx: Transaction, hierarchy: str) -> Authority:
 def revoked(tx: Transaction) -> frozenset[str]:
     """Return the names of the authorities whose own certificate was revoked."""
     return store.revoked_authorities(tx)
+
+
+def not_relied_on(tx: Transaction) -> Mapping[str, Authority]:
+    """Return the names of the authorities that were revoked, or below one that was, each with the one that was."""
+    every = {authority.name: authority for authority in store.every_authority(tx)}
+    found: dict[str, Authority] = {}
+    for name in every:
+        above: str | None = name
+        while above is not None and every[above].revoked_at is None:
+            above = every[above].parent
+        if above is not None:
+            found[name] = every[above]
+    return found
+
+
+def revoked_of(tx: Transaction, certificate_ids: Collection[UUID]) -> Mapping[UUID, Authority]:
+    """Return which of some certificates are good for nothing since the authority was revoked that made them.
+
+    Each comes with the authority that was revoked: the one that made it, or one above. Nothing is kept of it with the
+    certificates, whatever their own state.
+    """
+    revoked = not_relied_on(tx) if certificate_ids else {}
+    made = store.certified_by(tx, certificate_ids, revoked) if revoked else {}
+    return {certificate: revoked[name] for certificate, name in made.items()}
 
 
 def is_revoked(tx: Transaction, name: str) -> bool:

@@ -2,7 +2,7 @@
 """The queries about authorities and certificates; every function takes an open transaction and commits nothing."""
 
 import functools
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from datetime import datetime
 from typing import Any, Final
 from uuid import UUID
@@ -130,6 +130,11 @@ def revoked_authorities(tx: Transaction) -> frozenset[str]:
     return frozenset(row.name for row in tx.execute(_AUTHORITIES.where(_own.c.revoked_at.is_not(None))))
 
 
+def every_authority(tx: Transaction) -> tuple[Authority, ...]:
+    """Return all authorities; there are a few."""
+    return tuple(map(_authority, tx.execute(_AUTHORITIES)))
+
+
 def children(tx: Transaction, name: str) -> tuple[Authority, ...]:
     """Return the authorities that `name` certified."""
     rows = tx.execute(_AUTHORITIES.where(authorities.c.parent == name).order_by(authorities.c.name))
@@ -184,9 +189,16 @@ def issue(tx: Transaction, record: CertificateRecord, thumbprint: bytes) -> bool
     return tx.execute(_ISSUE, row).rowcount == 1
 
 
-def is_certified_by(certificate_id: sa.ColumnElement[UUID], ca: str) -> sa.ColumnElement[bool]:
-    """Return the condition that an authority made the certificate of a row; it is looked up by its id, one a row."""
-    return sa.exists().where(certificates.c.id == certificate_id, certificates.c.ca == ca)
+def is_certified_by(certificate_id: sa.ColumnElement[UUID], *names: str) -> sa.ColumnElement[bool]:
+    """Return the condition that one of the authorities made the certificate of a row; it is looked up by its id."""
+    return sa.exists().where(certificates.c.id == certificate_id, certificates.c.ca.in_(names))
+
+
+def certified_by(tx: Transaction, certificate_ids: Collection[UUID], names: Collection[str]) -> Mapping[UUID, str]:
+    """Return which of some certificates authorities of these names made, planned ones too, each with its authority."""
+    mine = sa.select(certificates.c.id, certificates.c.ca)
+    rows = tx.execute(mine.where(certificates.c.id.in_(certificate_ids), certificates.c.ca.in_(names)))
+    return {row.id: row.ca for row in rows}
 
 
 def find_certificate(tx: Transaction, certificate_id: UUID) -> CertificateRecord | None:

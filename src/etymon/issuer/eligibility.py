@@ -6,6 +6,7 @@ from uuid import UUID
 
 from etymon.directory import bindings, groups, people, trust
 from etymon.directory.model import Binding, Person
+from etymon.issuer import revoked_authorities
 from etymon.issuer.errors import (
     card_not_bound,
     card_required,
@@ -107,12 +108,14 @@ def require_bound(tx: Transaction, proof: UUID, person_id: UUID) -> None:
 
 
 def devices_in_use(tx: Transaction, clock: Clock, person_id: UUID, *, but: UUID | None = None) -> int:
-    """Return on how many devices a person has credentials or is about to.
+    """Return on how many devices a person has credentials or is about to; what a revoked authority certified is none.
 
     Whoever acts on the number has locked the person's derivations before.
     """
     now = clock.now()
-    carrying = {credential.derivation for credential in credentials.live_of_person(tx, person_id, now)}
+    found = credentials.live_of_person(tx, person_id, now)
+    worthless = revoked_authorities.of_credentials(tx, found)
+    carrying = {credential.derivation for credential in found if credential.id not in worthless}
     for derivation in derivations.of_person(tx, person_id, COUNTED - {DerivationState.COMPLETED}):
         if derivation.expires_at > now:
             carrying.add(derivation.id)

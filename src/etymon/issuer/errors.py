@@ -136,6 +136,15 @@ def device_class_not_covered() -> NotPermitted:
     )
 
 
+def authority_revoked() -> Unavailable:
+    """The authority that certifies was revoked, and none that came after it is in service."""
+    return Unavailable(
+        "authority_revoked",
+        "Nothing can be issued just now: the authority that certifies credentials was revoked, and its successor is "
+        "not in service yet. Come back with your card when your help desk says that it is.",
+    )
+
+
 def too_many_derivations(most: int) -> Conflict:
     """The person has as many devices with credentials as the rule allows."""
     return Conflict(

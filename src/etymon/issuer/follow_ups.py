@@ -17,6 +17,7 @@ from etymon.issuer import (
     changed_data,
     completion,
     rekey_window,
+    revoked_authorities,
     superseding,
     terminations,
 )
@@ -149,6 +150,7 @@ HANDLERS: Final[Mapping[str, Callable[[Dependencies, Job], None]]] = {
     terminations.CLOSE: close_termination,
     card_status_monitor.SWEEP: sweep_cards,
     card_status_monitor.LINK: link_cards,
+    revoked_authorities.TELL: revoked_authorities.tell,
 }
 """Job kind to handler; the server's worker collects them."""
 

@@ -16,7 +16,7 @@ import structlog
 
 from etymon.ca import holds
 from etymon.directory import bindings, people
-from etymon.issuer import changed_data, eligibility, errors, invalidation, notices, officers
+from etymon.issuer import changed_data, eligibility, errors, invalidation, notices, officers, revoked_authorities
 from etymon.issuer.dependencies import Dependencies, record
 from etymon.issuer.derived_identifier import end_binding, identifier_of
 from etymon.issuer.model import (
@@ -167,7 +167,7 @@ def _take_over(tx: Transaction, held: Credential, by: UUID) -> datetime:
 def _hold_in_force(
     tx: Transaction, deps: Dependencies, derivation: Derivation, found: Sequence[Credential], by: UUID, source: str
 ) -> list[datetime]:
-    actor, in_force = f"person:{by}", _holdable(deps, derivation, found)
+    actor, in_force = f"person:{by}", _holdable(tx, deps, derivation, found)
     ends: list[datetime] = []
     # what a rekey has planned is given up: the phone asks anew when it may again
     planned = [credential for credential in found if credential.state is CredentialState.PLANNED]
@@ -183,14 +183,18 @@ def _hold_in_force(
     return ends
 
 
-def _holdable(deps: Dependencies, derivation: Derivation, found: Sequence[Credential]) -> list[Credential]:
+def _holdable(
+    tx: Transaction, deps: Dependencies, derivation: Derivation, found: Sequence[Credential]
+) -> list[Credential]:
     """Return what can be held of a locked derivation; raises `Conflict` where that is nothing."""
     if derivation.state in OPEN - {DerivationState.COMPLETED}:
         raise Conflict("set_up_under_way", "This phone is being set up. End it, or wait until that is over.")
     if any(credential.state is CredentialState.HELD for credential in found):
         raise _held_already()
     now = deps.clock.now()
-    in_force = [one for one in found if one.state is CredentialState.ACTIVE and one.not_after and one.not_after > now]
+    active = [one for one in found if one.state is CredentialState.ACTIVE and one.not_after and one.not_after > now]
+    worthless = revoked_authorities.of_credentials(tx, active)  # nothing is suspended that never comes back
+    in_force = [one for one in active if one.id not in worthless]
     if not in_force:
         raise Conflict("credentials_not_in_force", "Nothing on this phone is in force, so nothing can be held.")
     return in_force

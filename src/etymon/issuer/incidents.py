@@ -1,20 +1,19 @@
 # SPDX-License-Identifier: Apache-2.0
 """What an officer does about credentials of others: see them, end them, or all a suspect authorised (CP 4.9.1)."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from uuid import UUID
 
-from etymon.ca import authorities
-from etymon.issuer import approval, errors, invalidation, officers
+from etymon.ca.model import Authority
+from etymon.issuer import approval, errors, invalidation, officers, revoked_authorities
 from etymon.issuer.attestation import store as attestations
 from etymon.issuer.attestation.model import KeyAttestation
 from etymon.issuer.dependencies import Dependencies
 from etymon.issuer.model import Credential, Derivation, DerivationState
 from etymon.issuer.officers import BATCH, Order
 from etymon.issuer.scep import endings, managed_certificates
-from etymon.issuer.scep.model import HIERARCHY
 from etymon.issuer.store import credentials, derivations, requests, rules
 from etymon.kernel.errors import Conflict, Malformed, NotFound
 from etymon.storage.database import Transaction
@@ -41,26 +40,48 @@ class Suspect:
 
 
 @dataclass(frozen=True, slots=True)
+class Place:
+    """How far a pass over what a suspect authorised has come: this derivation, or all and this managed certificate."""
+
+    derivation: UUID | None = None
+    managed: UUID | None = None
+
+
+@dataclass(frozen=True, slots=True)
 class Progress:
     """How many derivations, unused approvals and certificates a call ended, those of managed endpoints apart.
 
-    `remaining` is how many derivations and certificates of managed endpoints are left.
+    `remaining` is how many derivations and certificates of managed endpoints are left, counted at the beginning of a
+    pass and at its end; None between, when who calls subtracts. `following` is where the next call goes on, None at the
+    end of a pass: if anything is left then, such as what came meanwhile, another pass begins.
     """
 
     derivations: int
     approvals: int
     credentials: int
-    remaining: int
+    remaining: int | None
     managed: int = 0
+    following: Place | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class _Batch:
+    derivations: tuple[UUID, ...]
+    managed: tuple[UUID, ...]
+    following: Place | None
 
 
 @dataclass(frozen=True, slots=True)
 class Derived:
-    """A derivation with its certificates and what was found of its keys."""
+    """A derivation with its certificates and what was found of its keys.
+
+    `revoked` has those of its certificates that are worthless, since their authority was revoked, and maybe others.
+    """
 
     derivation: Derivation
     certificates: tuple[Credential, ...]
     attestations: tuple[KeyAttestation, ...]
+    revoked: Mapping[UUID, Authority]
 
 
 @dataclass(frozen=True, slots=True)
@@ -85,8 +106,11 @@ def of_one(tx: Transaction, derivation_id: UUID) -> Derived:
 
 
 def _derived(tx: Transaction, found: Sequence[Derivation]) -> list[Derived]:
+    certified = [credentials.of_derivation(tx, each.id) for each in found]
+    revoked = revoked_authorities.of_credentials(tx, [one for each in certified for one in each])
     return [
-        Derived(each, credentials.of_derivation(tx, each.id), attestations.of_derivation(tx, each.id)) for each in found
+        Derived(each, theirs, attestations.of_derivation(tx, each.id), revoked)
+        for each, theirs in zip(found, certified, strict=True)
     ]
 
 
@@ -129,11 +153,14 @@ def end_all(deps: Dependencies, person: UUID, order: Order) -> Ended:
     return Ended(ended, managed)
 
 
-def end_authorized(deps: Dependencies, suspect: Suspect, order: Order, *, at_most: int = BATCH) -> Progress:
+def end_authorized(
+    deps: Dependencies, suspect: Suspect, order: Order, *, at_most: int = BATCH, after: Place | None = None
+) -> Progress:
     """End the next batch of what a suspect authorised since a time: approvals, derivations, certificates.
 
     Of an officer also what the officer's connectors enrolled, and of an authority what it certified by SCEP, after the
-    derivations. Each ends in a transaction of its own: what was done stays done. Call again while anything remains.
+    derivations. Each ends in a transaction of its own: what was done stays done. Call again from `following` while
+    there is one, and from the beginning while anything remains; without `after` a pass begins, and all is counted.
     Raises `officer_required`, `reason_missing`, `Malformed`, `NotFound` for a rule or an authority that never was, and
     `Conflict` `authority_not_of_issuer` for one whose certificates are ended elsewhere.
     """
@@ -151,18 +178,15 @@ def end_authorized(deps: Dependencies, suspect: Suspect, order: Order, *, at_mos
         given = requests.approved_since(tx, suspect.since, rules=suspects, officer=suspect.officer)
         approvals = sum(approval.end(tx, deps, request, actor=order.actor) for request in given)
     scope = derivations.Authorized(frozenset(suspects), suspect.officer, suspect.since, suspect.authority)
-    with deps.database.snapshot() as tx:
-        batch = derivations.authorized(tx, scope, at_most)
-    ended = 0
-    for derivation_id in batch:
-        with deps.database.transaction() as tx:
-            derivation = derivations.lock(tx, derivation_id)
-            ended += 0 if derivation is None else _end(tx, deps, derivation, order)
     enrolled = _enrolled(suspect)
-    managed = managed_certificates.end_batch(deps, enrolled, order, at_most - len(batch)) if enrolled else 0
+    batch = _next(deps, scope, enrolled, after or Place(), at_most)
+    ended = sum(_end_found(deps, derivation, order) for derivation in batch.derivations)
+    managed = managed_certificates.end_batch(deps, batch.managed, order)
+    is_counted = after is None or batch.following is None  # a million rows are not counted at each of the batches
+    left = _count(deps, scope, enrolled) if is_counted else None
+    following = None if left == 0 else batch.following
+    progress = Progress(len(batch.derivations), approvals, ended, left, managed, following)
     with deps.database.transaction() as tx:
-        left = derivations.count_authorized(tx, scope) + (enrolled.remaining(tx) if enrolled else 0)
-        progress = Progress(len(batch), approvals, ended, left, managed)
         officers.record_incident(
             tx,
             deps,
@@ -179,11 +203,37 @@ def end_authorized(deps: Dependencies, suspect: Suspect, order: Order, *, at_mos
     return progress
 
 
+def _next(
+    deps: Dependencies,
+    scope: derivations.Authorized,
+    enrolled: managed_certificates.Enrolled | None,
+    after: Place,
+    at_most: int,
+) -> _Batch:
+    """Return what comes after a place, derivations first, and where the next batch goes on."""
+    with deps.database.snapshot() as tx:
+        mine = () if after.managed else derivations.authorized(tx, scope, at_most, after=after.derivation)
+        room = at_most - len(mine)
+        managed = enrolled.next(tx, room, after=after.managed) if enrolled and room else ()
+    if not room:
+        return _Batch(mine, (), Place(derivation=mine[-1]))
+    return _Batch(mine, managed, Place(managed=managed[-1]) if len(managed) == room else None)
+
+
+def _count(deps: Dependencies, scope: derivations.Authorized, enrolled: managed_certificates.Enrolled | None) -> int:
+    with deps.database.snapshot() as tx:
+        return derivations.count_authorized(tx, scope) + (enrolled.remaining(tx) if enrolled else 0)
+
+
+def _end_found(deps: Dependencies, derivation_id: UUID, order: Order) -> int:
+    with deps.database.transaction() as tx:
+        derivation = derivations.lock(tx, derivation_id)
+        return 0 if derivation is None else _end(tx, deps, derivation, order)
+
+
 def _require_ours(tx: Transaction, deps: Dependencies, name: str) -> None:
     """Refuse an authority that certifies neither derived credentials nor managed endpoints."""
-    issuing = authorities.load(tx, deps.authority).parent
-    ours = [authority.name for authority in authorities.issuing(tx, HIERARCHY)]
-    if authorities.load(tx, name).parent != issuing and name not in ours:
+    if not revoked_authorities.is_ours(tx, deps, name):
         raise Conflict(
             "authority_not_of_issuer",
             f"{name} certifies neither derived credentials nor managed endpoints, so there is nothing to end here.",

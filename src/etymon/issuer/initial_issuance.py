@@ -24,6 +24,7 @@ from etymon.issuer import (
     link_secret,
     linking,
     planning,
+    revoked_authorities,
 )
 from etymon.issuer.attestation import judging
 from etymon.issuer.attestation.judging import Judged
@@ -75,8 +76,8 @@ class Enrolled:
 def begin(deps: Dependencies, session: CardSession, *, duties_version: str, source: str) -> Begun:
     """Begin a derivation for the person at a card session who has accepted these duties; older codes end.
 
-    Raises `duties_not_accepted`, `card_proof_old`, `too_many_derivations`, `approval_required` and what eligibility
-    refuses.
+    Raises `duties_not_accepted`, `card_proof_old`, `too_many_derivations`, `approval_required`, `authority_revoked` and
+    what eligibility refuses.
     """
     if duties_version != duties.VERSION:
         raise errors.duties_not_accepted()
@@ -91,6 +92,7 @@ def begin(deps: Dependencies, session: CardSession, *, duties_version: str, sour
         eligibility.require_bound(tx, session.proof, session.person)
         if in_use >= applicant.rule.most_derivations:
             raise errors.too_many_derivations(applicant.rule.most_derivations)
+        revoked_authorities.require_in_force(tx, deps)
         request = approval.required(tx, deps, session.person, applicant.rule)
         password = link_secret.new_password(deps.entropy) if applicant.rule.link_password else None
         derivation = Derivation(

@@ -3,12 +3,15 @@
 
 import hashlib
 import json
+from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from datetime import datetime
 from typing import Final
 from uuid import UUID
 
-from etymon.issuer import invalidation
+from etymon.ca import authorities
+from etymon.ca.model import Authority
+from etymon.issuer import invalidation, revoked_authorities
 from etymon.issuer.dependencies import Dependencies, record
 from etymon.issuer.model import Credential, CredentialState, DerivationState, EndReason
 from etymon.issuer.store import clients, credentials, derivations
@@ -17,6 +20,7 @@ from etymon.kernel.errors import Conflict, NotFound
 from etymon.storage.database import Transaction
 
 PAGE_SIZE: Final = 100
+OTHER: Final = EndReason.UNSPECIFIED
 LONGEST_COMMENT: Final = 500
 
 
@@ -39,8 +43,11 @@ class Order:
 
 def page(
     deps: Dependencies, client: Client, *, device: bytes | None, person: UUID | None, after: UUID | None
-) -> tuple[tuple[Credential, ...], UUID | None]:
-    """Return credentials of a device or a person on the client's devices, and where the next page begins."""
+) -> tuple[tuple[Credential, ...], Mapping[UUID, Authority], UUID | None]:
+    """Return credentials of a device or a person on the client's devices, and where the next page begins.
+
+    Between the two: which of them a revoked authority certified.
+    """
     with deps.database.snapshot() as tx:
         found = credentials.page(
             tx,
@@ -50,8 +57,14 @@ def page(
             after=after,
             limit=PAGE_SIZE + 1,
         )
-    shown = found[:PAGE_SIZE]
-    return shown, shown[-1].id if len(found) > PAGE_SIZE else None
+        shown = found[:PAGE_SIZE]
+        revoked = revoked_authorities.of_credentials(tx, shown)
+    return shown, revoked, shown[-1].id if len(found) > PAGE_SIZE else None
+
+
+def reason_of_revoked(authority: Authority) -> EndReason:
+    """Return why what a revoked authority certified is over, as far as a credential's end knows the reason."""
+    return next((known for known, value in invalidation.REVOCATION.items() if value is authority.reason), OTHER)
 
 
 def due_for_rekey(
@@ -59,6 +72,7 @@ def due_for_rekey(
 ) -> tuple[tuple[Credential, ...], tuple[datetime, UUID] | None]:
     """Return credentials in force on the client's devices that are to be rekeyed, and where the next page begins.
 
+    What a revoked authority certified is left out: nobody rekeys with it.
     The order is that in which they became due, so that whoever asks again sees what came since.
     """
     with deps.database.snapshot() as tx:
@@ -68,6 +82,7 @@ def due_for_rekey(
             now=deps.clock.now(),
             after=after,
             limit=PAGE_SIZE + 1,
+            but_of=authorities.not_relied_on(tx),
         )
     shown = found[:PAGE_SIZE]
     last = shown[-1] if len(found) > PAGE_SIZE else None

@@ -4,6 +4,7 @@
 import uuid
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
+from dataclasses import replace
 from datetime import datetime, timedelta
 
 import pytest
@@ -175,14 +176,32 @@ def test_what_a_connector_enrolled_since_a_time_ends_in_batches_and_its_challeng
     elsewhere = device(office, connector(office))
     waiting = office.challenge(Holder(person.id, None), name)
     first = managed_certificates.end_enrolled(office.deps, name, since, order(office), at_most=2)
+    assert first.following is not None
     latest = office.device(connector=name, common_name=person.display_name)
     assert latest.refused(latest.message(latest.request(waiting))) == ("badTime", "challenge_expired")
     office.withdraw_connector(name)  # in force or not
     later = [managed_certificates.end_enrolled(office.deps, name, since, order(office), at_most=2) for _ in range(2)]
-    assert [first, *later] == [Progress(2, 1, 1), Progress(1, 0, 0), Progress(0, 0, 0)]
+    assert [replace(first, following=None), *later] == [Progress(2, 1, 1), Progress(1, 0, 0), Progress(0, 0, 0)]
     assert is_ended(office, early, elsewhere, *late) == [False, False, True, True, True]
     told = recorded(office, f"scep_connector:{name}")
     assert sorted(str(event.facts["remaining"]) for event in told) == ["0", "0", "1"]
+
+
+def test_a_pass_goes_on_from_the_last_that_it_ended_and_counts_at_its_beginning_and_its_end(office: SCEPSite) -> None:
+    name, since = connector(office), office.clock.now()
+    found = [device(office, name) for _ in range(4)]
+    calls: list[Progress] = []
+    after = None
+    while not calls or after:
+        calls.append(managed_certificates.end_enrolled(office.deps, name, since, order(office), at_most=1, after=after))
+        after = calls[-1].following
+    assert [(call.certificates, call.remaining) for call in calls] == [(1, 3), (1, None), (1, None), (1, None), (0, 0)]
+    assert all(is_ended(office, *found))
+    late = device(office, name)
+    said = managed_certificates.end_enrolled(
+        office.deps, name, since, order(office), after=enrollment_of(office, late).id
+    )
+    assert said == Progress(0, 0, 1), "another pass finds it"
 
 
 def test_everything_of_a_person_ends_by_scep_too(office: SCEPSite) -> None:
@@ -205,11 +224,13 @@ def test_what_a_suspect_officers_connectors_enrolled_ends_with_what_the_officer_
     theirs = [device(office, name), device(office, name)]
     office.connector(name)  # another officer answers for it from now on
     honest = device(office, name)
-    told = [
-        incidents.end_authorized(office.deps, Suspect(since, officer=suspect.id), order(office), at_most=1)
-        for _ in range(2)
-    ]
-    assert [(done.managed, done.remaining) for done in told] == [(1, 1), (1, 0)]
+    told: list[incidents.Progress] = []
+    after = None
+    while not told or after:
+        who = Suspect(since, officer=suspect.id)
+        told.append(incidents.end_authorized(office.deps, who, order(office), at_most=1, after=after))
+        after = told[-1].following
+    assert [(done.managed, done.remaining) for done in told] == [(1, 1), (1, None), (0, 0)]
     assert is_ended(office, *theirs, honest) == [True, True, False]
 
 

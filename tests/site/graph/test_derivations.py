@@ -89,6 +89,11 @@ def test_whoever_is_no_officer_decides_and_ends_nothing(running: RunningSite, of
         {},
     ):
         assert officer.post(f"{DERIVATIONS}/endAuthorized", json={**END, **wrong}).status_code in {400, 404}
+    for cursor in ("derivations", "derivations/1", "managedCertificates/x", str(uuid4())):
+        asked = {**END, "since": since, "authority": "derived", "cursor": cursor}
+        assert code(officer.post(f"{DERIVATIONS}/endAuthorized", json=asked)) == (400, "cursor_not_understood")
+    rekeyed = officer.post(f"{DERIVATIONS}/rekeyCertified", json={"authority": "x", "comment": "x", "cursor": "x"})
+    assert code(rekeyed) == (400, "cursor_not_understood")
     assert code(officer.post(f"{DERIVATIONS}/{uuid4()}/end", json={**END, "reason": "boredom"}))[0] == 400
     assert code(officer.post(f"{DERIVATIONS}/{uuid4()}/restore", json={"comment": "Seen."}))[0] == 400
     assert code(officer.get("/beta/users/nobody@agency.example/derivations")) == (404, "user_not_found")

@@ -14,6 +14,7 @@ from etymon.graph.http.answers import ItemOptions, ListOptions
 from etymon.graph.http.gate import Officer, Reader, Services, Source
 from etymon.graph.http.users import anybody, people_by_id
 from etymon.graph.representations import derivations as shown
+from etymon.graph.representations.body import place
 from etymon.graph.representations.derivations import (
     EndAuthorizedBody,
     EndBody,
@@ -125,15 +126,18 @@ def end_authorized(deps: Services, caller: Officer, source: Source, body: EndAut
         with deps.database.snapshot() as tx:
             officer = anybody(tx, body.officer).id
     suspect = Suspect(body.beginning(), body.rule, officer, body.authority)
-    done = incidents.end_authorized(deps.issuer, suspect, body.order(caller.person, source))
+    done = incidents.end_authorized(deps.issuer, suspect, body.order(caller.person, source), after=body.place())
     return answers.answer(shown.progress(done))
 
 
 @router.post(DERIVATIONS + "/rekeyCertified")
 def rekey_certified(deps: Services, caller: Officer, source: Source, body: RekeyBody) -> Response:
     """Have the next batch of what an issuing authority certified rekeyed onto its successor."""
-    done = changeover.rekey_certified(deps.issuer, body.authority, body.comment, officer=caller.person, source=source)
-    return answers.answer({"credentials": done.credentials, "remaining": done.remaining})
+    after = place(body.cursor)
+    done = changeover.rekey_certified(
+        deps.issuer, body.authority, body.comment, officer=caller.person, source=source, after=after
+    )
+    return answers.answer({"credentials": done.credentials, "remaining": done.remaining, "next": done.following})
 
 
 def _derivations(tx: Transaction, found: Sequence[Derived]) -> list[dict[str, Any]]:

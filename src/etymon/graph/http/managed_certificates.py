@@ -9,13 +9,16 @@ from fastapi import APIRouter, Request
 from starlette.responses import Response
 
 from etymon.ca import certificates
+from etymon.directory.model import Person
 from etymon.graph.http import answers
 from etymon.graph.http.answers import ItemOptions, ListOptions, Options
 from etymon.graph.http.gate import Officer, Reader, Services, Source
 from etymon.graph.http.users import anybody, people_by_id
 from etymon.graph.representations import managed_certificates as shown
+from etymon.graph.representations.body import place
 from etymon.graph.representations.derivations import EndBody
 from etymon.graph.representations.managed_certificates import EndEnrolledBody
+from etymon.issuer import revoked_authorities
 from etymon.issuer.scep import managed_certificates
 from etymon.issuer.scep.model import Enrollment
 from etymon.storage.database import Transaction
@@ -67,7 +70,8 @@ def end_managed_certificate(
 def end_enrolled(deps: Services, caller: Officer, source: Source, body: EndEnrolledBody) -> Response:
     """End the next batch of what a connector has enrolled since a time."""
     order = body.order(caller.person, source)
-    done = managed_certificates.end_enrolled(deps.issuer, body.connector, body.beginning(), order)
+    after = place(body.cursor)
+    done = managed_certificates.end_enrolled(deps.issuer, body.connector, body.beginning(), order, after=after)
     return answers.answer(shown.progress(done))
 
 
@@ -87,7 +91,9 @@ def _page(
 
 def _shown(tx: Transaction, found: Sequence[Enrollment]) -> list[dict[str, Any]]:
     people = people_by_id(tx, {each.holder.person for each in found if each.holder and each.holder.person})
-    return [
-        shown.managed_certificate(each, people.get(each.holder.person) if each.holder and each.holder.person else None)
-        for each in found
-    ]
+    revoked = revoked_authorities.of_enrollments(tx, found)
+
+    def holder(each: Enrollment) -> Person | None:
+        return people.get(each.holder.person) if each.holder and each.holder.person else None
+
+    return [shown.managed_certificate(each, holder(each), revoked.get(each.id)) for each in found]

@@ -17,6 +17,7 @@ Value = TypeVar("Value")
 LONGEST_TEXT: Final = 1000
 
 Text = Annotated[str, Field(max_length=LONGEST_TEXT)]
+Cursor = Annotated[str | None, Field(max_length=100)]
 Base64 = Annotated[str, Field(max_length=1024 * 1024)]
 
 
@@ -69,6 +70,16 @@ def identifier(value: str, name: str) -> UUID:
         return UUID(value)
     except ValueError as exc:
         raise Malformed("malformed", f"{name} is a UUID.") from exc
+
+
+def place(value: str | None) -> UUID | None:
+    """Return where a bulk command goes on, as its answer before named it; raises Malformed."""
+    if value is None:
+        return None
+    try:
+        return UUID(value)
+    except ValueError as exc:
+        raise Malformed("cursor_not_understood", "cursor is what the answer before named as next.") from exc
 
 
 def require_only(value: str | None, allowed: str, name: str) -> None:

@@ -3,17 +3,17 @@
 
 from collections.abc import Mapping
 from datetime import datetime
-from typing import Annotated, Any, Literal
+from typing import Annotated, Any, Final, Literal
 from uuid import UUID
 
 from pydantic import Field
 
 from etymon.directory.model import Person
 from etymon.graph.representations.attestation import key_attestation
-from etymon.graph.representations.body import Body, Text, instant
+from etymon.graph.representations.body import Body, Cursor, Text, instant, place
 from etymon.issuer.hold_record import HoldInForce
 from etymon.issuer.holds import Order as HoldOrder
-from etymon.issuer.incidents import Derived, Progress
+from etymon.issuer.incidents import Derived, Place, Progress
 from etymon.issuer.model import EndReason
 from etymon.issuer.officers import Order
 from etymon.issuer.request import DerivationRequest
@@ -26,6 +26,11 @@ ReasonName = Literal[
     "privilegeWithdrawn",
     "unspecified",
 ]
+
+
+DERIVATIONS: Final = "derivations"
+MANAGED: Final = "managedCertificates"
+"""How cursors begin, before the last id that was seen of the kind."""
 
 
 class RefusalBody(Body):
@@ -72,10 +77,20 @@ class EndAuthorizedBody(EndBody):
     rule: Text = ""
     officer: Text = ""
     authority: Text = ""
+    cursor: Cursor = None
 
     def beginning(self) -> datetime:
         """Return the time; raises Malformed."""
         return instant(self.since, "since")
+
+    def place(self) -> Place | None:
+        """Return where it goes on; raises Malformed."""
+        if self.cursor is None:
+            return None
+        kind, _, last = self.cursor.partition("/")
+        if kind == MANAGED:
+            return Place(managed=place(last))
+        return Place(derivation=place(last if kind == DERIVATIONS else ""))
 
 
 class RekeyBody(Body):
@@ -83,6 +98,7 @@ class RekeyBody(Body):
 
     authority: Text
     comment: Text
+    cursor: Cursor = None
 
 
 def request(shown: DerivationRequest, applicant: Person | None, rule: str) -> dict[str, Any]:
@@ -115,9 +131,13 @@ def hold(shown: HoldInForce, holders: Mapping[UUID, Person]) -> dict[str, Any]:
     }
 
 
+AUTHORITY_REVOKED: Final = "authorityRevoked"
+"""The state of what has not ended and is good for nothing, since its authority was revoked."""
+
+
 def derivation(found: Derived, hold: dict[str, Any] | None) -> dict[str, Any]:
     """Show a derivation with its certificates, what was found of its keys, and the hold it is under."""
-    shown = found.derivation
+    shown, revoked = found.derivation, found.revoked
     said = shown.link.description if shown.link else None
     return {
         "@odata.type": "#etymon.graph.derivation",
@@ -138,10 +158,11 @@ def derivation(found: Derived, hold: dict[str, Any] | None) -> dict[str, Any]:
             {
                 "id": credential.id,
                 "purpose": credential.purpose.value,
-                "state": credential.state.value,
+                "state": AUTHORITY_REVOKED if credential.id in revoked else credential.state.value,
+                "revokedAuthority": revoked[credential.id].name if credential.id in revoked else None,
                 "serialNumber": credential.serial_number,
                 "notAfterDateTime": credential.not_after,
-                "heldUntilDateTime": credential.held_until,
+                "heldUntilDateTime": None if credential.id in revoked else credential.held_until,
                 "endReason": credential.end_reason.value if credential.end_reason else None,
             }
             for credential in found.certificates
@@ -157,4 +178,11 @@ def progress(shown: Progress) -> dict[str, Any]:
         "credentials": shown.credentials,
         "managedCertificates": shown.managed,
         "remaining": shown.remaining,
+        "next": _cursor(shown.following),
     }
+
+
+def _cursor(following: Place | None) -> str | None:
+    if following is None:
+        return None
+    return f"{MANAGED}/{following.managed}" if following.managed else f"{DERIVATIONS}/{following.derivation}"

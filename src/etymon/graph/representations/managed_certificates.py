@@ -7,10 +7,10 @@ from typing import Annotated, Any
 from cryptography import x509
 from pydantic import Field
 
-from etymon.ca.model import CertificateRecord
+from etymon.ca.model import Authority, CertificateRecord
 from etymon.directory.model import Person
-from etymon.graph.representations.body import Text, instant
-from etymon.graph.representations.derivations import EndBody
+from etymon.graph.representations.body import Cursor, Text, instant
+from etymon.graph.representations.derivations import AUTHORITY_REVOKED, EndBody
 from etymon.issuer.scep.managed_certificates import Progress
 from etymon.issuer.scep.model import Enrollment
 
@@ -20,21 +20,26 @@ class EndEnrolledBody(EndBody):
 
     connector: Text
     since: Annotated[str, Field(max_length=40)]
+    cursor: Cursor = None
 
     def beginning(self) -> datetime:
         """Return the time; raises Malformed."""
         return instant(self.since, "since")
 
 
-def managed_certificate(shown: Enrollment, person: Person | None) -> dict[str, Any]:
-    """Show what a connector gave out, with its person; where a service confirmed it, there is no holder of ours."""
+def managed_certificate(shown: Enrollment, person: Person | None, revoked: Authority | None) -> dict[str, Any]:
+    """Show what a connector gave out, with its person; where a service confirmed it, there is no holder of ours.
+
+    `revoked` is the authority that made it worthless by its own revocation.
+    """
     holder = shown.holder
     return {
         "@odata.type": "#etymon.graph.managedCertificate",
         "id": shown.id,
         "connector": shown.connector,
         "connectorId": shown.connector_id,
-        "state": shown.state.value,
+        "state": AUTHORITY_REVOKED if revoked else shown.state.value,
+        "revokedAuthority": revoked.name if revoked else None,
         "serialNumber": shown.serial_number,
         "userId": holder.person if holder else None,
         "userPrincipalName": person.user_principal_name if person else None,
@@ -62,4 +67,9 @@ def details(record: CertificateRecord | None) -> dict[str, Any]:
 
 def progress(shown: Progress) -> dict[str, Any]:
     """Show what a call has ended, and what is left."""
-    return {"certificates": shown.certificates, "challenges": shown.challenges, "remaining": shown.remaining}
+    return {
+        "certificates": shown.certificates,
+        "challenges": shown.challenges,
+        "remaining": shown.remaining,
+        "next": shown.following,
+    }

@@ -10,9 +10,7 @@ from starlette.routing import BaseRoute
 
 from etymon.issuer import card_authentication, holds, invalidation
 from etymon.issuer.http.self_service import HOME, SelfService, derivation_id, see_other
-from etymon.issuer.http.views import derivation_view
 from etymon.issuer.model import EndReason
-from etymon.issuer.store import credentials
 from etymon.kernel.errors import Malformed
 from etymon.web import csrf
 from etymon.web.exchange import Handler, Request, endpoint
@@ -32,7 +30,7 @@ def site_routes(service: SelfService) -> list[BaseRoute]:
             return see_other(HOME)
         derivation = service.own(card_authentication.card_session(visit.session), request)
         with deps.database.snapshot() as tx:
-            view = derivation_view(derivation, credentials.of_derivation(tx, derivation.id), deps.clock.now())
+            view = service.view(tx, derivation)
         days = deps.ca.maximum_hold.days
         return service.pages.page(template, visit=visit, request=request, view=view, days=days)
 

@@ -9,11 +9,12 @@ from uuid import UUID
 from starlette.responses import Response
 from starlette.routing import BaseRoute
 
+from etymon.ca.model import Authority
 from etymon.issuer import clients, management
 from etymon.issuer.clients import SCOPE, TOKEN_LIFETIME, TOKEN_PATH
 from etymon.issuer.dependencies import Dependencies
 from etymon.issuer.management import LONGEST_COMMENT, Order
-from etymon.issuer.model import Credential, EndReason, Purpose
+from etymon.issuer.model import Credential, CredentialState, EndReason, Purpose
 from etymon.issuer.store.clients import Client
 from etymon.kernel.errors import Malformed, NotFound
 from etymon.kernel.secret import Secret
@@ -60,10 +61,10 @@ def _api_routes(deps: Dependencies) -> list[BaseRoute]:
         after = _uuid(query["cursor"], "cursor") if "cursor" in query else None
         if "person" in query and person is None:  # nobody of ours
             return json_response({"credentials": [], "next": None})
-        found, following = management.page(deps, client, device=device, person=person, after=after)
+        found, revoked, following = management.page(deps, client, device=device, person=person, after=after)
         return json_response(
             {
-                "credentials": [_credential(deps, credential) for credential in found],
+                "credentials": [_credential(deps, credential, revoked.get(credential.id)) for credential in found],
                 "next": str(following) if following else None,
             }
         )
@@ -179,7 +180,11 @@ def _uuid(text: str, name: str) -> UUID:
         raise Malformed("malformed", f"{name} is a UUID.") from exc
 
 
-def _credential(deps: Dependencies, credential: Credential) -> Mapping[str, object]:
+def _credential(deps: Dependencies, credential: Credential, revoked: Authority | None = None) -> Mapping[str, object]:
+    """Show a credential; what a revoked authority certified is over since then, for whatever client."""
+    state, ended_at, reason = credential.state, credential.ended_at, credential.end_reason
+    if revoked is not None:
+        state, ended_at, reason = CredentialState.ENDED, revoked.revoked_at, management.reason_of_revoked(revoked)
     return {
         "credential": str(credential.id),
         "purpose": credential.purpose.value,
@@ -188,10 +193,11 @@ def _credential(deps: Dependencies, credential: Credential) -> Mapping[str, obje
         "notBefore": _time(credential.not_before),
         "notAfter": _time(credential.not_after),
         "rekeyFrom": _time(credential.rekey_from),
-        "state": credential.state.value,
-        "heldUntil": _time(credential.held_until),
-        "endedAt": _time(credential.ended_at),
-        "reason": credential.end_reason.value if credential.end_reason else None,
+        "state": state.value,
+        "heldUntil": None if revoked else _time(credential.held_until),
+        "endedAt": _time(ended_at),
+        "reason": reason.value if reason else None,
+        "authorityRevoked": revoked is not None,
         "device": credential.device_thumbprint.hex() if credential.device_thumbprint else None,
         "person": {"issuer": deps.oidc_issuer, "subject": str(credential.person)},
     }

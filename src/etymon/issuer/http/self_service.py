@@ -1,7 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0
 """The cardholder's pages: present the card, accept the duties, link a phone, see what there is."""
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from contextlib import AbstractContextManager
 from dataclasses import dataclass
 from typing import Final
@@ -12,11 +12,20 @@ from starlette.routing import BaseRoute
 
 from etymon.audit.refusals import ANONYMOUS
 from etymon.directory import people
-from etymon.issuer import approval, card_authentication, duties, eligibility, initial_issuance, linking
+from etymon.issuer import (
+    approval,
+    card_authentication,
+    duties,
+    eligibility,
+    initial_issuance,
+    linking,
+    revoked_authorities,
+)
 from etymon.issuer.attestation import store as attestations
+from etymon.issuer.attestation.model import KeyAttestation
 from etymon.issuer.dependencies import Dependencies
 from etymon.issuer.errors import card_required, derivation_unknown, duties_not_accepted, too_many_derivations
-from etymon.issuer.http.views import derivation_view, qr_image
+from etymon.issuer.http.views import DerivationView, derivation_view, qr_image, without_replaced
 from etymon.issuer.model import (
     PROOF_LIFETIME,
     PROOF_LIFETIME_AT_START,
@@ -29,6 +38,7 @@ from etymon.issuer.store.card_sessions import ProofRequests
 from etymon.issuer.tables import sessions as sessions_table
 from etymon.kernel.errors import EtymonError
 from etymon.storage import sessions as browser_sessions
+from etymon.storage.database import Transaction
 from etymon.web import csrf, documents
 from etymon.web.certificate_proof import CertificateProof
 from etymon.web.documents import Problems
@@ -91,7 +101,7 @@ class SelfService:
         with self.deps.database.snapshot() as tx:
             person = people.find(tx, session.person)
             found = derivations.of_person(tx, session.person, SHOWN)
-            views = [derivation_view(each, credentials.of_derivation(tx, each.id), now) for each in found]
+            views = without_replaced([self.view(tx, each) for each in found])
         if person is None:
             raise card_required()
         refusal = self._refusal(session)
@@ -155,6 +165,7 @@ class SelfService:
             return see_other(HOME)
         with self.deps.database.snapshot() as tx:
             rule = eligibility.applicant(tx, session.person).rule
+            revoked_authorities.require_in_force(tx, self.deps)
             approval.required(tx, self.deps, session.person, rule)
         return self.pages.page(
             "duties.html", visit=visit, request=request, sentences=duties.SENTENCES, version=duties.VERSION, rule=rule
@@ -196,18 +207,15 @@ class SelfService:
         if visit.session is None:
             return see_other(HOME)
         derivation = self.own(card_authentication.card_session(visit.session), request)
-        now = self.deps.clock.now()
         with self.deps.database.snapshot() as tx:
-            found, proved = credentials.of_derivation(tx, derivation.id), attestations.of_derivation(tx, derivation.id)
-            view = derivation_view(derivation, found, now, proved)
+            view = self.view(tx, derivation, attestations.of_derivation(tx, derivation.id))
         return self.pages.page("link.html", visit=visit, request=request, view=view)
 
     def state(self, request: Request) -> Response:
         """Tell the page's script whether to load anew."""
         derivation = self.own(card_authentication.card_session(self.visit(request).session), request)
-        now = self.deps.clock.now()
         with self.deps.database.snapshot() as tx:
-            view = derivation_view(derivation, credentials.of_derivation(tx, derivation.id), now)
+            view = self.view(tx, derivation)
         return json_response({"state": view.progress})
 
     def confirm(self, request: Request) -> Response:
@@ -243,6 +251,12 @@ class SelfService:
         """Return the browser's visit, with its card session if there is one."""
         return browser_sessions.visit(self.deps.database, self.sessions, sessions_table, request)
 
+    def view(self, tx: Transaction, derivation: Derivation, proved: Iterable[KeyAttestation] = ()) -> DerivationView:
+        """Return what pages show of a derivation."""
+        found = credentials.of_derivation(tx, derivation.id)
+        revoked = revoked_authorities.of_credentials(tx, found)
+        return derivation_view(derivation, found, self.deps.clock.now(), proved, revoked=revoked)
+
     def own(self, session: CardSession, request: Request) -> Derivation:
         """Return the derivation that the path names, if it is the person's own."""
         with self.deps.database.snapshot() as tx:
@@ -257,6 +271,7 @@ class SelfService:
                 rule = eligibility.applicant(tx, session.person).rule
                 if eligibility.devices_in_use(tx, self.deps.clock, session.person) >= rule.most_derivations:
                     return too_many_derivations(rule.most_derivations)
+                revoked_authorities.require_in_force(tx, self.deps)
         except EtymonError as refusal:
             return refusal
         return None

@@ -6,7 +6,7 @@ from uuid import UUID
 from starlette.responses import Response
 from starlette.routing import BaseRoute
 
-from etymon.issuer import invalidation
+from etymon.issuer import invalidation, revoked_authorities
 from etymon.issuer.dependencies import Dependencies
 from etymon.issuer.errors import derivation_unknown
 from etymon.issuer.http.views import derivation_view
@@ -27,7 +27,8 @@ def site_routes(deps: Dependencies, pages: Pages) -> list[BaseRoute]:
             derivation = derivations.by_undo(tx, undo)
             if derivation is None:
                 raise derivation_unknown()
-            view = derivation_view(derivation, credentials.of_derivation(tx, derivation.id), now)
+            found = credentials.of_derivation(tx, derivation.id)
+            view = derivation_view(derivation, found, now, revoked=revoked_authorities.of_credentials(tx, found))
         return pages.page("undo.html", request=request, view=view, undo=undo, over=derivation.state not in OPEN)
 
     def end(request: Request) -> Response:

@@ -1,6 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0
 """What an officer sees and ends of what connectors gave out: one, or all that a connector enrolled (CP 4.9.1)."""
 
+from collections.abc import Iterable
 from dataclasses import dataclass
 from datetime import datetime
 from uuid import UUID
@@ -27,9 +28,9 @@ class Enrolled:
         """Count what has not ended of it."""
         return store.count_enrolled(tx, self.since, **self._whose)
 
-    def next(self, tx: Transaction, limit: int) -> tuple[UUID, ...]:
-        """Return what has not ended of it, the oldest first."""
-        return store.enrolled(tx, self.since, limit, **self._whose)
+    def next(self, tx: Transaction, limit: int, *, after: UUID | None = None) -> tuple[UUID, ...]:
+        """Return what has not ended of it, the oldest first, those after a known one."""
+        return store.enrolled(tx, self.since, limit, after=after, **self._whose)
 
     @property
     def _whose(self) -> dict[str, object]:
@@ -39,11 +40,16 @@ class Enrolled:
 
 @dataclass(frozen=True, slots=True)
 class Progress:
-    """How many certificates and unused challenges a call ended, and how many certificates are left."""
+    """How many certificates and unused challenges a call ended, and how many certificates are left.
+
+    `remaining` is counted at the beginning of a pass and at its end, and `following` leads from call to call, as those
+    of `incidents.Progress` do.
+    """
 
     certificates: int
     challenges: int
-    remaining: int
+    remaining: int | None
+    following: UUID | None = None
 
 
 def page(
@@ -79,11 +85,18 @@ def end_one(deps: Dependencies, enrollment: UUID, order: Order) -> int:
 
 
 def end_enrolled(
-    deps: Dependencies, connector: str, since: datetime, order: Order, *, at_most: int = BATCH
+    deps: Dependencies,
+    connector: str,
+    since: datetime,
+    order: Order,
+    *,
+    at_most: int = BATCH,
+    after: UUID | None = None,
 ) -> Progress:
     """End the next batch of what connectors of a name enrolled since a time, and the challenges that wait there.
 
-    Each certificate ends in a transaction of its own: what was done stays done. Call again while anything remains.
+    Each certificate ends in a transaction of its own: what was done stays done. Call again from `following` while there
+    is one, and from the beginning while anything remains.
     Raises `officer_required`, `reason_missing`, `Malformed`, `scep_connector_unknown` for a name that never was.
     """
     comment = officers.reason_of(order.comment)
@@ -94,9 +107,16 @@ def end_enrolled(
         if not connector_store.ever_was(tx, connector):
             raise errors.connector_unknown()
         challenges = store.end_waiting_challenges(tx, deps.clock.now(), connector=connector)
-    ended = end_batch(deps, scope, order, at_most)
+    with deps.database.snapshot() as tx:
+        batch = scope.next(tx, at_most, after=after)
+    ended = end_batch(deps, batch, order)
+    following = batch[-1] if len(batch) == at_most else None
+    left = None
+    if after is None or following is None:
+        with deps.database.snapshot() as tx:
+            left = scope.remaining(tx)
+    progress = Progress(ended, challenges, left, None if left == 0 else following)
     with deps.database.transaction() as tx:
-        progress = Progress(ended, challenges, scope.remaining(tx))
         officers.record_incident(
             tx,
             deps,
@@ -111,12 +131,8 @@ def end_enrolled(
     return progress
 
 
-def end_batch(deps: Dependencies, scope: Enrolled, order: Order, at_most: int) -> int:
-    """End so many certificates of a scope, one a transaction, for an officer who was looked at; return how many."""
-    if at_most <= 0:
-        return 0
-    with deps.database.snapshot() as tx:
-        batch = scope.next(tx, at_most)
+def end_batch(deps: Dependencies, batch: Iterable[UUID], order: Order) -> int:
+    """End certificates, one a transaction, for an officer who was looked at; return how many."""
     ended = 0
     for enrollment in batch:
         with deps.database.transaction() as tx:

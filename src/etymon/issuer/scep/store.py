@@ -22,6 +22,7 @@ from etymon.issuer.scep.tables import LIVE, challenges, enrollments, registratio
 from etymon.storage import narrowing
 from etymon.storage.database import Transaction
 from etymon.storage.rows import insert_unless_taken
+from etymon.storage.schema import UTCDateTime
 from etymon.wire.odata import Expression
 
 
@@ -193,13 +194,19 @@ def page(tx: Transaction, *, narrowed: Expression | None, after: UUID | None, li
     return tuple(_enrollment(row) for row in tx.execute(found))
 
 
-def enrolled(tx: Transaction, since: datetime, limit: int, **whose: object) -> tuple[UUID, ...]:
-    """Return what has not ended of what was planned since a time, the oldest first.
+def enrolled(
+    tx: Transaction, since: datetime, limit: int, *, after: UUID | None = None, **whose: object
+) -> tuple[UUID, ...]:
+    """Return what has not ended of what was planned since a time, the oldest first, those after a known one.
 
     `whose` names a `connector`, an `officer_id`, or an `authority`.
     """
     table = enrollments.c
     found = sa.select(table.id).where(_enrolled(since, whose)).order_by(table.planned_at, table.id).limit(limit)
+    known = None if after is None else find_enrollment(tx, after)
+    if known is not None:
+        place = sa.tuple_(sa.literal(known.planned_at, UTCDateTime), sa.literal(known.id))
+        found = found.where(sa.tuple_(table.planned_at, table.id) > place)
     return tuple(tx.scalars(found))
 
 

@@ -91,21 +91,27 @@ def replacement_of(tx: Transaction, credential: UUID) -> Credential | None:
 
 
 def due_for_rekey(
-    tx: Transaction, *, trust_entries: Collection[str], now: datetime, after: tuple[datetime, UUID], limit: int
+    tx: Transaction,
+    *,
+    trust_entries: Collection[str],
+    now: datetime,
+    after: tuple[datetime, UUID],
+    limit: int,
+    but_of: Collection[str] = (),
 ) -> tuple[Credential, ...]:
-    """Return active credentials on devices of these trust entries whose rekey is due, by when it became so."""
-    rows = tx.execute(
-        sa.select(*table.c)
-        .where(
-            ACTIVE,
-            table.c.rekey_from <= now,
-            sa.tuple_(table.c.rekey_from, table.c.id) > sa.tuple_(*map(sa.literal, after)),
-            table.c.device_trust_entry.in_(trust_entries),
-        )
-        .order_by(table.c.rekey_from, table.c.id)
-        .limit(limit)
+    """Return active credentials on devices of these trust entries whose rekey is due, by when it became so.
+
+    What the authorities `but_of` certified is left out.
+    """
+    due = sa.select(*table.c).where(
+        ACTIVE,
+        table.c.rekey_from <= now,
+        sa.tuple_(table.c.rekey_from, table.c.id) > sa.tuple_(*map(sa.literal, after)),
+        table.c.device_trust_entry.in_(trust_entries),
     )
-    return tuple(_credential(row) for row in rows)
+    if but_of:
+        due = due.where(sa.not_(is_certified_by(table.c.certificate_id, *but_of)))
+    return tuple(_credential(row) for row in tx.execute(due.order_by(table.c.rekey_from, table.c.id).limit(limit)))
 
 
 def make_due(tx: Transaction, credential: UUID, now: datetime) -> bool:
@@ -130,9 +136,15 @@ def note_rekey_time(tx: Transaction, credential: UUID, due: datetime) -> bool:
     return done.rowcount == 1
 
 
-def certified_by(tx: Transaction, authority: str, now: datetime, limit: int) -> tuple[UUID, ...]:
-    """Return active and held credentials that an authority certified and whose rekey is not due yet, in one order."""
-    return tuple(tx.scalars(sa.select(table.c.id).where(_not_due(authority, now)).order_by(table.c.id).limit(limit)))
+def certified_by(
+    tx: Transaction, authority: str, now: datetime, limit: int, *, after: UUID | None = None
+) -> tuple[UUID, ...]:
+    """Return active and held credentials that an authority certified and whose rekey is not due yet.
+
+    They come by id, those after a known one.
+    """
+    found = sa.select(table.c.id).where(_not_due(authority, now)).order_by(table.c.id).limit(limit)
+    return tuple(tx.scalars(found if after is None else found.where(table.c.id > after)))
 
 
 def count_certified_by(tx: Transaction, authority: str, now: datetime) -> int:

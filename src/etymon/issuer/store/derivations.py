@@ -48,6 +48,9 @@ _USE_AUTHORIZATION: Final = authorizations.update().where(_AUTHORIZATION, author
 _REQUEST_DIGEST: Final = sa.select(authorizations.c.request_digest).where(_AUTHORIZATION)
 """Statements of every enrollment, built once; to build one takes longer than to run it."""
 
+_NOT_OVER: Final = table.c.state.not_in([state.value for state in DerivationState if state not in OPEN])
+"""Open, said so that no index of states is looked up: a page by id would then collect and sort all that is left."""
+
 
 def add(tx: Transaction, derivation: Derivation, secret_digest: bytes) -> None:
     """Keep a derivation that begins, with one open authorization a purpose."""
@@ -175,9 +178,10 @@ class Authorized:
     authority: str = ""
 
 
-def authorized(tx: Transaction, scope: Authorized, limit: int) -> tuple[UUID, ...]:
-    """Return what can be ended of what was authorised, also where only a rekey was, in one order."""
-    return tuple(tx.scalars(sa.select(table.c.id).where(_authorized(scope)).order_by(table.c.id).limit(limit)))
+def authorized(tx: Transaction, scope: Authorized, limit: int, *, after: UUID | None = None) -> tuple[UUID, ...]:
+    """Return what can be ended of what was authorised, also where only a rekey was, by id, those after a known one."""
+    found = sa.select(table.c.id).where(_authorized(scope)).order_by(table.c.id).limit(limit)
+    return tuple(tx.scalars(found if after is None else found.where(table.c.id > after)))
 
 
 def count_authorized(tx: Transaction, scope: Authorized) -> int:
@@ -193,14 +197,14 @@ def _authorized(scope: Authorized) -> Filter:
     )
     if scope.authority:
         by_authority = living.where(is_certified_by(credentials.c.certificate_id, scope.authority))
-        return sa.and_(table.c.state.in_([state.value for state in OPEN]), by_authority)
+        return sa.and_(_NOT_OVER, by_authority)
     certified = living.where(sa.func.coalesce(credentials.c.rule_id, table.c.rule_id).in_(scope.rules))
     begun = sa.and_(table.c.rule_id.in_(scope.rules), table.c.begun_at >= scope.since)
     approved = table.c.request_id.in_(
         sa.select(requests.c.id).where(requests.c.decided_by == scope.officer, requests.c.decided_at >= scope.since)
     )
     by_any = sa.or_(begun, certified) if scope.officer is None else sa.or_(begun, certified, approved)
-    return sa.and_(table.c.state.in_([state.value for state in OPEN]), by_any)
+    return sa.and_(_NOT_OVER, by_any)
 
 
 def over_at(tx: Transaction, now: datetime, states: Collection[DerivationState], limit: int) -> tuple[UUID, ...]:

@@ -8,7 +8,7 @@ import typer
 
 from etymon.server.command_line import listing
 from etymon.server.command_line.listing import AsJSON, Column, Item, Listing, Part, key
-from etymon.server.command_line.officers import Comment, ReasonOption, Since
+from etymon.server.command_line.officers import Comment, ReasonOption, Since, batches
 from etymon.server.command_line.signed_in import PersonArgument, access, administration, quoted, tell
 
 app = typer.Typer(no_args_is_help=True, help="Decide about derived credentials of others, as an Officer.")
@@ -53,6 +53,7 @@ CREDENTIALS: Final = Part(
     (
         key("purpose", "Purpose"),
         key("state", "State"),
+        key("revokedAuthority", "Revoked authority"),
         key("serialNumber", "Serial number"),
         key("notAfterDateTime", "Good until"),
         key("endReason", "Ended because"),
@@ -211,13 +212,11 @@ def end_authorized(
     named = {"rule": rule, "officer": officer, "authority": authority}
     body = {"since": since, **named, "reason": reason.value, "comment": comment}
     with administration(context) as api:
-        while True:
-            done = api.act("/etymon/derivations/endAuthorized", body)
+        bulk = batches(api, "/etymon/derivations/endAuthorized", body, "derivations", "managedCertificates")
+        for done, left in bulk:
             told = f"Ended {done['derivations']} derivations, {done['approvals']} approvals, "
             told += f"{done['credentials']} certificates, and {done['managedCertificates']} of managed endpoints"
-            tell(f"{told}; {done['remaining']} remain.")
-            if not done["remaining"]:
-                return
+            tell(f"{told}; {left} remain.")
 
 
 @app.command("rekey-certified")
@@ -227,12 +226,10 @@ def rekey_certified(
     comment: Comment,
 ) -> None:
     """Have all that an issuing authority certified rekeyed onto its successor; phones do it at their next check-in."""
+    body = {"authority": authority, "comment": comment}
     with administration(context) as api:
-        while True:
-            done = api.act("/etymon/derivations/rekeyCertified", {"authority": authority, "comment": comment})
-            tell(f"{done['credentials']} certificates are due to be rekeyed; {done['remaining']} remain.")
-            if not done["remaining"]:
-                return
+        for done, left in batches(api, "/etymon/derivations/rekeyCertified", body, "credentials"):
+            tell(f"{done['credentials']} certificates are due to be rekeyed; {left} remain.")
 
 
 def _facts(found: Item) -> Iterator[tuple[str, object]]:

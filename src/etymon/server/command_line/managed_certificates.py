@@ -11,7 +11,7 @@ import typer
 from etymon.kernel.errors import NotFound
 from etymon.server.command_line import listing
 from etymon.server.command_line.listing import AsJSON, Column, Item, Listing, key
-from etymon.server.command_line.officers import Comment, ReasonOption, Since
+from etymon.server.command_line.officers import Comment, ReasonOption, Since, batches
 from etymon.server.command_line.signed_in import access, administration, quoted, tell
 
 if TYPE_CHECKING:
@@ -27,6 +27,7 @@ LISTING = Listing(
     (
         key("id", "Id"),
         key("state", "State"),
+        key("revokedAuthority", "Revoked authority"),
         key("serialNumber", "Serial number"),
         key("connector", "Connector"),
         Column("Person", lambda item: item["userPrincipalName"] or item["userId"]),
@@ -104,12 +105,9 @@ def end_enrolled(
     """
     body = {"connector": connector, "since": since, "reason": reason.value, "comment": comment}
     with administration(context) as api:
-        while True:
-            done = api.act(f"{PATH}/endEnrolled", body)
+        for done, left in batches(api, f"{PATH}/endEnrolled", body, "certificates"):
             told = f"Ended {done['certificates']} certificates, {done['challenges']} challenges"
-            tell(f"{told}; {done['remaining']} certificates remain.")
-            if not done["remaining"]:
-                return
+            tell(f"{told}; {left} certificates remain.")
 
 
 def _of_known(api: "AdministrationAPI", connector: str, found: Iterator[Item]) -> Iterator[Item]:

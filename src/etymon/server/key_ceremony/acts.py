@@ -7,6 +7,7 @@ from typing import Final
 from etymon.ca import authorities, ceremony, crl
 from etymon.ca.dependencies import Dependencies
 from etymon.directory import trust
+from etymon.issuer import revoked_authorities
 from etymon.kernel.errors import Conflict
 from etymon.pki import keys as key_files
 from etymon.pki.algorithms import KeyType
@@ -87,6 +88,7 @@ def _revoke(stage: Stage) -> None:
             journal.step(in_force)
         if authority.revoked_at is None:
             authorities.revoke(tx, stage.deps, name, REASONS[stage.script.reason], actor=stage.actor)
+            revoked_authorities.was_revoked(tx, stage.deps, name)
     journal.step(f"revoked the authority {name}", reason=stage.script.reason)
 
 
