@@ -16,6 +16,7 @@ from etymon.ca.lints import PUBLIC_HOST_EXCEPTION
 from etymon.ca.model import NO_NAMES, SubjectNames, Validity
 from etymon.ca.profiles import profile_named
 from etymon.ca.template import Content
+from etymon.pki import key_policy
 from etymon.pki.certificate import FASCN_OTHER_NAME, SECURITY_IDENTIFIER_TAG, UPN_OTHER_NAME
 from etymon.wire import der
 from support.flawed_certificates import (
@@ -44,6 +45,7 @@ from support.flawed_certificates import (
     written_over,
 )
 
+FEDERAL = "2.16.840.1.101.3.2.1.3"
 DERIVED = content()
 SERVER = content("tls-server")
 CARD = content("card-authentication")
@@ -127,7 +129,9 @@ FAILING: list[Flaw] = [
     (
         "rsa_2048_ends_with_2030",
         CONTENT_SIGNER,
-        lambda: rebuilt(CONTENT_SIGNER, public_key=rsa_public(2048), not_after=NOW + timedelta(days=5 * 365)),
+        lambda: rebuilt(
+            CONTENT_SIGNER, public_key=rsa_public(2048), not_after=key_policy.RSA_2048_ENDS + timedelta(seconds=1)
+        ),
     ),
     ("times_in_prescribed_form", DERIVED, lambda: written_over(DERIVED, validity=generalized_validity())),
     ("validity_within_profile", DERIVED, lambda: rebuilt(DERIVED, not_after=NOW + timedelta(days=1096))),
@@ -178,6 +182,8 @@ FAILING: list[Flaw] = [
     ("policies_as_configured", DERIVED, lambda: rebuilt(DERIVED, CertificatePolicies=policies(*POLICIES[:2]))),
     ("policies_among_issuers", DERIVED, lambda: rebuilt(DERIVED, CertificatePolicies=policies("2.999.1.999"))),
     ("policies_among_issuers", RESPONDER, lambda: rebuilt(RESPONDER, CertificatePolicies=policies("2.999.1.6"))),
+    ("hardware_is_not_claimed", DERIVED, lambda: rebuilt(DERIVED, CertificatePolicies=policies(f"{FEDERAL}.41"))),
+    ("hardware_is_not_claimed", SIGNATURE, lambda: rebuilt(SIGNATURE, CertificatePolicies=policies(f"{FEDERAL}.16"))),
     (
         "policy_qualifiers_are_addresses",
         DERIVED,
