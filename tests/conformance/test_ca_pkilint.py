@@ -9,6 +9,7 @@ Two of its alarms are false, and kept out by name:
   certificates here therefore assert policies below the enterprise number for examples (RFC 5612).
 """
 
+import functools
 import io
 import json
 import re
@@ -24,14 +25,25 @@ from cryptography.hazmat.primitives import hashes, serialization
 from cryptography.x509 import ocsp
 from pkilint.bin import lint_crl, lint_ocsp_response, lint_pkix_cert, lint_pkix_signer_signee_cert_chain
 
-from etymon.ca import crl, revocation
+from etymon.ca import ceremony, crl, revocation
 from etymon.ca import ocsp as responding
-from etymon.ca.model import RevocationReason
-from etymon.ca.profiles import EXAMPLE_POLICY_OIDS
+from etymon.ca.model import AlternativeNames, RevocationReason
+from etymon.ca.policies import PolicyFamily, policy_oids
+from etymon.ca.profiles import profile_named
 from etymon.kernel.entropy import SystemEntropy
-from etymon.pki.algorithms import KeyType
-from etymon.storage.database import Database
-from support.ca_site import CASite, authority_of, every_kind, names_for, pem, subscriber_profiles
+from etymon.pki.algorithms import KeyType, key_type
+from etymon.pki.certificate import policies, public_key
+from support.ca_site import (
+    ORGANIZATION,
+    CASite,
+    authority_of,
+    every_kind,
+    names_for,
+    pem,
+    proven_key,
+    rsa_key,
+    subscriber_profiles,
+)
 from support.clock import TurnedClock
 from support.databases import SQLiteDatabases
 
@@ -42,25 +54,37 @@ pytestmark = [  # pkilint leaves the files it reads to the garbage collector
 
 FALSE_ALARM = re.compile(r'[A-Z]+ pkix\.invalid_uri_syntax: .*"(urn:uuid:[0-9a-f-]{36}|tag:[^"]+)".*')
 EXAMPLE_ENTERPRISE = "1.3.6.1.4.1.32473"
-POLICIES = {name: oid.replace("2.999", EXAMPLE_ENTERPRISE) for name, oid in EXAMPLE_POLICY_OIDS.items()}
+FAMILIES = {family: policy_oids(family, f"{EXAMPLE_ENTERPRISE}.1", {}) for family in PolicyFamily}
+ISSUED = [
+    *((PolicyFamily.OWN, profile) for profile in subscriber_profiles()),
+    *((PolicyFamily.FEDERAL, profile) for profile in subscriber_profiles()),
+    *((PolicyFamily.PIV_I, profile) for profile in subscriber_profiles() if profile.startswith("piv-i-")),
+]
+"""The other policies of the family PIV-I are the organisation's own."""
 
 
 @pytest.fixture(scope="module")
-def database(sqlite_databases: SQLiteDatabases) -> Database:
-    return sqlite_databases.migrated()
+def sites(sqlite_databases: SQLiteDatabases, tmp_path_factory: pytest.TempPathFactory) -> Callable[..., CASite]:
+    """Return how sites are had: one of each family of policies, and one whose authorities have keys of another type."""
+
+    @functools.cache
+    def made(family: PolicyFamily, key_type: KeyType | None = None) -> CASite:
+        return CASite(
+            sqlite_databases.migrated(),
+            TurnedClock(),
+            SystemEntropy(),
+            tmp_path_factory.mktemp("authorities"),
+            status_url="http://status.agency.example",
+            policy_oids=FAMILIES[family],
+            hierarchy=every_kind(KeyType.P384) if key_type is None else ceremony.deployment(ORGANIZATION, key_type)[:2],
+        )
+
+    return made
 
 
 @pytest.fixture(scope="module")
-def site(database: Database, tmp_path_factory: pytest.TempPathFactory) -> CASite:
-    return CASite(
-        database,
-        TurnedClock(),
-        SystemEntropy(),
-        tmp_path_factory.mktemp("authorities"),
-        status_url="http://status.agency.example",
-        policy_oids=POLICIES,
-        hierarchy=every_kind(KeyType.P384),
-    )
+def site(sites: Callable[..., CASite]) -> CASite:
+    return sites(PolicyFamily.OWN)
 
 
 def linted(main: Callable[[Sequence[str]], Any], *arguments: str | Path) -> list[str]:
@@ -85,21 +109,57 @@ def file_of(directory: Path, certificate: x509.Certificate) -> Path:
     return path
 
 
-@pytest.mark.parametrize("profile", subscriber_profiles())
-def test_every_profile_is_clean(profile: str, site: CASite, tmp_path: Path) -> None:
+def public_names(profile: str) -> AlternativeNames:
+    """Return the alternative names for a profile, without those that only this machine knows."""
     names = names_for(profile)
-    if names.dns:
-        names = replace(names, dns=("site.agency.example",))
-    issued = site.issue(profile, alternative=names)
+    return replace(names, dns=("site.agency.example",)) if names.dns else names
+
+
+def lint_list(site: CASite, authority: str, directory: Path) -> list[str]:
+    path = directory / f"{authority}.crl"
+    path.write_bytes(crl.refresh(site.deps, authority).der)
+    return linted(lint_crl.main, "--type", "CRL", "--profile", "PKIX", "--document-format", "DER", path)
+
+
+@pytest.mark.parametrize(("family", "profile"), ISSUED)
+def test_every_profile_is_clean(
+    family: PolicyFamily, profile: str, sites: Callable[..., CASite], tmp_path: Path
+) -> None:
+    issued = sites(family).issue(profile, alternative=public_names(profile))
+    assert policies(issued.certificate) == {FAMILIES[family][profile_named(profile).policy or ""]}
     leaf, issuer = file_of(tmp_path, issued.certificate), file_of(tmp_path, issued.chain[0])
     assert linted(lint_pkix_cert.main, leaf) == []
     assert linted(lint_pkix_signer_signee_cert_chain.main, issuer, leaf) == []
 
 
-def test_the_false_alarm_is_that_one_finding_and_no_more(site: CASite, tmp_path: Path) -> None:
-    leaf = file_of(tmp_path, site.issue("derived-piv-authentication").certificate)
+@pytest.mark.parametrize(
+    ("profile", "kind"),
+    [("derived-piv-authentication", KeyType.RSA2048), ("derived-key-management", KeyType.RSA3072)],
+)
+def test_what_an_rsa_key_signs_for_an_rsa_key_is_clean(
+    profile: str, kind: KeyType, sites: Callable[..., CASite], tmp_path: Path
+) -> None:
+    site = sites(PolicyFamily.FEDERAL, KeyType.RSA3072)
+    issued = site.issue(profile, key=proven_key(rsa_key(kind)))
+    assert issued.certificate.signature_algorithm_oid == x509.SignatureAlgorithmOID.RSA_WITH_SHA256
+    assert key_type(public_key(issued.certificate)) is kind
+    leaf, issuer = file_of(tmp_path, issued.certificate), file_of(tmp_path, issued.chain[0])
+    assert linted(lint_pkix_cert.main, leaf) == []
+    assert linted(lint_pkix_cert.main, issuer) == []
+    assert linted(lint_pkix_signer_signee_cert_chain.main, issuer, leaf) == []
+    assert lint_list(site, "derived", tmp_path) == []
+
+
+@pytest.mark.parametrize(
+    ("profile", "scheme"), [("derived-piv-authentication", "urn:uuid:"), ("managed-endpoint", "tag:")]
+)
+def test_the_false_alarm_is_that_one_finding_and_no_more(
+    profile: str, scheme: str, site: CASite, tmp_path: Path
+) -> None:
+    leaf = file_of(tmp_path, site.issue(profile, alternative=public_names(profile)).certificate)
     (alarm,) = all_found(lint_pkix_cert.main, leaf)
-    assert FALSE_ALARM.fullmatch(alarm)
+    assert (found := FALSE_ALARM.fullmatch(alarm)) is not None
+    assert found[1].startswith(scheme)
 
 
 def test_every_authority_is_clean(site: CASite, tmp_path: Path) -> None:
@@ -117,9 +177,7 @@ def test_every_list_is_clean(reason: RevocationReason | None, site: CASite, tmp_
     if reason is not None:
         with site.deps.database.transaction() as tx:
             revocation.revoke(tx, site.deps, issued.id, reason, actor="officer")
-    path = tmp_path / "device.crl"
-    path.write_bytes(crl.refresh(site.deps, "device").der)
-    assert linted(lint_crl.main, "--type", "CRL", "--profile", "PKIX", "--document-format", "DER", path) == []
+    assert lint_list(site, "device", tmp_path) == []
 
 
 @pytest.mark.parametrize("profile", ["derived-piv-authentication", "piv-authentication"])

@@ -14,6 +14,7 @@ from etymon.ca import authorities, ceremony, crl, revocation, store
 from etymon.ca.authorities import NewAuthority
 from etymon.ca.ceremony import card_issuer, deployment
 from etymon.ca.model import RevocationReason, SubjectNames
+from etymon.ca.policies import FEDERAL_POLICY_OIDS
 from etymon.kernel.entropy import Entropy
 from etymon.kernel.errors import NotFound, Unavailable
 from etymon.kernel.secret import Secret
@@ -67,6 +68,17 @@ def test_the_hierarchies_have_roots_of_their_own(site: CASite) -> None:
         assert (constraints.ca, constraints.path_length, lineage[-1].parent) == (True, 0, None)
         assert policies(lineage[0].certificate) == frozenset(lineage[0].policies)
     assert made["card"].parent == "card-intermediate"
+
+
+def test_policies_that_are_one_in_the_federal_family_are_passed_on_once(site: CASite) -> None:
+    site.deps = replace(site.deps, policy_oids=FEDERAL_POLICY_OIDS)
+    made = ceremony.create(site.deps, site.keys, deployment(ORGANIZATION), actor="init")
+    passed_on = {found.name: found.policies for found in made if found.parent is not None}
+    arc = "2.16.840.1.101.3.2.1.3"
+    assert passed_on == {
+        "derived": (f"{arc}.40", f"{arc}.6", f"{arc}.8"),
+        **dict.fromkeys(("device", "tls", "managed"), (f"{arc}.8",)),
+    }
 
 
 def test_a_ceremony_is_begun_again_wherever_it_stopped(site: CASite) -> None:

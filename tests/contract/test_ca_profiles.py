@@ -12,6 +12,7 @@ from etymon.audit.model import Outcome, RecordedEvent
 from etymon.ca import authorities, ceremony, crl, issuance, refused_keys, responder, revocation, status_store, store
 from etymon.ca.authorities import NewAuthority
 from etymon.ca.model import RevocationReason
+from etymon.ca.policies import EXAMPLE_POLICY_OIDS
 from etymon.kernel.entropy import Entropy
 from etymon.kernel.errors import EtymonError, NotFound
 from etymon.pki.algorithms import KeyType
@@ -20,6 +21,8 @@ from etymon.pki.certificate import spki_sha256
 from etymon.storage.database import Database
 from support.ca_site import ORGANIZATION, CASite, every_kind
 from support.clock import TurnedClock
+
+FEDERAL = "2.16.840.1.101.3.2.1.3"
 
 
 @pytest.fixture
@@ -48,20 +51,36 @@ def test_a_certificate_in_a_card_ends_with_the_card(site: CASite, clock: TurnedC
         assert site.issue(profile, not_after=ends).certificate.not_valid_after_utc == ends
 
 
-def test_a_profile_that_is_only_judged_is_not_issued(site: CASite) -> None:
+@pytest.mark.parametrize(
+    ("profile", "policy"),
+    [("device", "device-identity"), ("derived-piv-authentication-hardware", "derived-piv-authentication-hardware")],
+)
+def test_a_profile_that_is_only_judged_is_not_issued(site: CASite, profile: str, policy: str) -> None:
     below = NewAuthority(
         name="odd",
         parent="derived-root",
         profile="issuing-ca",
         subject=replace(ORGANIZATION, common_name="Odd CA"),
         key_type=KeyType.P256,
-        profiles=frozenset({"device"}),
-        policies=("device-identity",),
+        profiles=frozenset({profile}),
+        policies=(policy,),
     )
     authorities.create_issuing(site.deps, site.keys, below, actor="init")
-    request = replace(site.request("device-identity", ca="odd"), profile="device")
+    request = replace(site.request("device-identity", ca="odd"), profile=profile)
     with pytest.raises(EtymonError, match="profile_not_allowed"):
         issuance.issue(site.deps, request)
+
+
+def test_a_hardware_policy_is_signed_for_no_software_key_whatever_is_configured(
+    database: Database, clock: TurnedClock, entropy: Entropy, tmp_path: Path
+) -> None:
+    claimed = {"derived-piv-authentication": f"{FEDERAL}.41", "subscriber": f"{FEDERAL}.16"}
+    site = CASite(database, clock, entropy, tmp_path, policy_oids={**EXAMPLE_POLICY_OIDS, **claimed})
+    for profile in ("derived-piv-authentication", "derived-digital-signature", "derived-key-management"):
+        assert code(site, profile) == "lint_failed"
+    found = [str(event.event.facts["findings"]) for event in refusals(site)]
+    assert len(found) == 3
+    assert all(finding.startswith("hardware_is_not_claimed: ") and ";" not in finding for finding in found), found
 
 
 def test_a_finding_stops_every_kind_of_signature_and_is_recorded(site: CASite, clock: TurnedClock) -> None:

@@ -3,7 +3,7 @@
 
 import uuid
 from dataclasses import replace
-from datetime import timedelta
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
 import pytest
@@ -16,6 +16,7 @@ from etymon.issuer.store import card_sessions, derivations
 from etymon.issuer.tables import derivations as derivations_table
 from etymon.kernel.entropy import Entropy
 from etymon.kernel.errors import Conflict, NotFound, NotPermitted
+from etymon.pki.algorithms import KeyType
 from etymon.storage.database import Database
 from etymon.web.certificate_proof import ProofRequest
 from etymon.web.sessions import Session
@@ -40,6 +41,21 @@ def test_only_an_officer_writes_rules(site: IssuerSite) -> None:
         (rule,) = issuance_rules.in_force(tx)
     assert rule == site.rule
     assert rule.created_by == site.officer.id
+
+
+def test_rules_whose_encryption_keys_end_with_2030_are_told_of_a_year_before(site: IssuerSite) -> None:
+    told_from = datetime(2029, 12, 31, 23, 59, 59, tzinfo=UTC)
+
+    def told(moment: datetime) -> tuple[str, ...]:
+        with site.database.snapshot() as tx:
+            return issuance_rules.with_ending_keys(tx, moment)
+
+    assert told(told_from - timedelta(seconds=1)) == ()
+    assert told(told_from) == told(told_from + timedelta(days=500)) == ("staff",)
+    site.save_rule(purposes=(Purpose.AUTHENTICATION, Purpose.SIGNATURE))
+    assert told(told_from) == (), "it has none made"
+    site.save_rule(encryption_key_type=KeyType.RSA3072)
+    assert told(told_from) == ()
 
 
 def test_saying_the_same_again_changes_nothing(site: IssuerSite) -> None:

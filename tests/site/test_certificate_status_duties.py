@@ -5,7 +5,7 @@ import json
 import threading
 from collections.abc import Iterator
 from dataclasses import replace
-from datetime import datetime, timedelta
+from datetime import UTC, datetime, timedelta
 from functools import partial
 from pathlib import Path
 from uuid import UUID
@@ -16,6 +16,8 @@ from cryptography import x509
 from etymon.audit import trail
 from etymon.ca import certificates, crl, holds, issuance, revocation, store
 from etymon.ca.model import CertificateState, IssuanceRequest, RevocationReason, SubjectNames
+from etymon.issuer.model import IssuanceRule, Purpose
+from etymon.issuer.store import rules
 from etymon.kernel.entropy import SystemEntropy
 from etymon.kernel.errors import Unavailable
 from etymon.kernel.secret import Secret
@@ -41,8 +43,8 @@ ONLINE, ROOTS = ("derived", "device", "managed", "tls"), ("derived-root", "devic
 class Running:
     """A deployment whose worker does what a test tells it to."""
 
-    def __init__(self, directory: Path) -> None:
-        self.clock, self.roots = TurnedClock(), directory / "roots"
+    def __init__(self, directory: Path, clock: TurnedClock | None = None) -> None:
+        self.clock, self.roots = clock or TurnedClock(), directory / "roots"
         initialize(
             directory / "data",
             {
@@ -129,6 +131,24 @@ def test_a_roots_list_is_named_when_it_ends_and_made_when_its_key_is_back(runnin
     assert all(found.next_update - found.this_update == timedelta(days=37) for found in made)
     assert running.health() == {"status": "ok", "crl_about_to_lapse": []}
     assert (running.public / "crl" / "derived-root.crl").read_bytes() == made[0].der
+
+
+def test_health_rings_for_a_rule_whose_encryption_keys_are_soon_certified_no_more(tmp_path: Path) -> None:
+    late = Running(tmp_path, TurnedClock(datetime(2030, 1, 15, tzinfo=UTC)))
+    assert "alarms" not in late.health()
+    rule = IssuanceRule(
+        id=UUID(int=1),
+        name="staff",
+        groups=frozenset({UUID(int=2)}),
+        purposes=tuple(Purpose),
+        lifetime=timedelta(days=365),
+        created_by=UUID(int=3),
+        created_at=late.clock.now(),
+    )
+    with late.deployment.database.transaction() as tx:
+        rules.add(tx, rule)
+    assert late.health()["alarms"] == ["encryption_keys_end_with_2030"]
+    late.deployment.database.close()
 
 
 def test_metrics_tell_the_age_of_lists_and_what_they_lack(running: Running) -> None:

@@ -42,7 +42,6 @@ UNUSUAL = frozenset(
         "piv-i-authentication",
         "piv-i-card-authentication",
         "piv-i-content-signing",
-        "derived-piv-authentication-hardware",
         "authentication",
     }
 )

@@ -30,6 +30,11 @@ CA_KEY = ec.generate_private_key(ec.SECP256R1())
 LEAF_KEY = ec.generate_private_key(ec.SECP256R1())
 OTHER_KEY = ec.generate_private_key(ec.SECP256R1())
 RSA_KEY = rsa_key()
+CA_ISSUERS_METHOD = x509.ObjectIdentifier("1.3.6.1.5.5.7.48.2")
+REPOSITORY_METHOD = x509.ObjectIdentifier("1.3.6.1.5.5.7.48.5")
+OCSP_METHOD = x509.ObjectIdentifier("1.3.6.1.5.5.7.48.1")
+CA_ISSUERS_URL = f"{STATUS_URL}/certificates/derived.p7c"
+OCSP_URL = f"{STATUS_URL}/ocsp/derived"
 UUID_NAME = x509.UniformResourceIdentifier("urn:uuid:f81d4fae-7dec-41d0-a765-00a0c91e6bf6")
 
 
@@ -131,6 +136,11 @@ def san(*names: x509.GeneralName) -> tuple[x509.SubjectAlternativeName, bool]:
 def access(*pairs: tuple[x509.ObjectIdentifier, str]) -> tuple[x509.AuthorityInformationAccess, bool]:
     items = [x509.AccessDescription(method, x509.UniformResourceIdentifier(url)) for method, url in pairs]
     return x509.AuthorityInformationAccess(items), False
+
+
+def repository(url: str) -> tuple[x509.SubjectInformationAccess, bool]:
+    described = x509.AccessDescription(REPOSITORY_METHOD, x509.UniformResourceIdentifier(url))
+    return x509.SubjectInformationAccess([described]), False
 
 
 def point(

@@ -167,6 +167,11 @@ def _key(keys: KeyStore, new: NewAuthority) -> Signer:
     return keys.find(new.name) or keys.generate(new.name, new.key_type)
 
 
+def _policies(deps: Dependencies, new: NewAuthority) -> tuple[str, ...]:
+    """Return the OIDs of an authority's policies, each once: several names may have the same (`.8` for all devices)."""
+    return tuple(dict.fromkeys(policy_oid(deps, name) for name in new.policies))
+
+
 def _content(deps: Dependencies, parent: Authority | None, new: NewAuthority, signer: Signer) -> Content:
     profile: CertificateProfile = profile_named(new.profile)
     public_key = permitted_key(deps, profile, signer.public_key)
@@ -178,7 +183,7 @@ def _content(deps: Dependencies, parent: Authority | None, new: NewAuthority, si
         alternative=NO_NAMES,
         validity=validity(deps.clock.now(), parent, profile, key_type(public_key), None),
         serial=fresh_serial(deps.entropy),
-        policies=tuple(policy_oid(deps, name) for name in new.policies),
+        policies=_policies(deps, new),
         algorithm=deps.signer(parent.name).algorithm if parent else signer.algorithm,
         repository_url=f"{deps.status_url}/certificates/{new.name}-issued.p7c",
     )
@@ -197,7 +202,7 @@ def _add(
         der=to_der(certificate),
         spki_sha256=spki_sha256(certificate),
         profiles=new.profiles,
-        policies=tuple(policy_oid(deps, name) for name in new.policies),
+        policies=_policies(deps, new),
         now=deps.clock.now(),
     )
     facts = {"parent": new.parent, "key": spki_sha256(certificate).hex(), "profile": new.profile}

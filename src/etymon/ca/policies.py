@@ -13,6 +13,8 @@ EXAMPLE_ARC: Final = "2.999.1"
 
 _FEDERAL: Final = "2.16.840.1.101.3.2.1.3"
 _FEDERAL_TEST: Final = "2.16.840.1.101.3.2.1.48"
+_DEFENSE: Final = "2.16.840.1.101.2.1.11"
+_EXTERNAL: Final = "2.16.840.1.101.3.2.1.12"
 
 RESERVED_ARCS: Final[Mapping[str, str]] = {
     "2.16.840.1.101": "the United States Government",
@@ -69,7 +71,22 @@ DEPLOYMENT_POLICIES: Final = frozenset(
         "registration-authority",
     }
 )
-"""The policies that a deployment's own authorities pass on (ca/ceremony.py); an issuer of cards has others."""
+"""The policies that a deployment's own authorities pass on (ca/ceremony.py); an issuer of cards has others. None claims
+hardware: phones' keys count as software, whatever their attestation says of a key store that nobody validated."""
+
+_HARDWARE: Final = "derived-piv-authentication-hardware"
+
+HARDWARE_POLICIES: Final = frozenset(
+    {
+        EXAMPLE_POLICY_OIDS[_HARDWARE],
+        *(f"{_FEDERAL}.{arc}" for arc in (4, 7, 12, 13, 15, 16, 17, 18, 19, 36, 38, 41, 45, 46)),
+        *(f"{_FEDERAL_TEST}.{arc}" for arc in (9, 11, 12, 13, 78, 79, 83, 84, 98, 110)),
+        *(f"{_DEFENSE}.{arc}" for arc in (9, 10, 19, 20, 42, 43, 44)),
+        *(f"{_EXTERNAL}.{arc}" for arc in (2, 3, 5, 6, 7, 10)),
+    }
+)
+"""Policies of keys in validated hardware, a card's among them: Common Policy, bridge, their test arc, Department of
+Defense, External Certification Authorities. Most also ask that a biometric identified the person, in person."""
 
 _PIV_I: Final = frozenset({"piv-i-authentication", "piv-i-card-authentication", "piv-i-content-signing"})
 
@@ -121,6 +138,15 @@ def faults(minted: Mapping[str, str], chosen: Collection[str], authorized: Colle
                 f"authorized_policies: {minted[name]} for {name} is a policy of {owners[0]}; list it there if you were "
                 "authorized to assert it, or mint below an arc of your own"
             )
+    for name in sorted(DEPLOYMENT_POLICIES & minted.keys()):
+        if minted[name] in HARDWARE_POLICIES or minted[name] == minted.get(_HARDWARE):
+            yield (
+                f"policy_oids: {minted[name]} for {name} is a policy of keys in validated hardware, and of people whom "
+                "a biometric identified in person; nothing here establishes either, so nobody is authorized to assert "
+                "it here. Choose a policy of software keys"
+            )
+    if _HARDWARE in chosen:
+        yield f"policy_oids: nothing is issued under {_HARDWARE}, so there is nothing to choose for it"
 
 
 def recognised(name: str) -> frozenset[str]:

@@ -8,7 +8,7 @@ from cryptography import x509
 from cryptography.x509.oid import ExtensionOID
 
 from etymon.ca.lint import Lint, Linted, lint
-from etymon.ca.policies import EXAMPLE_ARC, is_below, is_federal, recognised
+from etymon.ca.policies import DEPLOYMENT_POLICIES, EXAMPLE_ARC, HARDWARE_POLICIES, is_below, is_federal, recognised
 
 ANY_POLICY: Final = "2.5.29.32.0"
 
@@ -58,6 +58,15 @@ def _among_issuers(linted: Linted) -> Iterator[str]:
         yield "the responder does not assert every policy it answers for"
 
 
+@lint("hardware_is_not_claimed", "C-5", "Common Policy 3.2.3.1, 6.2.1; SP 800-157 §2.1, §3")
+def _hardware(linted: Linted) -> Iterator[str]:
+    """What a deployment issues is on software keys, for people whom no biometric identified, whatever is configured."""
+    if linted.foreign or linted.profile.policy not in DEPLOYMENT_POLICIES:
+        return
+    for policy in HARDWARE_POLICIES.intersection(_asserted(linted)):
+        yield f"the policy {policy} is one of keys in validated hardware"
+
+
 @lint("policy_qualifiers_are_addresses", "P-11", "RFC 5280 §4.2.1.4; profiles v2.2 §2")
 def _qualifiers(linted: Linted) -> Iterator[str]:
     for item in linted.extension(x509.CertificatePolicies) or ():
@@ -79,5 +88,5 @@ def _policies_of(issuer: x509.Certificate) -> frozenset[str]:
     return frozenset()
 
 
-POLICY_LINTS: Final[tuple[Lint, ...]] = (_policies, _known, _among_issuers, _qualifiers)
+POLICY_LINTS: Final[tuple[Lint, ...]] = (_policies, _known, _among_issuers, _hardware, _qualifiers)
 """Every lint of this module."""

@@ -190,6 +190,7 @@ _ALL: Final = (
         _DERIVED,
         name="derived-piv-authentication-hardware",
         title="Derived PIV authentication, in hardware",
+        minted=False,
         policy="derived-piv-authentication-hardware",
     ),
     replace(

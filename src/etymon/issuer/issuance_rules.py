@@ -3,17 +3,24 @@
 
 from collections.abc import Iterable
 from dataclasses import replace
+from datetime import datetime, timedelta
+from typing import Final
 from uuid import UUID
 
 from etymon.directory import roles
 from etymon.directory.model import Role
 from etymon.issuer.dependencies import Dependencies, record
 from etymon.issuer.errors import rule_not_by_officer
-from etymon.issuer.model import IssuanceRule
+from etymon.issuer.model import IssuanceRule, Purpose
 from etymon.issuer.store import rules
 from etymon.kernel.entropy import random_id
 from etymon.kernel.errors import NotFound
+from etymon.pki import key_policy
+from etymon.pki.algorithms import KeyType
 from etymon.storage.database import Transaction
+
+TOLD_BEFORE: Final = timedelta(days=365)
+"""How long before the end of 2048-bit keys (Common Policy 6.1.5) rules that have them made are told of."""
 
 
 def save(tx: Transaction, deps: Dependencies, rule: IssuanceRule, *, officer: UUID) -> IssuanceRule:
@@ -62,6 +69,17 @@ def withdraw(tx: Transaction, deps: Dependencies, name: str, *, officer: UUID) -
         raise NotFound("issuance_rule_unknown", f"There is no issuance rule called {name}.")
     rules.withdraw(tx, before.id, deps.clock.now())
     record(tx, deps, "rule:withdrawn", actor=f"person:{officer}", subject=before.id, name=name)
+
+
+def with_ending_keys(tx: Transaction, now: datetime) -> tuple[str, ...]:
+    """Return the names of the rules under which escrow makes keys that are soon certified no more, or not any more."""
+    if now < key_policy.RSA_2048_ENDS - TOLD_BEFORE:
+        return ()
+    return tuple(
+        rule.name
+        for rule in rules.in_force(tx)
+        if Purpose.ENCRYPTION in rule.purposes and rule.encryption_key_type is KeyType.RSA2048
+    )
 
 
 def in_force(tx: Transaction) -> tuple[IssuanceRule, ...]:

@@ -41,7 +41,7 @@ MOST_DEVICE_MODELS: Final = 100
 PROOFING_LIFETIME: Final = timedelta(days=12 * 365)
 """An identity is established anew after twelve years at most (Common Policy 3.3.1), counted from the card's proof.
 
-What asserts `id-fpki-common-derived-pivAuth-hardware` would have three years; no profile here does.
+The three years of that section are those of `id-fpki-common-high`, which nothing here asserts (ca/policies.py).
 """
 
 

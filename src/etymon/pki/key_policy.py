@@ -9,7 +9,7 @@ from typing import Final
 from cryptography.hazmat.primitives.asymmetric import ec, rsa
 
 from etymon.kernel.errors import Malformed
-from etymon.pki.algorithms import RSA_PUBLIC_EXPONENT, KeyType, PublicKey, key_type
+from etymon.pki.algorithms import RSA_PUBLIC_EXPONENT, PublicKey, key_type
 
 RSA_2048_ENDS: Final = datetime(2030, 12, 31, 23, 59, 59, tzinfo=UTC)
 """No certificate on a 2048-bit RSA key is valid after this moment (Common Policy 6.1.5)."""
@@ -36,17 +36,15 @@ _SMALL_PRODUCT: Final = math.prod(SMALL_PRIMES)
 _CURVES: Final = (ec.SECP256R1, ec.SECP384R1, ec.SECP521R1)
 
 
-def check(public_key: object, *, expires: datetime | None = None) -> PublicKey:
-    """Return `public_key` if it may be used, in a certificate that ends at `expires` where that is given.
+def check(public_key: object) -> PublicKey:
+    """Return `public_key` if it may be used.
 
-    Raises `Malformed` `weak_key` for other kinds and sizes, an exponent that is not 65537, a 2048-bit RSA key
-    beyond 2030, and moduli with known weaknesses (small or close factors, the 2017 ROCA structure).
+    Raises `Malformed` `weak_key` for other kinds and sizes, an exponent that is not 65537, and moduli with known
+    weaknesses (small or close factors, the 2017 ROCA structure).
     """
-    kind = key_type(public_key)
+    key_type(public_key)
     if isinstance(public_key, rsa.RSAPublicKey):
         _check_rsa(public_key.public_numbers())
-        if kind is KeyType.RSA2048 and expires is not None and expires > RSA_2048_ENDS:
-            raise short_key_after_2030()
         return public_key
     return public_key  # type: ignore[return-value]  # key_type let only the two kinds of PublicKey through
 

@@ -35,7 +35,7 @@ def check_usage(leaf: x509.Certificate, required_eku: str) -> None:
 def check_key(leaf: x509.Certificate) -> None:
     """Raise `NotTrusted` `weak_key` unless the certified key may be relied on (SP 800-78-5 §3)."""
     try:
-        key_policy.check(leaf.public_key(), expires=None)
+        key_policy.check(leaf.public_key())
     except (*readers.UNREADABLE, Malformed) as exc:
         raise NotTrusted("weak_key", "This certificate's key is too weak. Ask for a new one where you got it.") from exc
 

@@ -21,7 +21,7 @@ from etymon.ca.http import status
 from etymon.directory import http as directory_http
 from etymon.graph import http as graph_http
 from etymon.idp import http as idp_http
-from etymon.issuer import card_status_monitor, terminations
+from etymon.issuer import card_status_monitor, issuance_rules, terminations
 from etymon.issuer import http as issuer_http
 from etymon.kernel.errors import EtymonError, NotPermitted, Unavailable
 from etymon.mdm import branding as mdm_branding
@@ -259,6 +259,7 @@ def health(wiring: Wiring, _request: Request) -> Response:
         _, late = terminations.count(tx, wiring.issuer)
         silent = any(source.silent_since for source in card_status_monitor.all_sources(tx))
         revoked = authorities.revoked(tx)
+        ending = issuance_rules.with_ending_keys(tx, clock.now())
         issuing = {authorities.current(tx, name).name for name in HIERARCHIES if authorities.issuing(tx, name)}
     ours = ", ".join(head.ca for head in lapsing if not head.offline and head.ca not in revoked)
     if ours:
@@ -267,6 +268,7 @@ def health(wiring: Wiring, _request: Request) -> Response:
         ("termination_late", late),
         ("card_status_unavailable", silent),
         ("authority_revoked", issuing & revoked),
+        ("encryption_keys_end_with_2030", ending),
     )
     told: dict[str, object] = {"status": "ok", "crl_about_to_lapse": [head.ca for head in lapsing]}
     if alarms := [name for name, ringing in rings if ringing]:

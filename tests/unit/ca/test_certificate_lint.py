@@ -31,21 +31,20 @@ from support.flawed_certificates import (
     san,
     usage,
 )
+from support.foreign_flaws import (
+    CARD,
+    DERIVED,
+    FEDERAL,
+    FOREIGN_FLAWS,
+    INTERIM,
+    LDAP,
+    OTHER_URI,
+    PRIVATE,
+    SIGNATURE,
+    federal,
+)
 
-FEDERAL = "2.16.840.1.101.3.2.1.3"
-DERIVED = content()
-CARD = content("piv-authentication")
-SIGNATURE = content("derived-digital-signature")
-PRIVATE = x509.UnrecognizedExtension(x509.ObjectIdentifier("1.3.6.1.4.1.311.25.2"), b"\x04\x00")
-NOT_LISTED = x509.UnrecognizedExtension(x509.ObjectIdentifier("2.5.29.16"), der.sequence())
-INTERIM = x509.UnrecognizedExtension(x509.ObjectIdentifier("2.16.840.1.101.3.6.9.1"), der.boolean(value=False))
 NO_AUTHORITY = x509.BasicConstraints(ca=False, path_length=None)
-OTHER_URI = x509.UniformResourceIdentifier("https://agency.example/alice")
-LDAP = "ldap://directory.agency.example/cn=CA?certificateRevocationList"
-
-
-def federal(*last_arcs: int) -> tuple[x509.CertificatePolicies, bool]:
-    return policies(*(f"{FEDERAL}.{arc}" for arc in last_arcs))
 
 
 def codes(made: Content, certificate: x509.Certificate | None = None, **terms: object) -> set[str]:
@@ -94,37 +93,9 @@ def test_what_a_profile_allows_is_no_finding(what: str, made: Content, parts: di
     assert codes(made, rebuilt(made, **parts)) == set()
 
 
-FOUND: list[tuple[str, Content, dict[str, object]]] = [
-    ("policies_known", DERIVED, {"CertificatePolicies": federal(40, 41)}),
-    ("policies_known", DERIVED, {"CertificatePolicies": federal(13)}),
-    ("policies_known", DERIVED, {"CertificatePolicies": federal(40, 13)}),
-    ("policies_known", DERIVED, {"CertificatePolicies": policies("2.16.840.1.101.3.2.1.48.109")}),
-    ("policies_known", content("derived-piv-authentication-hardware"), {"CertificatePolicies": federal(40)}),
-    ("policies_known", content("card-authentication"), {"CertificatePolicies": policies(f"{FEDERAL}.17", "2.5.6.7")}),
-    ("policies_as_configured", DERIVED, {"CertificatePolicies": policies(f"{FEDERAL}.40", "2.5.29.32.0")}),
-    ("extended_key_usage_as_profiled", DERIVED, {"ExtendedKeyUsage": purposes(ExtendedKeyUsageOID.SMARTCARD_LOGON)}),
-    ("extended_key_usage_as_profiled", CARD, {"ExtendedKeyUsage": purposes(ExtendedKeyUsageOID.CLIENT_AUTH)}),
-    (
-        "extended_key_usage_as_profiled",
-        DERIVED,
-        {"ExtendedKeyUsage": purposes(ExtendedKeyUsageOID.CLIENT_AUTH, ExtendedKeyUsageOID.EMAIL_PROTECTION)},
-    ),
-    ("extensions_listed", DERIVED, {"ExtendedKeyUsage": None}),
-    ("extensions_listed", DERIVED, {"not_listed": (NOT_LISTED, False)}),
-    ("extensions_listed", DERIVED, {"private": (PRIVATE, True)}),
-    ("extensions_listed", SIGNATURE, {"interim": (INTERIM, False)}),
-    ("extensions_listed", DERIVED, {"CertificatePolicies": None}),
-    ("alternative_names_as_profiled", DERIVED, {"SubjectAlternativeName": san(OTHER_URI)}),
-    ("alternative_names_as_profiled", CARD, {"SubjectAlternativeName": san(UUID_NAME)}),
-    ("alternative_names_as_profiled", content("card-authentication"), {"SubjectAlternativeName": san(UUID_NAME)}),
-    ("key_usage_as_profiled", DERIVED, {"KeyUsage": usage(digital_signature=True, key_encipherment=True)}),
-    ("key_usage_as_profiled", content("device-identity"), {"KeyUsage": usage(content_commitment=True)}),
-    ("distribution_points_plain", DERIVED, {"CRLDistributionPoints": point(LDAP)}),
-    ("validity_within_profile", DERIVED, {"not_after": NOW + timedelta(days=1097)}),
-]
-
-
-@pytest.mark.parametrize(("code", "made", "parts"), FOUND, ids=[f"{row[0]}-{i}" for i, row in enumerate(FOUND)])
+@pytest.mark.parametrize(
+    ("code", "made", "parts"), FOREIGN_FLAWS, ids=[f"{row[0]}-{i}" for i, row in enumerate(FOREIGN_FLAWS)]
+)
 def test_what_a_profile_does_not_allow_is_found(code: str, made: Content, parts: dict[str, object]) -> None:
     assert code in codes(made, rebuilt(made, **parts))
 

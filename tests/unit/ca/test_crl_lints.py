@@ -1,7 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0
 """Every lint of lists passes a list as it is made and finds the one thing that is wrong in another."""
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 
@@ -13,8 +13,9 @@ from etymon.ca.crl_lints import LIST_LINTS, LintedList
 from etymon.kernel.errors import Unavailable
 from etymon.pki.algorithms import SignatureAlgorithm
 from etymon.wire import der
-from etymon.wire.crl import ListHead, RevokedEntry, encode_entries, encode_tbs
+from etymon.wire.crl import EncodedEntries, ListHead, RevokedEntry, encode_entries, encode_tbs
 from support.flawed_certificates import AUTHORITY
+from support.lint_branches import branches, said
 
 NOW = datetime(2026, 3, 1, 12, tzinfo=UTC)
 LIFETIME = timedelta(hours=48)
@@ -46,32 +47,46 @@ def without_version() -> LintedList:
     return linted(der.sequence(*(field.encoded for field in fields[1:])))
 
 
+def with_another_entry_extension() -> LintedList:
+    """Return a list one of whose entries says since when its key is known to be lost."""
+    invalidity = der.sequence(der.object_identifier("2.5.29.24"), der.octet_string(der.generalized_time(NOW)))
+    entry = der.sequence(der.integer(10), der.encode(der.UTC_TIME, b"260301120000Z"), der.sequence(invalidity))
+    return linted(encode_tbs(HEAD, EncodedEntries(entry, 1)))
+
+
 def test_a_list_as_it_is_made_passes_every_lint() -> None:
     assert crl_lints.findings(listed()) == []
     assert crl_lints.findings(listed(entries=[])) == []
     crl_lints.require_clean(listed())
 
 
-@pytest.mark.parametrize(
-    ("code", "flawed"),
-    [
-        ("list_version_is_2", without_version),
-        ("list_issuer_equal", lambda: listed(replace(HEAD, issuer=AUTHORITY.issuer.public_bytes()))),
-        ("list_times_in_bounds", lambda: listed(replace(HEAD, next_update=NOW + LIFETIME + timedelta(seconds=1)))),
-        ("list_times_in_bounds", lambda: listed(replace(HEAD, next_update=NOW))),
-        ("list_extensions_listed", lambda: listed(replace(HEAD, number=2))),
-        ("list_extensions_listed", lambda: listed(replace(HEAD, authority_key_identifier=b"x" * 20))),
-        ("list_extensions_listed", lambda: with_extension("2.5.29.28", der.sequence(der.encode(0x81, b"\xff")))),
-        ("list_extensions_listed", lambda: with_extension("2.5.29.27", der.integer(1))),
-        ("list_entries_plain", lambda: listed(entries=[*ENTRIES, RevokedEntry(10, NOW, 8)])),
-        ("list_entries_plain", lambda: listed(entries=[*ENTRIES, RevokedEntry(9, NOW, 1)])),
-    ],
-)
-def test_a_flaw_is_found_by_the_lint_that_is_for_it(code: str, flawed: object) -> None:
-    made = flawed()  # type: ignore[operator]  # each row makes its list
+FLAWS: list[tuple[str, Callable[[], LintedList]]] = [
+    ("list_version_is_2", without_version),
+    ("list_issuer_equal", lambda: listed(replace(HEAD, issuer=AUTHORITY.issuer.public_bytes()))),
+    ("list_times_in_bounds", lambda: listed(replace(HEAD, next_update=NOW + LIFETIME + timedelta(seconds=1)))),
+    ("list_times_in_bounds", lambda: listed(replace(HEAD, next_update=NOW))),
+    ("list_extensions_listed", lambda: listed(replace(HEAD, number=2))),
+    ("list_extensions_listed", lambda: listed(replace(HEAD, authority_key_identifier=b"x" * 20))),
+    ("list_extensions_listed", lambda: with_extension("2.5.29.28", der.sequence(der.encode(0x81, b"\xff")))),
+    ("list_extensions_listed", lambda: with_extension("2.5.29.27", der.integer(1))),
+    ("list_entries_plain", lambda: listed(entries=[*ENTRIES, RevokedEntry(10, NOW, 8)])),
+    ("list_entries_plain", lambda: listed(entries=[*ENTRIES, RevokedEntry(9, NOW, 1)])),
+    ("list_entries_plain", with_another_entry_extension),
+]
+
+
+@pytest.mark.parametrize(("code", "flawed"), FLAWS, ids=[f"{row[0]}-{i}" for i, row in enumerate(FLAWS)])
+def test_a_flaw_is_found_by_the_lint_that_is_for_it(code: str, flawed: Callable[[], LintedList]) -> None:
+    made = flawed()
     assert {found for found, _ in crl_lints.findings(made)} == {code}
     with pytest.raises(Unavailable, match="lint_failed"):
         crl_lints.require_clean(made)
+
+
+def test_whatever_a_lint_can_say_it_says_of_some_list() -> None:
+    for rule in LIST_LINTS:
+        told = set().union(*(said(rule.check, flawed()) for code, flawed in FLAWS if code == rule.code))
+        assert told == set(branches(rule.check).values()), rule.code
 
 
 def test_every_lint_names_its_requirement_and_clause() -> None:

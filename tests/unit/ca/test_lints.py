@@ -11,17 +11,16 @@ from cryptography.hazmat.primitives import hashes
 from cryptography.hazmat.primitives.asymmetric import padding
 from cryptography.x509.oid import NameOID
 
-from etymon.ca import lints, template
+from etymon.ca import lints
 from etymon.ca.lint import Linted, findings, require_clean
 from etymon.ca.lints import LINTS, PUBLIC_HOST_EXCEPTION
 from etymon.ca.profiles import PROFILES, profile_named
 from etymon.ca.template import Content
 from etymon.kernel.errors import Unavailable
 from etymon.pki.algorithms import KeyType, SignatureAlgorithm
-from etymon.pki.certificate import load, to_der
-from etymon.wire import der
+from etymon.pki.certificate import to_der
 from support.ca_site import rsa_key
-from support.certificate_flaws import DERIVED, FAILING, authority
+from support.certificate_flaws import DERIVED, FIELD_FLAWS, authority, two_algorithms
 from support.flawed_certificates import (
     AUTHORITY,
     ISSUER,
@@ -32,6 +31,9 @@ from support.flawed_certificates import (
     name,
     rebuilt,
 )
+from support.name_flaws import NAME_FLAWS
+
+FAILING = [*FIELD_FLAWS, *NAME_FLAWS]
 
 FOREIGN_ONLY = frozenset({"policies_known"})
 """Lints that have nothing to say about what is written here; test_certificate_lint.py has their flaws."""
@@ -76,11 +78,8 @@ def test_every_lint_has_a_failing_certificate_and_a_source() -> None:
 
 def test_parameters_in_an_ecdsa_algorithm_are_found() -> None:
     """The wrong form of the right algorithm, put into both places of an issued certificate."""
-    parts = der.elements(der.only(to_der(template.draft(DERIVED)), der.SEQUENCE).content)
-    other = SignatureAlgorithm.ECDSA_SHA384.identifier()
-    mixed = load(der.sequence(parts[0].encoded, other, parts[2].encoded))
     rule = next(found for found in LINTS if found.code == "signature_algorithm_allowed")
-    assert [found.detail for found in findings(linted(DERIVED, mixed), [rule])] == [
+    assert [found.detail for found in findings(linted(DERIVED, two_algorithms()), [rule])] == [
         "the two algorithm identifiers differ"
     ]
 

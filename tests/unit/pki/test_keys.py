@@ -3,7 +3,6 @@
 
 import contextlib
 import subprocess
-from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
 import pytest
@@ -88,14 +87,6 @@ def test_a_roca_key_is_told_from_an_ordinary_one() -> None:
     with pytest.raises(Malformed, match="ROCA"):
         key_policy.check(public(2048, modulus=_roca_modulus()))
     key_policy.check(rsa_key().public_key())
-
-
-def test_2048_bits_end_with_2030() -> None:
-    key = public(2048)
-    key_policy.check(key, expires=key_policy.RSA_2048_ENDS)
-    with pytest.raises(Malformed, match="2030"):
-        key_policy.check(key, expires=key_policy.RSA_2048_ENDS + timedelta(seconds=1))
-    key_policy.check(public(3072), expires=datetime(2040, 1, 1, tzinfo=UTC))
 
 
 @pytest.mark.parametrize("kind", [KeyType.P256, KeyType.P384, KeyType.RSA2048])

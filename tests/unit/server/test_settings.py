@@ -180,6 +180,33 @@ def test_nobody_mints_a_policy_of_somebody_elses_by_accident(change: dict[str, o
     assert told in caught.value.detail
 
 
+@pytest.mark.parametrize(
+    ("name", "oid"),
+    [
+        *(("derived-piv-authentication", f"2.16.840.1.101.3.2.1.3.{arc}") for arc in (13, 41, 45)),
+        *(("subscriber", f"2.16.840.1.101.3.2.1.3.{arc}") for arc in (4, 7, 12, 15, 16, 18)),
+        ("device-identity", "2.16.840.1.101.3.2.1.3.36"),
+        ("managed-endpoint", "2.16.840.1.101.3.2.1.3.38"),
+        ("derived-piv-authentication", "2.16.840.1.101.3.2.1.48.110"),
+        ("subscriber", "2.16.840.1.101.2.1.11.44"),
+        ("subscriber", "2.16.840.1.101.3.2.1.12.10"),
+        ("subscriber", "2.999.1.41"),
+        ("derived-piv-authentication", "1.3.6.1.4.1.32473.1.41"),
+    ],
+)
+def test_nobody_is_authorized_to_claim_hardware_for_software_keys(name: str, oid: str) -> None:
+    chosen = {"policy_arc": "1.3.6.1.4.1.32473.1", "policy_oids": {name: oid}, "authorized_policies": [oid]}
+    with pytest.raises(Malformed) as caught:
+        settings.checked({**SAFE, **chosen})
+    assert f"policy_oids: {oid} for {name} is a policy of keys in validated hardware" in caught.value.detail
+    assert "biometric" in caught.value.detail
+
+
+def test_no_oid_is_chosen_for_what_is_not_issued() -> None:
+    with pytest.raises(Malformed, match="nothing is issued under derived-piv-authentication-hardware"):
+        settings.checked({**SAFE, "policy_oids": {"derived-piv-authentication-hardware": "2.999.7"}})
+
+
 def test_the_policies_that_are_checked_are_those_the_authorities_pass_on() -> None:
     passed_on = {name for new in ceremony.deployment(SubjectNames()) for name in new.policies}
     assert passed_on == policies.DEPLOYMENT_POLICIES
