@@ -41,9 +41,10 @@ def worthless(site: IssuerSite) -> dict[str, list[str]]:
     """Return which revoked authority certified what, under its name, with the states that are kept; "" for none."""
     found: dict[str, list[str]] = {}
     with site.database.snapshot() as tx:
-        for _, certificates, _, revoked in incidents.of_person(tx, site.alice.id):
-            for each in certificates:
-                found.setdefault(revoked[each.id].name if each.id in revoked else "", []).append(each.state.value)
+        for derived in incidents.of_person(tx, site.alice.id):
+            for each in derived.certificates:
+                name = derived.revoked[each.id].name if each.id in derived.revoked else ""
+                found.setdefault(name, []).append(each.state.value)
     return found
 
 
@@ -64,7 +65,7 @@ def test_it_is_told_at_once_and_nothing_is_kept_of_it(site: SCEPSite) -> None:
     next_authority.revoke(site, "derived")
     assert worthless(site) == {"derived": ["active", "active"]}
     with site.database.snapshot() as tx:
-        (listed,) = (representations.derivation(*each) for each in incidents.of_person(tx, site.alice.id))
+        (listed,) = (representations.derivation(each, None) for each in incidents.of_person(tx, site.alice.id))
     told = {(each["state"], each["revokedAuthority"]) for each in listed["credentials"]}
     assert told == {("authorityRevoked", "derived")}
     found, revoked, _ = management.page(site.deps, site.client, device=device, person=None, after=None)
