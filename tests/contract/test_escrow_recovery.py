@@ -9,6 +9,7 @@ from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
 from datetime import timedelta
 from functools import partial
+from pathlib import Path
 
 import pytest
 import sqlalchemy as sa
@@ -32,7 +33,9 @@ from etymon.escrow.recovery_model import (
 from etymon.kernel.entropy import Entropy
 from etymon.kernel.errors import Conflict, EtymonError, Expired, Malformed, NotPermitted
 from etymon.kernel.secret import Secret
+from etymon.pki.certificate import spki
 from etymon.storage.database import Database
+from support import packed_keys
 from support.appointments import give
 from support.clock import TurnedClock
 from support.directory_site import ADMINISTRATOR
@@ -87,6 +90,14 @@ def test_another_persons_key_is_recovered_by_two_agents_once(office: Office) -> 
         "escrow:recovery:delivery_refused": 1,
     }
     assert "escrow:key:released" in vault.events(f"escrowed_key:{office.key.id}")
+
+
+@pytest.mark.needs("openssl")
+def test_openssl_says_that_what_is_collected_is_under_aes_256(office: Office, tmp_path: Path) -> None:
+    asked, halves = office.approved()
+    (recovered,) = office.vault.collect(asked, halves, office.official)
+    found = packed_keys.judge(recovered.package, "-".join(halves), tmp_path)
+    assert found == (spki(office.key.public_key), office.key.certificate)
 
 
 def test_the_database_holds_digests_of_the_halves_and_nothing_that_opens_the_key(office: Office) -> None:

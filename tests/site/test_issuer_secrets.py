@@ -7,6 +7,7 @@ from pathlib import Path
 
 import pytest
 
+from etymon.issuer import self_recovery
 from etymon.issuer.model import Purpose
 from etymon.kernel.entropy import Entropy
 from etymon.storage.database import Database
@@ -74,6 +75,14 @@ def test_no_secret_of_the_way_is_found_where_it_was_left(
     link = Link(site, phone, site.present_card(), begun, authorized)
     for purpose in Purpose:
         link.enroll(purpose)
+
+    page = browser.get(f"{site.deps.issuer_url}/keys")
+    (key,) = self_recovery.listed(site.deps, site.present_card())
+    page = browser.submit(page.form(action="/keys/password"), {"key": str(key.key.id)})
+    form = page.form(action="/keys/file")
+    secrets |= {f"recovery {name}": form.fields[name] for name in ("password", "seal")}
+    assert browser.submit(form, {"seal": ""}).code == "recovery_password_wrong"
+    assert browser.submit(form).headers["content-type"] == "application/x-pkcs12"
 
     manager = key_manager(issuer)
     secrets["assertion"] = manager.assertion()

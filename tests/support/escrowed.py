@@ -12,6 +12,7 @@ from etymon.escrow.dependencies import Dependencies
 from etymon.escrow.model import EscrowedKey, GeneratedKey
 from etymon.kernel.secret import Secret
 from etymon.pki.algorithms import KeyType
+from etymon.storage.database import Transaction
 from support.vault import certificate_of, made
 
 
@@ -26,3 +27,8 @@ def kept(deps: Dependencies, person: Person, number: int = 0) -> EscrowedKey:
         deposit.deposit(tx, deps, generated)
         deposit.certify(tx, deps, key_id, certificate_of(public_key, ec.generate_private_key(ec.SECP256R1())))
         return deposit.history(tx, person.id)[0]
+
+
+def of(tx: Transaction, person: Person) -> list[EscrowedKey]:
+    """Return a person's keys, the newest first."""
+    return deposit.history(tx, person.id)

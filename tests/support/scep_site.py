@@ -88,7 +88,7 @@ class SCEPSite(IssuerSite):
         self.connector()
 
     def dependencies(self, site_url: str, certauth_url: str, device_url: str, **changes: Any) -> Any:
-        kept = {"registration_keys": self.registration_keys, "validation": self.validation}
+        kept = {"registration_keys": self.registration_keys, "validation": self.validation, "ndes_connector": "fleet"}
         return super().dependencies(site_url, certauth_url, device_url, **{**kept, **changes})
 
     def manager(self, client_id: str) -> Client:

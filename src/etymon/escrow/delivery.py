@@ -1,7 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0
 """A key leaving escrow: put on record, unwrapped, enveloped to a transport key (RFC 7030 §4.4.2, RFC 5958).
 
-What may be released to whom is decided in `deposit`, `history` and `recovery`.
+What may be released to whom is decided in `deposit`, `history`, `self_recovery` and `recovery`.
 """
 
 from collections.abc import Mapping
@@ -78,6 +78,14 @@ def release_recovered(
     return _released(tx, deps, key_id, facts, reason=reason, actor=actor, source=source, recovery_id=recovery_id)
 
 
+def release_to_cardholder(
+    tx: Transaction, deps: Dependencies, key_id: UUID, card_proof: UUID, *, reason: str, actor: str, source: str
+) -> WrappedKey:
+    """Put a release to whoever proved a card on record, as `release` does."""
+    facts: dict[str, Fact] = {"reason": reason, "card_proof": str(card_proof)}
+    return _released(tx, deps, key_id, facts, reason=reason, actor=actor, source=source, card_proof=card_proof)
+
+
 def _released(
     tx: Transaction,
     deps: Dependencies,
@@ -89,6 +97,7 @@ def _released(
     source: str,
     transport_key: rsa.RSAPublicKey | None = None,
     recovery_id: UUID | None = None,
+    card_proof: UUID | None = None,
 ) -> WrappedKey:
     wrapped = store.release(tx, key_id)
     store.add_release(
@@ -100,6 +109,7 @@ def _released(
         reason=reason,
         actor=actor,
         recovery_id=recovery_id,
+        card_proof=card_proof,
     )
     subject = f"escrowed_key:{key_id}"
     record(tx, deps, "key:released", actor=actor, subject=subject, facts=facts, source=source)

@@ -31,11 +31,18 @@ def owner_to_tell(tx: Transaction, owner: UUID) -> Person:
     return person
 
 
-def released(tx: Transaction, deps: Dependencies, person: Person, keys: Sequence[EscrowedKey], reason: str) -> None:
-    """Tell a person that keys of theirs left escrow, by the numbers of their certificates."""
+def released(
+    tx: Transaction,
+    deps: Dependencies,
+    person: Person,
+    keys: Sequence[EscrowedKey],
+    reason: str,
+    how: str = "delivered to a key store",
+) -> None:
+    """Tell a person that keys of theirs left escrow, and how, by the numbers of their certificates."""
     numbers = [f"{key.certificate.serial_number:x}" for key in keys if key.certificate is not None]
     listed = "".join(f"\n  certificate {number}" for number in numbers)
-    _tell(tx, deps, person, len(keys), "delivered to a key store", f"{reason}{listed}")
+    _tell(tx, deps, person, len(keys), how, f"{reason}{listed}")
 
 
 def recovered(tx: Transaction, deps: Dependencies, recovery: Recovery) -> None:
@@ -64,8 +71,12 @@ def refused(
     reason: str,
     actor: str,
     source: str,
+    asking: UUID | None = None,
 ) -> None:
-    """Record that keys were asked for and not delivered, and tell their owners, each once."""
+    """Record that keys were asked for and not delivered, and tell their owners, each once.
+
+    `asking` is told too: a person in whose name keys were asked for that are not theirs, or are not there.
+    """
     owners: Counter[UUID] = Counter()
     for key_id in key_ids:
         record(
@@ -84,14 +95,21 @@ def refused(
         person = people.find(tx, owner)
         if person is not None and person.active:
             _tell(tx, deps, person, number, "asked for and not delivered", reason)
+    person = None if asking is None or asking in owners else people.find(tx, asking)
+    if person is not None and person.active:
+        _notify(tx, deps, person, "Encryption keys were asked for in your name, and not delivered,", reason)
 
 
 def _tell(tx: Transaction, deps: Dependencies, person: Person, number: int, what: str, reason: str) -> None:
     keys = "encryption key, which your organization keeps in escrow, was"
     if number != 1:
         keys = f"{number} encryption keys, which your organization keeps in escrow, were"
+    _notify(tx, deps, person, f"Your {keys} {what}", reason)
+
+
+def _notify(tx: Transaction, deps: Dependencies, person: Person, what: str, reason: str) -> None:
     text = (
-        f"Your {keys} {what} at {deps.clock.now():%Y-%m-%d %H:%M} UTC.\n\nReason: {reason}\n\n"
+        f"{what} at {deps.clock.now():%Y-%m-%d %H:%M} UTC.\n\nReason: {reason}\n\n"
         "If you do not expect this, tell your administrator at once."
     )
     notices.notify(tx, deps.clock, deps.entropy, person.mail_addresses, "Your encryption key", text)

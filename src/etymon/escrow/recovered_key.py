@@ -1,5 +1,8 @@
 # SPDX-License-Identifier: Apache-2.0
-"""A recovered key as PKCS #12 under a password in two halves, of which each agent sees one (KRP 4.2, RFC 7292)."""
+"""A recovered key as PKCS #12 under a password (KRP 4.2, RFC 7292).
+
+For somebody else it has two halves, of which each agent sees one; for the owner it is whole, and shown to nobody else.
+"""
 
 from typing import Final
 
@@ -8,7 +11,11 @@ from cryptography.hazmat.primitives import hashes
 from cryptography.hazmat.primitives.asymmetric import rsa
 from cryptography.hazmat.primitives.serialization import PrivateFormat, load_der_private_key, pkcs12
 
+from etymon.escrow import delivery
+from etymon.escrow.dependencies import Dependencies
 from etymon.escrow.errors import key_unusable
+from etymon.escrow.model import WrappedKey
+from etymon.escrow.recovery_model import RecoveredKey
 from etymon.kernel.entropy import Entropy, random_text
 from etymon.kernel.secret import Secret
 
@@ -24,8 +31,17 @@ ITERATIONS: Final = 100_000
 
 def half(entropy: Entropy, number: int) -> Secret[str]:
     """Return a new half of a password; it begins with its number, which tells their order."""
+    return Secret(f"{number}-{_groups(entropy)}")
+
+
+def whole(entropy: Entropy) -> Secret[str]:
+    """Return a new password for the owner, of as many characters as a half has."""
+    return Secret(_groups(entropy))
+
+
+def _groups(entropy: Entropy) -> str:
     text = random_text(entropy, ALPHABET, GROUP * GROUPS)
-    return Secret("-".join([str(number), *(text[at : at + GROUP] for at in range(0, len(text), GROUP))]))
+    return "-".join(text[at : at + GROUP] for at in range(0, len(text), GROUP))
 
 
 def typed(text: str) -> Secret[str]:
@@ -36,6 +52,14 @@ def typed(text: str) -> Secret[str]:
 def password(first: Secret[str], second: Secret[str]) -> Secret[bytes]:
     """Return the password: the first half, a hyphen, the second."""
     return Secret(f"{first.reveal()}-{second.reveal()}".encode("ascii"))
+
+
+def packed(deps: Dependencies, wrapped: WrappedKey, under: Secret[bytes]) -> RecoveredKey:
+    """Return a released key, opened and packed again; `Unavailable` `escrowed_key_unusable` if it does not open."""
+    certificate = wrapped.key.certificate
+    if certificate is None:
+        raise key_unusable()
+    return RecoveredKey(wrapped.key, package(delivery.unwrapped(deps, wrapped), certificate, under))
 
 
 def package(private_key: Secret[bytes], certificate: x509.Certificate, under: Secret[bytes]) -> bytes:

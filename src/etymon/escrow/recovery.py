@@ -29,7 +29,7 @@ from etymon.escrow.errors import (
     recovery_state,
     recovery_unknown,
 )
-from etymon.escrow.model import EscrowedKey, EscrowState, WrappedKey, check_reason
+from etymon.escrow.model import EscrowedKey, EscrowState, check_reason
 from etymon.escrow.recovery_model import (
     WAITING,
     Approval,
@@ -138,7 +138,9 @@ def collect(
             sealer.require_live(tx, deps.clock)
             recovery, under = _admitted(tx, deps, recovery_id, halves, official=official)
             wrapped = [store.wrapped(tx, key_id) for key_id in recovery.key_ids]
-        packed = tuple(_packed(deps, each, under) for each in wrapped)  # may ask a token: in no transaction
+        packed = tuple(
+            recovered_key.packed(deps, each, under) for each in wrapped
+        )  # may ask a token: in no transaction
         with deps.database.transaction() as tx:
             sealer.require_live(tx, deps.clock)
             recovery, _ = _admitted(tx, deps, recovery_id, halves, official=official)
@@ -208,13 +210,6 @@ def _admitted(
     ):
         raise halves_wrong()
     return recovery, recovered_key.password(*typed)
-
-
-def _packed(deps: Dependencies, wrapped: WrappedKey, under: Secret[bytes]) -> RecoveredKey:
-    certificate = wrapped.key.certificate
-    if certificate is None:
-        raise key_unusable()
-    return RecoveredKey(wrapped.key, recovered_key.package(delivery.unwrapped(deps, wrapped), certificate, under))
 
 
 def _digest(deps: Dependencies, recovery_id: UUID, half: Secret[str]) -> bytes:

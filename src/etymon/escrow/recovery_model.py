@@ -134,7 +134,7 @@ class Recovery:
 
 @dataclass(frozen=True, slots=True)
 class RecoveredKey:
-    """A key on its way to who asked: PKCS #12 under the password that two agents have halves of."""
+    """A key on its way to who asked: PKCS #12 under a password that two agents have halves of, or the owner has."""
 
     key: EscrowedKey
     package: bytes

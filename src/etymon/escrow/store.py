@@ -102,8 +102,9 @@ def add_release(
     reason: str,
     actor: str,
     recovery_id: UUID | None,
+    card_proof: UUID | None,
 ) -> None:
-    """Put a release on record: to a transport key, or by a recovery."""
+    """Put a release on record: to a transport key, by a recovery, or to whoever proved a card."""
     tx.execute(
         releases.insert().values(
             id=release_id,
@@ -113,6 +114,7 @@ def add_release(
             reason=reason,
             actor=actor,
             recovery_id=recovery_id,
+            card_proof=card_proof,
         )
     )
 

@@ -50,7 +50,10 @@ releases = sa.Table(
     sa.Column("reason", sa.String(200), nullable=False),
     sa.Column("actor", sa.String(300), nullable=False),
     sa.Column("recovery_id", sa.Uuid, sa.ForeignKey("escrow_recoveries.id"), nullable=True),
-    sa.CheckConstraint("transport_key_sha256 IS NOT NULL OR recovery_id IS NOT NULL", name="has_recipient"),
+    sa.Column("card_proof", sa.Uuid, nullable=True),
+    sa.CheckConstraint(
+        "transport_key_sha256 IS NOT NULL OR recovery_id IS NOT NULL OR card_proof IS NOT NULL", name="has_recipient"
+    ),
     sa.UniqueConstraint("recovery_id", "key_id"),
     sa.Index("ix_escrow_releases_key_id", "key_id", "released_at"),
 )

@@ -15,7 +15,7 @@ from etymon.directory import bindings, trust
 from etymon.directory.model import HARMLESS_ENDS
 from etymon.issuer import invalidation, notices
 from etymon.issuer.dependencies import Dependencies, record
-from etymon.issuer.errors import card_not_good
+from etymon.issuer.errors import card_not_bound, card_not_good, card_required, card_revoked
 from etymon.issuer.model import OPEN, SESSION_ABSOLUTE, CardProof, CardRevocation, Derivation, EndReason
 from etymon.issuer.store import card_links, card_sessions, derivations
 from etymon.issuer.store.card_sessions import ProvedCard
@@ -124,6 +124,24 @@ def require_good(deps: Dependencies, person_id: UUID) -> str:
     if _revocation(deps, proof, entry) is not None:
         raise card_not_good()
     return "good"
+
+
+def require_proof_good(deps: Dependencies, proof_id: UUID) -> None:
+    """Refuse a proof whose card was revoked since it was presented.
+
+    Raises `card_revoked`, `card_required` for no proof, `card_not_bound` for cards that are not trusted any more, and
+    `Unavailable` while nobody tells the status. Call it outside transactions.
+    """
+    with deps.database.snapshot() as tx:
+        proof = card_sessions.find_proof(tx, proof_id)
+        if proof is None:
+            raise card_required()
+        try:
+            entry = trust.entry(tx, proof.trust_entry)
+        except NotFound as exc:
+            raise card_not_bound() from exc
+    if _revocation(deps, proof, entry) is not None:
+        raise card_revoked()
 
 
 def _revocation(deps: Dependencies, proof: CardProof, entry: TrustEntry) -> NotTrusted | None:

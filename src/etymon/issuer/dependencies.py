@@ -79,6 +79,7 @@ class Dependencies:
     `card_revocation` maps reasons of RFC 5280 §5.3.1 to what follows, `CardRevocation.LOOKBACK` where it says nothing.
     `terminated_within` is by when all credentials of an account that ended have to be revoked and published;
     after `termination_alarm` somebody is told that they are not. `device_paths` remembers device identities.
+    `ndes_connector` is the SCEP connector that is at the address of Microsoft NDES too; empty for none.
     """
 
     database: Database
@@ -100,6 +101,7 @@ class Dependencies:
     trust_entry: str = "derived"
     organization: str = ""
     validation: RequestValidation | None = None
+    ndes_connector: str = ""
     proxies: Collection[str] = ()
     poll_interval: timedelta = timedelta(seconds=1)
     rekey_window: timedelta = timedelta(days=30)

@@ -1,9 +1,9 @@
 # SPDX-License-Identifier: Apache-2.0
 """What the issuer refuses, in one sentence each that says what to do next."""
 
-from datetime import datetime
+from datetime import datetime, timedelta
 
-from etymon.kernel.errors import Conflict, Expired, NotAuthenticated, NotFound, NotPermitted, Unavailable
+from etymon.kernel.errors import Conflict, Expired, NotAuthenticated, NotFound, NotPermitted, Throttled, Unavailable
 
 
 def link_unknown() -> NotFound:
@@ -273,6 +273,33 @@ def card_not_good() -> NotPermitted:
     """The card behind the credential was revoked; a newer one was not presented yet."""
     return NotPermitted(
         "card_not_good", "Your smart card was revoked. Set the phone up with your present card on the computer."
+    )
+
+
+def card_revoked() -> NotPermitted:
+    """The card was revoked since it was presented to this session."""
+    return NotPermitted("card_revoked", "Your smart card was revoked. Present your new one.")
+
+
+def key_held() -> NotPermitted:
+    """An officer has the certificate of this key on hold."""
+    return NotPermitted(
+        "key_held_by_officer", "An officer has the certificate of this key on hold. Ask there, or recover another key."
+    )
+
+
+def recovery_password_wrong() -> NotPermitted:
+    """The password is none that the page showed for this key at this card session."""
+    return NotPermitted("recovery_password_wrong", "This is not the password that the page showed. Begin again.")
+
+
+def too_many_recoveries(wait: timedelta) -> Throttled:
+    """The person has asked for own keys as often as an hour allows."""
+    minutes = int(wait.total_seconds()) // 60 + 1
+    return Throttled(
+        "too_many_recoveries",
+        f"You have asked for your keys too often. Wait {minutes} minute{'s' if minutes > 1 else ''}, then try again.",
+        retry_after_seconds=max(1, int(wait.total_seconds()) + 1),
     )
 
 

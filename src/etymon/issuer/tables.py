@@ -289,6 +289,17 @@ restorations: Final = sa.Table(
 )
 """How the identity of a cardholder was established anew before a hold was lifted (Common Policy 4.9.15)."""
 
+self_recoveries: Final = sa.Table(
+    "issuer_self_recoveries",
+    metadata,
+    sa.Column("id", sa.Uuid, primary_key=True),
+    sa.Column("person_id", sa.Uuid, nullable=False),
+    sa.Column("proof_id", sa.Uuid, sa.ForeignKey("issuer_card_proofs.id"), nullable=False, index=True),
+    sa.Column("asked_at", UTCDateTime, nullable=False),
+    sa.Index("ix_issuer_self_recoveries_person_id_asked_at", "person_id", "asked_at"),
+)
+"""Each attempt of people to recover their own encryption keys, and the card proof it stood on (KRP 4.2)."""
+
 card_sources: Final = sa.Table(
     "issuer_card_sources",
     metadata,

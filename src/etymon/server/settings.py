@@ -192,6 +192,9 @@ class Settings(BaseSettings):
     )
     provisioning_download: str = Field(default="", description="https address of the agent's package file.")
     provisioning_checksum: str = Field(default="", description="base64url SHA-256 of the agent's signing certificate.")
+    ndes_connector: Annotated[str, Field(pattern=r"^([a-z0-9][a-z0-9-]{0,39})?$")] = Field(
+        default="", description="SCEP connector that is at /certsrv/mscep/mscep.dll too; empty for none."
+    )
     intune_tenant: Annotated[str, Field(pattern=r"^[A-Za-z0-9.-]{0,100}$")] = Field(
         default="", description="Microsoft Entra tenant whose Intune confirms SCEP requests; empty for none."
     )

@@ -6,6 +6,7 @@ and signing work never holds the event loop. Bodies are bounded before they are 
 """
 
 import contextlib
+import re
 import uuid
 from collections.abc import Awaitable, Callable, Collection, Mapping
 from dataclasses import dataclass, field
@@ -79,10 +80,18 @@ class Endpoint(Route):
     """A route that answers a wrong method in the form of its face."""
 
     def __init__(
-        self, path: str, serve: Callable[[ASGIRequest], Any], *, methods: Collection[str], errors: ErrorFace
+        self,
+        path: str,
+        serve: Callable[[ASGIRequest], Any],
+        *,
+        methods: Collection[str],
+        errors: ErrorFace,
+        any_case: bool = False,
     ) -> None:
         super().__init__(path, serve, methods=list(methods))
         self._errors = errors
+        if any_case:
+            self.path_regex = re.compile(self.path_regex.pattern, re.IGNORECASE)
 
     async def handle(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Answer a request for this route's path."""
@@ -113,8 +122,12 @@ def endpoint(
     errors: ErrorFace | None = None,
     body_limit_bytes: int = SMALL_BODY_BYTES,
     proxies: Collection[str] = (),
+    any_case: bool = False,
 ) -> Route:
-    """Return a route that serves `handler` and answers every error in the form of `errors`."""
+    """Return a route that serves `handler` and answers every error in the form of `errors`.
+
+    With `any_case` the path is found however it is written, as on the servers whose addresses it takes over.
+    """
     face: ErrorFace = errors or ProblemDetails()
 
     async def answer(request: ASGIRequest) -> Response:
@@ -124,7 +137,7 @@ def endpoint(
         return await _guarded(path, face, answer(request))
 
     serve.__name__ = getattr(handler, "__name__", "serve")
-    return Endpoint(path, serve, methods=methods, errors=face)
+    return Endpoint(path, serve, methods=methods, errors=face, any_case=any_case)
 
 
 W = TypeVar("W")

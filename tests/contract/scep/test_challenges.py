@@ -160,6 +160,14 @@ def test_the_page_is_read_by_the_pattern_of_an_endpoint_manager(running: Running
     assert again["password"] != found["password"]
 
 
+@pytest.mark.parametrize("path", ["/CertSrv/mscep_admin/", "/CERTSRV/MSCEP_ADMIN"])
+def test_the_page_is_found_in_whatever_case(running: RunningIssuer, path: str) -> None:
+    with running.program() as browser:
+        answer = browser.get(path)
+        assert (answer.status_code, answer.headers["error-code"]) == (401, "page_password_missing")
+        assert browser.get(f"{path}x").status_code == 404
+
+
 def test_the_page_makes_a_challenge_for_a_person_where_the_address_names_one(
     running: RunningIssuer, site: SCEPSite
 ) -> None:

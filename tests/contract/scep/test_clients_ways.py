@@ -4,6 +4,7 @@
 import base64
 import os
 from collections.abc import Iterator
+from dataclasses import replace
 from typing import Any
 from urllib.parse import quote
 
@@ -14,7 +15,9 @@ from cryptography import x509
 from cryptography.hazmat.primitives import hashes
 from cryptography.hazmat.primitives.asymmetric import padding
 from cryptography.x509.oid import ExtensionOID, ObjectIdentifier
+from starlette.routing import Route
 
+from etymon.issuer.http import scep
 from etymon.issuer.scep.model import ChallengeSource
 from support import scep_client
 from support.issuer_listeners import RunningIssuer
@@ -68,6 +71,25 @@ def test_the_certificates_come_whatever_word_is_behind_the_address(
     found = [x509.load_der_x509_certificate(each.chosen.dump()) for each in signed["certificates"]]
     authorities = [site.ca.authorities[name].certificate for name in ("managed", "managed-root")]
     assert found == [site.registrar, *authorities]
+
+
+@pytest.mark.parametrize("path", ["/certsrv/mscep/mscep.dll", "/CertSrv/MSCEP/mscep.DLL/pkiclient.exe"])
+def test_the_address_of_ndes_in_whatever_case_is_the_named_connectors(
+    running: RunningIssuer, site: SCEPSite, client: httpx.Client, path: str
+) -> None:
+    address = str(client.base_url.copy_with(path=path))
+    words = client.get(address, params={"operation": "GetCACaps"}).text.split()
+    assert "SCEPStandard" in words
+    assert client.get(address, params={"operation": "GetCACert"}).headers["content-type"].endswith("x-x509-ca-ra-cert")
+    device = site.device()
+    message = device.message(device.request(site.challenge())).encode()
+    answer = client.post(address, params={"operation": "PKIOperation"}, content=message)
+    assert scep_client.decode(answer.content, device.key).status == "success"
+    refused = client.post(address, params={"operation": "PKIOperation"}, content=b"")
+    assert (refused.status_code, refused.headers["error-code"]) == (400, "message_missing")
+    assert client.get(address.lower().replace("/mscep/", "/other/")).status_code == 404
+    none = scep.routes(replace(running.site.deps, ndes_connector=""))
+    assert {route.path for route in none if isinstance(route, Route)} == {scep.PATH, f"{scep.PATH}/{{words:path}}"}
 
 
 def test_the_registration_authority_is_what_windows_and_purebred_look_for(site: SCEPSite) -> None:

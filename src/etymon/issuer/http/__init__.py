@@ -19,6 +19,7 @@ from etymon.issuer.http import (
     management,
     scep,
     scep_management,
+    self_recovery,
     undo,
 )
 from etymon.issuer.http.self_service import SelfService
@@ -42,6 +43,7 @@ def site_routes(deps: Dependencies) -> list[BaseRoute]:
         *undo.site_routes(deps, pages),
         *self_service.routes(),
         *ending.site_routes(self_service),
+        *self_recovery.site_routes(self_service),
         *pages.static_routes(),
     ]
 

@@ -76,7 +76,10 @@ def site_routes(deps: Dependencies) -> list[BaseRoute]:
         groups = " ".join(thumbprint[at : at + 8] for at in range(0, len(thumbprint), 8))
         return _page(_CHALLENGE.format(thumbprint=groups, challenge=secret.reveal()), 200, {})
 
-    return [endpoint(path, show, methods=["GET"], errors=PageErrors(), proxies=deps.proxies) for path in PATHS]
+    return [
+        endpoint(path, show, methods=["GET"], errors=PageErrors(), proxies=deps.proxies, any_case=True)
+        for path in PATHS
+    ]
 
 
 def _credentials(request: Request) -> tuple[str, Secret[str]]:

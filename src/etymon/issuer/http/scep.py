@@ -19,6 +19,8 @@ from etymon.web.rate_limits import MemoryCounters, RateLimit, household
 from etymon.wire import cms, scep
 
 PATH: Final = "/scep/{connector}"
+NDES_PATH: Final = "/certsrv/mscep/mscep.dll"
+"""Where Microsoft NDES is, in whatever case: for the one connector that the deployment names, if any."""
 RETRY_AFTER_SECONDS: Final = 60
 MESSAGES: Final = "300 per minute"
 """From one address; a company of phones may be behind it."""
@@ -47,7 +49,7 @@ class SCEPErrors:
 
 
 def routes(deps: Dependencies) -> list[BaseRoute]:
-    """Return the routes `/scep/NAME` and everything below."""
+    """Return the routes `/scep/NAME` and everything below, and those of NDES where a connector is named for them."""
     messages = RateLimit("scep-messages", MESSAGES, MemoryCounters(deps.clock), deps.clock)
 
     def answer(request: Request, message: bytes) -> Response:
@@ -68,12 +70,13 @@ def routes(deps: Dependencies) -> list[BaseRoute]:
 
     def send(request: Request) -> Response:
         if len(request.body) > scep.MESSAGE_LIMIT_BYTES:  # told first, whatever else is wrong
-            exchange.refuse_long(deps, request.path_parameters["connector"], source=request.client_address)
+            exchange.refuse_long(deps, _connector(deps, request), source=request.client_address)
         if scep.parameter(request.query_string, "operation") != b"PKIOperation":
             raise Malformed("operation_unknown", "Send a message to ?operation=PKIOperation.")
         return answer(request, request.body)
 
     limit = scep.MESSAGE_LIMIT_BYTES + SLACK_BYTES
+    paths = (PATH, NDES_PATH) if deps.ndes_connector else (PATH,)
     return [
         endpoint(
             path,
@@ -82,15 +85,21 @@ def routes(deps: Dependencies) -> list[BaseRoute]:
             errors=SCEPErrors(),
             body_limit_bytes=limit,
             proxies=deps.proxies,
+            any_case=base == NDES_PATH,
         )
-        for path in (PATH, f"{PATH}/{{words:path}}")
+        for base in paths
+        for path in (base, f"{base}/{{words:path}}")
         for method, handler in (("GET", ask), ("POST", send))
     ]
 
 
+def _connector(deps: Dependencies, request: Request) -> str:
+    return request.path_parameters.get("connector", deps.ndes_connector)
+
+
 def _capabilities(deps: Dependencies, request: Request) -> Response:
     with deps.database.snapshot() as tx:
-        connector = connectors.load(tx, request.path_parameters["connector"])
+        connector = connectors.load(tx, _connector(deps, request))
     body = scep.encode_capabilities(legacy=connector.legacy_algorithms)
     return Response(body, 200, {"Content-Type": "text/plain", **_NOT_KEPT})
 
@@ -98,7 +107,7 @@ def _capabilities(deps: Dependencies, request: Request) -> Response:
 def _certificates(deps: Dependencies, request: Request) -> Response:
     """Give the registration authority's certificate first: some clients encrypt to the first that is not a root."""
     with deps.database.snapshot() as tx:
-        connectors.load(tx, request.path_parameters["connector"])
+        connectors.load(tx, _connector(deps, request))
         newest = registration_authority.in_force(tx, deps)[0]
         found = [newest.registrar.certificate, *registration_authority.lineage(tx, newest.authority)]
     body = cms.encode_certificates(to_der(certificate) for certificate in found)
@@ -108,5 +117,5 @@ def _certificates(deps: Dependencies, request: Request) -> Response:
 def _answer(deps: Dependencies, request: Request, message: bytes) -> Response:
     if not message:
         raise Malformed("message_missing", "Send a message.")
-    answered = exchange.answer(deps, request.path_parameters["connector"], message, source=request.client_address)
+    answered = exchange.answer(deps, _connector(deps, request), message, source=request.client_address)
     return Response(answered, 200, {"Content-Type": scep.PKI_MESSAGE, **_NOT_KEPT})

@@ -48,6 +48,10 @@ from etymon.web.sessions import Sessions, Visit
 
 HOME: Final = "/issuer/"
 NEW: Final = "/issuer/derivations/new"
+KEYS: Final = "/issuer/keys"
+NEXT: Final[Mapping[str, str]] = {"new": NEW, "keys": KEYS}
+"""Where a form may have the card's proof lead to, instead of home."""
+
 SHOWN: Final = frozenset({DerivationState.CONFIRMED, DerivationState.ISSUING, DerivationState.COMPLETED})
 
 NO_REFERRER: Final[Mapping[str, str]] = {"Referrer-Policy": "no-referrer"}
@@ -127,7 +131,7 @@ class SelfService:
                 ProofRequests(tx),
                 request,
                 purpose=card_authentication.PURPOSE,
-                continue_at=NEW if form.get("next") == "new" else HOME,
+                continue_at=NEXT.get(form.get("next", ""), HOME),
                 back_at=HOME,
             )
 

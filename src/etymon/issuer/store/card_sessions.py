@@ -18,6 +18,7 @@ from etymon.issuer.tables import (
     proof_requests,
     requests,
     restorations,
+    self_recoveries,
     sessions,
     status_evidence,
 )
@@ -191,7 +192,8 @@ def remove_what_is_over(tx: Transaction, now: datetime, *, proofs_before: dateti
     asked = sa.exists().where(proof_requests.c.proof_id == card_proofs.c.id)
     requested = sa.exists().where(requests.c.proof_id == card_proofs.c.id)
     restored = sa.exists().where(restorations.c.proof_id == card_proofs.c.id)
-    unused = (card_proofs.c.proved_at <= proofs_before, ~used, ~asked, ~requested, ~restored)
+    recovered = sa.exists().where(self_recoveries.c.proof_id == card_proofs.c.id)
+    unused = (card_proofs.c.proved_at <= proofs_before, ~used, ~asked, ~requested, ~restored, ~recovered)
     removed += tx.execute(card_proofs.delete().where(*unused)).rowcount
     return removed
 

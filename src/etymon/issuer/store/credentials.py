@@ -161,6 +161,12 @@ def of_derivation(tx: Transaction, derivation: UUID) -> tuple[Credential, ...]:
     return _all(tx, _OF_DERIVATION, derivation=derivation)
 
 
+def of_escrowed_keys(tx: Transaction, person: UUID, keys: Collection[UUID]) -> dict[UUID, Credential]:
+    """Return a person's credentials by the escrowed key they are of."""
+    found = _all(tx, _CREDENTIALS.where(table.c.person_id == person, table.c.escrowed_key_id.in_(keys)))
+    return {credential.escrowed_key: credential for credential in found if credential.escrowed_key is not None}
+
+
 def holds_over(tx: Transaction, now: datetime, limit: int) -> tuple[UUID, ...]:
     """Return derivations with credentials whose hold has lasted as long as it may, the longest over first."""
     over = sa.select(table.c.derivation_id).where(HELD, table.c.held_until <= now)
