@@ -31,10 +31,10 @@ def measure(bench: Bench, place: Place) -> None:
     count, limit = bench.sizes.cards, f"limit.card_rows.{place.engine}"
     with place.empty() as database, list_host() as host:
         organization = swept_organization.made(place.directory, host, url_of(database))
-        _tell(f"card_sweep.{place.engine}: making {count} cards")
         found = range(1, count + 1, REVOKED_OF)
         others = range(count + 1, count + 1 + bench.sizes.listed - len(found))
-        organization.crowd(count, revoked=[*found, *others])
+        progress = _Progress(f"{limit}: making cards", count)
+        organization.crowd(count, revoked=[*found, *others], progress=progress.tell)
         bench.once(limit, count, lambda: _read(organization))
         sweep = _Sweep(organization, f"card_sweep.{place.engine}", count)
         bench.once(
@@ -57,12 +57,11 @@ class _Sweep:
     def run(self) -> None:
         """Sweep all cards; fail where one was left out."""
         with self._organization.sweep() as process:
-            told = time.monotonic()
+            progress = _Progress(self.name, self._count + 1)
             while not _ended(process):
                 self.peak_mb = max(self.peak_mb, peak_mb(process.pid))
-                if time.monotonic() - told >= TOLD_EVERY_SECONDS:
-                    told = time.monotonic()
-                    _tell(f"{self.name}: {self._organization.source.checked} of {self._count}")
+                if progress.is_due:
+                    progress.tell(self._organization.source.checked)
             shown, _ = process.communicate()
         checked = self._organization.source.checked
         if process.returncode != 0 or checked != self._count + 1:  # and the card that the others are copies of
@@ -87,5 +86,20 @@ def _read(organization: SweptOrganization) -> None:
         after = page[-1].derivation
 
 
-def _tell(line: str) -> None:
-    print(line, file=sys.stderr, flush=True)
+class _Progress:
+    """Says on standard error how far something is: at first, and then now and then."""
+
+    def __init__(self, name: str, count: int) -> None:
+        self._name, self._count = name, count
+        self._due = time.monotonic()
+
+    @property
+    def is_due(self) -> bool:
+        """Whether it was said long enough ago."""
+        return time.monotonic() >= self._due
+
+    def tell(self, done: int) -> None:
+        """Say it where it is due."""
+        if self.is_due:
+            self._due = time.monotonic() + TOLD_EVERY_SECONDS
+            print(f"{self._name}: {done} of {self._count}", file=sys.stderr, flush=True)

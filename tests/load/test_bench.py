@@ -3,6 +3,7 @@
 
 import json
 import os
+import re
 import subprocess
 import sys
 from collections.abc import Iterable
@@ -95,7 +96,8 @@ def test_every_stage_prints_its_lines() -> None:
         swept = lines[f"card_sweep.{engine}"]
         assert (swept["cards"], swept["listed"]) == (SMALL.cards, SMALL.listed)
         assert swept["peak_mb"] > 0
-        assert f"card_sweep.{engine}: making {SMALL.cards} cards" in ended.stderr
+        assert f"limit.card_rows.{engine}: making cards: {SMALL.cards} of {SMALL.cards}" in ended.stderr
+        assert re.search(rf"^card_sweep.{engine}: \d+ of {SMALL.cards + 1}$", ended.stderr, re.MULTILINE)
 
 
 def test_a_stage_that_fails_says_so_and_stops_no_other(capsys: pytest.CaptureFixture[str]) -> None:
