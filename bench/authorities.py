@@ -17,7 +17,7 @@ from starlette.applications import Starlette
 
 from bench.machine import served
 from bench.measure import Bench
-from bench.place import Place
+from bench.place import KEY_PASSPHRASE, Place
 from etymon.audit import sealer, trail
 from etymon.audit.model import AuditEvent
 from etymon.ca import ceremony, content, issuance, ocsp, template
@@ -30,7 +30,6 @@ from etymon.ca.profiles import EXAMPLE_POLICY_OIDS, profile_named
 from etymon.ca.status import DatabaseStatusSource
 from etymon.kernel.clock import SystemClock
 from etymon.kernel.entropy import SystemEntropy
-from etymon.kernel.secret import Secret
 from etymon.pki import keys
 from etymon.pki.algorithms import KeyType
 from etymon.pki.csr import verify_proof_of_possession
@@ -42,7 +41,6 @@ from etymon.storage.database import Database
 from support.ca_site import names_for
 
 ORGANIZATION: Final = SubjectNames(organization="Example Agency", country="US")
-KEY_PASSPHRASE: Final = Secret(b"measured passphrase")
 
 
 class Bureau:

@@ -1,14 +1,13 @@
 # SPDX-License-Identifier: Apache-2.0
 """Status among a million certificates, one in ten revoked: OCSP answers as the table grows, and the list of them all.
 
-The list is built by a process of its own (`python -m bench.million DATABASE KEYS`), whose memory is measured.
+The list is built by a process of its own (`bench/list_builder.py`), whose memory is measured.
 """
 
 import itertools
 import json
 import subprocess
 import sys
-import time
 from collections.abc import Callable
 from pathlib import Path
 from typing import Final
@@ -17,17 +16,12 @@ from cryptography import x509
 from cryptography.hazmat.primitives import hashes, serialization
 from cryptography.x509 import ocsp as client
 
-from bench.authorities import KEY_PASSPHRASE, Bureau
-from bench.measure import Bench, peak_mb
+from bench.authorities import Bureau
+from bench.measure import Bench
 from bench.place import Place, url_of
 from bench.sizes import Sizes
-from etymon.ca import authorities, crl, ocsp
-from etymon.ca.dependencies import Dependencies
-from etymon.ca.profiles import EXAMPLE_POLICY_OIDS
-from etymon.kernel.clock import SystemClock
-from etymon.kernel.entropy import SystemEntropy
+from etymon.ca import authorities, ocsp
 from etymon.pki.algorithms import KeyType
-from etymon.pki.keys import KeyDirectory
 from etymon.storage.database import Database
 from support import many_certificates
 
@@ -107,31 +101,7 @@ def _question(issuer: x509.Certificate, serial: int, nonce: bytes | None) -> byt
 
 
 def _built(database: Database, keys: Path) -> dict[str, float]:
-    command = [sys.executable, "-m", "bench.million", url_of(database), str(keys)]
+    command = [sys.executable, "-m", "bench.list_builder", url_of(database), str(keys)]
     done = subprocess.run(command, check=True, capture_output=True, text=True)  # noqa: S603 - this program
     found: dict[str, float] = json.loads(done.stdout)
     return found
-
-
-def _build(url: str, keys: Path) -> None:
-    """Build the list once and print what it took."""
-    deps = Dependencies(
-        Database(url),
-        SystemClock(),
-        SystemEntropy(),
-        KeyDirectory(keys, KEY_PASSPHRASE),
-        EXAMPLE_POLICY_OIDS,
-        "http://status.agency.example",
-    )
-    cpu, wall = time.process_time(), time.perf_counter()
-    made = crl.publish(deps, "derived")
-    seconds, cpu_seconds = time.perf_counter() - wall, time.process_time() - cpu
-    if made is None:
-        message = "another process made a list at the same time"
-        raise RuntimeError(message)
-    entries = len(x509.load_der_x509_crl(made.der))
-    print(json.dumps({"seconds": seconds, "cpu_seconds": cpu_seconds, "peak_mb": peak_mb("self"), "entries": entries}))
-
-
-if __name__ == "__main__":
-    _build(sys.argv[1], Path(sys.argv[2]))

@@ -5,9 +5,14 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Final
 
+from etymon.kernel.secret import Secret
 from etymon.storage.database import Database
 from support.databases import Databases
+
+KEY_PASSPHRASE: Final = Secret(b"measured passphrase")
+"""Of the authorities' keys in a stage's directory."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -23,7 +23,7 @@ from etymon.pki import keys
 from etymon.pki.algorithms import KeyType, PrivateKey
 from etymon.pki.signer import SoftwareSigner, checked_signature
 from support.clock import TurnedClock
-from support.registration_keys import RegistrationKeysInMemory
+from support.registration_keys import RegistrationKeysInMemory, rsa_key
 from support.scep_site import SCEPSite
 
 REGISTRATION_KEY_BITS: Final = 3072
@@ -33,6 +33,7 @@ def measure(name: str, kind: KeyType, bench: Bench, place: Place) -> None:
     """Measure with one kind of authority key, and the clients' keys of the others."""
     limit = f"limit.scep_cryptography.{name}"
     _measure_cryptography(bench, limit, kind)
+    Measured.REGISTRATION_KEYS = RegistrationKeysInMemory(REGISTRATION_KEY_BITS)
     with place.migrated() as database:
         site = Measured(database, TurnedClock(), SystemEntropy(), place.directory, kind)
         waiting = list(_messages(site, _clients(bench.sizes.messages)))
@@ -44,9 +45,7 @@ def measure(name: str, kind: KeyType, bench: Bench, place: Place) -> None:
 
 
 class Measured(SCEPSite):
-    """A registration authority with a key as long as in use."""
-
-    REGISTRATION_KEYS = RegistrationKeysInMemory(REGISTRATION_KEY_BITS)
+    """A registration authority with a key as long as in use; the same one in each site, since making it is slow."""
 
 
 @functools.cache
@@ -64,8 +63,7 @@ def _messages(site: SCEPSite, clients: tuple[PrivateKey, ...]) -> Iterator[bytes
 
 def _measure_cryptography(bench: Bench, limit: str, kind: KeyType) -> None:
     authority = SoftwareSigner(keys.generate(kind))
-    registrar = rsa.generate_private_key(65537, REGISTRATION_KEY_BITS)
-    client = rsa.generate_private_key(65537, 2048)
+    registrar, client = rsa_key(-1, REGISTRATION_KEY_BITS), rsa_key(0)
     pkcs1, sha256 = padding.PKCS1v15(), hashes.SHA256()
     signature, wrapped = client.sign(TBS, pkcs1, sha256), registrar.public_key().encrypt(bytes(32), pkcs1)
 
