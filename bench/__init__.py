@@ -1,1 +1,1 @@
-"""Benchmarks: `python -m bench [NAME …]` prints one JSON object a line (names are stable)."""
+"""Benchmarks: `python -m bench [NAME …]` prints one JSON object a line (names are stable; docs/performance.md)."""

@@ -1,50 +1,33 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Run the benchmarks; PostgreSQL's are left out where it is not installed, and a line on standard error says so."""
+"""The command: all stages, or those that print a name with one of the beginnings given."""
 
+import argparse
 import sys
-import tempfile
-from pathlib import Path
+from collections.abc import Sequence
 
-from bench import machine, million, scep, services
-from bench.authorities import measure_authorities
-from bench.enrollment import measure_enrollment
 from bench.measure import Bench
-from bench.rekey import measure_rekey
+from bench.run import run
+from bench.sizes import FULL, SMALL
+from bench.stages import chosen, every_stage
 from etymon.server import logs
-from etymon.storage.database import Database
-from support import programs
-from support.databases import running_postgresql
 
 
-def main() -> None:
-    """Measure limits first, then what is compared with them."""
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Return the exit status: 1 where a stage failed."""
+    parser = argparse.ArgumentParser(prog="python -m bench", description="Benchmarks, one JSON object a line.")
+    parser.add_argument("names", nargs="*", metavar="NAME", help="measure only what has a name that begins so")
+    parser.add_argument(
+        "--small", action="store_true", help="so little that the figures mean nothing: shows that every stage works"
+    )
+    asked = parser.parse_args(arguments)
+    sizes = SMALL if asked.small else FULL
+    stages = every_stage(sizes)
+    for name in asked.names:
+        if not any(stage.prints(name) for stage in stages):
+            parser.error(f"no name begins with {name}")
     logs.configure("error")
-    bench = Bench()
-    keys = machine.signing_keys()
-    machine.measure_signing(bench, keys)
-    machine.measure_http(bench)
-    with tempfile.TemporaryDirectory() as directory:
-        machine.measure_commit(bench, Database(f"sqlite:///{Path(directory) / 'bench.db'}"))
-        measure_authorities(bench, Path(directory))
-        measure_enrollment(bench, Path(directory))
-        million.measure(bench, Database(f"sqlite:///{Path(directory) / 'million.db'}"), Path(directory) / "million")
-        scep.measure(bench, Path(directory))
-    services.measure(bench, "sqlite")
-    _measure_postgresql(bench)
-
-
-def _measure_postgresql(bench: Bench) -> None:
-    if programs.find("postgres") is None:
-        print("PostgreSQL is not installed: its lines are left out (install postgresql)", file=sys.stderr)
-        return
-    with running_postgresql() as databases:
-        empty = databases.empty()
-        machine.measure_commit(bench, empty)
-        services.measure(bench, "postgresql", empty.engine.url.render_as_string(hide_password=False))
-        with tempfile.TemporaryDirectory() as directory:
-            measure_rekey(bench, databases.migrated(), Path(directory))
-            million.measure(bench, databases.empty(), Path(directory))
+    return 0 if run(Bench(sizes), chosen(stages, asked.names)) else 1
 
 
 if __name__ == "__main__":
-    main()
+    sys.exit(main())

@@ -3,7 +3,7 @@
 
 import base64
 import itertools
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from datetime import timedelta
 from pathlib import Path
 from typing import Final
@@ -16,7 +16,8 @@ from cryptography.x509 import ocsp as client
 from starlette.applications import Starlette
 
 from bench.machine import served
-from bench.measure import Bench, milliseconds
+from bench.measure import Bench
+from bench.place import KEY_PASSPHRASE, Place
 from etymon.audit import sealer, trail
 from etymon.audit.model import AuditEvent
 from etymon.ca import ceremony, content, issuance, ocsp, template
@@ -29,7 +30,6 @@ from etymon.ca.profiles import EXAMPLE_POLICY_OIDS, profile_named
 from etymon.ca.status import DatabaseStatusSource
 from etymon.kernel.clock import SystemClock
 from etymon.kernel.entropy import SystemEntropy
-from etymon.kernel.secret import Secret
 from etymon.pki import keys
 from etymon.pki.algorithms import KeyType
 from etymon.pki.csr import verify_proof_of_possession
@@ -37,22 +37,16 @@ from etymon.pki.keys import KeyDirectory
 from etymon.pki.path_validation import validate
 from etymon.pki.signer import SoftwareSigner, checked_signature
 from etymon.pki.trust_entry import IdentifierKind, TrustEntry, TrustKind
-from etymon.storage import migrations
 from etymon.storage.database import Database
 from support.ca_site import names_for
 
-KEYS: Final = {"p256": KeyType.P256, "p384": KeyType.P384, "rsa3072": KeyType.RSA3072}
 ORGANIZATION: Final = SubjectNames(organization="Example Agency", country="US")
-KEY_PASSPHRASE: Final = Secret(b"measured passphrase")
-WAITING: Final = 5000
-"""Requests made beforehand; more than a measurement uses up."""
 
 
 class Bureau:
-    """One hierarchy for derived credentials in a database of its own."""
+    """One hierarchy for derived credentials in a migrated database of its own."""
 
     def __init__(self, database: Database, directory: Path, kind: KeyType) -> None:
-        migrations.upgrade(database)
         self.keys = KeyDirectory(directory, KEY_PASSPHRASE)
         self.deps = Dependencies(
             database, SystemClock(), SystemEntropy(), self.keys, EXAMPLE_POLICY_OIDS, "http://status.agency.example"
@@ -110,26 +104,31 @@ def requests() -> Iterator[bytes]:
         yield builder.sign(key, hashes.SHA256()).public_bytes(serialization.Encoding.DER)
 
 
-def measure_authorities(bench: Bench, directory: Path) -> None:
-    """Measure every kind of authority key on SQLite."""
-    for name, kind in KEYS.items():
-        home = directory / name
-        home.mkdir()
-        database = Database(f"sqlite:///{home / 'bench.db'}")
-        _measure_bureau(bench, name, Bureau(database, home / "keys", kind))
-        database.close()
+def measure(name: str, kind: KeyType, bench: Bench, place: Place) -> None:
+    """Measure with one kind of authority key."""
+    with place.migrated() as database:
+        bureau = Bureau(database, place.directory / "keys", kind)
+        issued = _measure_issuance(bench, name, bureau)
+        _measure_status(bench, name, bureau, issued)
+        if kind is KeyType.P256:
+            _measure_validation(bench, bureau)
 
 
-def _measure_bureau(bench: Bench, name: str, bureau: Bureau) -> None:
-    waiting = list(itertools.islice(requests(), WAITING))
+def _measure_issuance(bench: Bench, name: str, bureau: Bureau) -> IssuedCertificate:
+    spent = _spent(bench, bureau, next(requests()))
+    waiting = list(itertools.islice(requests(), bench.sizes.requests))
     bench.measure(
         f"issuance.{name}",
         lambda: bureau.issue(waiting.pop()),
         limit=f"limit.build_and_sign.{name}",
-        parts=_spent(bench, bureau, waiting.pop()),
+        made=len(waiting),
+        further=lambda rate: _in_all(spent, 1000 / rate),
     )
     bureau.seal()
-    issued = bureau.issue(waiting.pop())
+    return bureau.issue(next(requests()))
+
+
+def _measure_status(bench: Bench, name: str, bureau: Bureau, issued: IssuedCertificate) -> None:
     asked = client.OCSPRequestBuilder().add_certificate(issued.certificate, issued.chain[0], hashes.SHA256())
     with_nonce = asked.add_extension(x509.OCSPNonce(bytes(32)), critical=False)
     question = with_nonce.build().public_bytes(serialization.Encoding.DER)  # without a nonce it would be signed once
@@ -138,11 +137,10 @@ def _measure_bureau(bench: Bench, name: str, bureau: Bureau) -> None:
     )
     if name == "p256":
         _measure_kept(bench, bureau, asked.build().public_bytes(serialization.Encoding.DER))
-        _measure_validation(bench, bureau)
 
 
 def _spent(bench: Bench, bureau: Bureau, request: bytes) -> dict[str, float]:
-    """Return what an issuance is spent on, in CPU milliseconds; what is left of it are statements and their results.
+    """Return what an issuance is spent on beside statements and their results, in CPU milliseconds.
 
     Each part is measured alone and so is warmer than between the others, where it costs up to twice as much.
     """
@@ -153,18 +151,23 @@ def _spent(bench: Bench, bureau: Bureau, request: bytes) -> dict[str, float]:
     drafted, signer = template.draft(what), deps.signer(wanted.ca)
     event = AuditEvent("bench:event:recorded", "bench", "bench", facts={"profile": wanted.profile, "serial": "0"})
     with deps.database.transaction() as tx:
-        audited = milliseconds(lambda: trail.record(tx, deps.clock, deps.entropy, event))
+        audited = bench.milliseconds(lambda: trail.record(tx, deps.clock, deps.entropy, event))
         tx.rollback()
     return {
-        "prove_ms": milliseconds(lambda: verify_proof_of_possession(request)),
-        "build_ms": milliseconds(lambda: template.draft(what)),
-        "lint_ms": milliseconds(
+        "prove_ms": bench.milliseconds(lambda: verify_proof_of_possession(request)),
+        "build_ms": bench.milliseconds(lambda: template.draft(what)),
+        "lint_ms": bench.milliseconds(
             lambda: require_clean(Linted(drafted, what.profile, authority.certificate, what.policies), LINTS)
         ),
         "audit_ms": round(2 * audited, 3),
         "commit_ms": round(2 * 1000 / bench.measured["limit.commit.sqlite"], 3),
-        "sign_and_check_ms": milliseconds(lambda: checked_signature(signer, drafted.tbs_certificate_bytes)),
+        "sign_and_check_ms": bench.milliseconds(lambda: checked_signature(signer, drafted.tbs_certificate_bytes)),
     }
+
+
+def _in_all(spent: Mapping[str, float], total: float) -> Mapping[str, float]:
+    """Return the parts of an issuance with what is left of it, which they add up to."""
+    return {**spent, "statements_ms": round(total - sum(spent.values()), 3), "total_ms": round(total, 3)}
 
 
 def _measure_kept(bench: Bench, bureau: Bureau, question: bytes) -> None:

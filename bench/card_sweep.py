@@ -1,82 +1,105 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Measure a sweep over many cards: `python -m bench.card_sweep [CARDS] [postgresql]`. One JSON object a line.
+"""A sweep over the cards behind all credentials by the operator's command, in a process of its own.
 
-The command is the operator's, killed once half-way and begun again; its peak memory is that of all its runs. Beside the
-time stands what the same machine needs to read the same rows without looking at them.
+Few cards are newly revoked, but the list they are looked up in is long. `limit.card_rows.<engine>` is what the same
+machine needs to read the same rows without looking at them.
 """
 
-import json
-import resource
-import signal
+import contextlib
+import subprocess
 import sys
-import tempfile
 import time
-from contextlib import nullcontext
-from pathlib import Path
+from typing import Final
 
+from bench.measure import Bench, peak_mb
+from bench.place import Place, url_of
 from etymon.issuer.store import card_links
-from etymon.server import logs
 from support import swept_organization
 from support.card_lists import list_host
-from support.databases import running_postgresql
 from support.swept_organization import SweptOrganization
 
-REVOKED = 100
+REVOKED_OF: Final = 10_000
+"""One in so many cards is found revoked; the other entries of the list are of cards that nothing was derived from."""
+
+PAGE: Final = 5000
+TOLD_EVERY_SECONDS: Final = 10.0
+LOOKED_EVERY_SECONDS: Final = 0.1
 
 
-def main() -> None:
-    """Make the cards, sweep them, kill that, sweep on."""
-    cards = int(sys.argv[1]) if len(sys.argv) > 1 else 1_000_000
-    engine = sys.argv[2] if len(sys.argv) > 2 else "sqlite"
-    logs.configure("error")
-    databases = running_postgresql() if engine == "postgresql" else nullcontext()
-    with tempfile.TemporaryDirectory() as directory, list_host() as host, databases as server:
-        url = server.empty().engine.url.render_as_string(hide_password=False) if server else ""
-        organization = swept_organization.made(Path(directory), host, url)
-        organization.crowd(cards, revoked=range(1, cards, cards // REVOKED))
-        _tell("card_sweep.rows", engine, cards, _rows(organization))
-        half = _killed(organization, cards)
-        began = time.perf_counter()
-        with organization.sweep() as process:
-            process.communicate()
-        assert organization.source.checked == cards + 1
-        rest = time.perf_counter() - began
-        print(json.dumps({"name": f"card_sweep.resumed.{engine}", "at": half, "seconds": round(rest, 1)}))
-        began = time.perf_counter()
-        with organization.sweep() as process:
-            process.communicate()
-        seconds = time.perf_counter() - began
-        peak = resource.getrusage(resource.RUSAGE_CHILDREN).ru_maxrss // 1024
-        _tell("card_sweep", engine, cards, seconds, peak_mb=peak)
+def measure(bench: Bench, place: Place) -> None:
+    """Make the cards and sweep them once; say on standard error how far it is."""
+    count, limit = bench.sizes.cards, f"limit.card_rows.{place.engine}"
+    with place.empty() as database, list_host() as host:
+        organization = swept_organization.made(place.directory, host, url_of(database))
+        found = range(1, count + 1, REVOKED_OF)
+        others = range(count + 1, count + 1 + bench.sizes.listed - len(found))
+        progress = _Progress(f"{limit}: making cards", count)
+        organization.crowd(count, revoked=[*found, *others], progress=progress.tell)
+        bench.once(limit, count, lambda: _read(organization))
+        sweep = _Sweep(organization, f"card_sweep.{place.engine}", count)
+        bench.once(
+            sweep.name,
+            count,
+            sweep.run,
+            limit=limit,
+            further=lambda _: {"cards": count, "listed": bench.sizes.listed, "peak_mb": round(sweep.peak_mb, 1)},
+        )
+        organization.wiring.deployment.database.close()
 
 
-def _killed(organization: SweptOrganization, cards: int) -> int:
-    with organization.sweep() as process:
-        while organization.source.checked < cards // 2:
-            time.sleep(0.02)
-        process.send_signal(signal.SIGKILL)
-    return organization.source.checked
+class _Sweep:
+    """One sweep that is watched; its card issuer is a thread of this process, which costs next to nothing."""
+
+    def __init__(self, organization: SweptOrganization, name: str, count: int) -> None:
+        self.name, self.peak_mb = name, 0.0
+        self._organization, self._count = organization, count
+
+    def run(self) -> None:
+        """Sweep all cards; fail where one was left out."""
+        with self._organization.sweep() as process:
+            progress = _Progress(self.name, self._count + 1)
+            while not _ended(process):
+                self.peak_mb = max(self.peak_mb, peak_mb(process.pid))
+                if progress.is_due:
+                    progress.tell(self._organization.source.checked)
+            shown, _ = process.communicate()
+        checked = self._organization.source.checked
+        if process.returncode != 0 or checked != self._count + 1:  # and the card that the others are copies of
+            message = f"{checked} of {self._count + 1} cards were looked at: {shown}"
+            raise RuntimeError(message)
 
 
-def _rows(organization: SweptOrganization) -> float:
-    began, after, source = time.perf_counter(), None, organization.source.id
+def _ended(process: "subprocess.Popen[str]") -> bool:
+    """Wait a moment for the end; what the command shows fits into a pipe."""
+    with contextlib.suppress(subprocess.TimeoutExpired):
+        process.wait(LOOKED_EVERY_SECONDS)
+    return process.returncode is not None
+
+
+def _read(organization: SweptOrganization) -> None:
+    after, source = None, organization.source.id
     while True:
         with organization.wiring.deployment.database.snapshot() as tx:
-            page = card_links.page(tx, source, after=after, limit=5000)
+            page = card_links.page(tx, source, after=after, limit=PAGE)
         if not page:
-            return time.perf_counter() - began
+            return
         after = page[-1].derivation
 
 
-def _tell(name: str, engine: str, cards: int, seconds: float, **more: int) -> None:
-    line = {
-        "name": f"{name}.{engine}",
-        "cards": cards,
-        "seconds": round(seconds, 1),
-        "per_wall_second": round(cards / seconds),
-    }
-    print(json.dumps({**line, **more}))
+class _Progress:
+    """Says on standard error how far something is: at first, and then now and then."""
 
+    def __init__(self, name: str, count: int) -> None:
+        self._name, self._count = name, count
+        self._due = time.monotonic()
 
-if __name__ == "__main__":
-    main()
+    @property
+    def is_due(self) -> bool:
+        """Whether it was said long enough ago."""
+        return time.monotonic() >= self._due
+
+    def tell(self, done: int) -> None:
+        """Say it where it is due."""
+        if self.is_due:
+            self._due = time.monotonic() + TOLD_EVERY_SECONDS
+            print(f"{self._name}: {done} of {self._count}", file=sys.stderr, flush=True)

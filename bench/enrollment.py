@@ -8,22 +8,20 @@ cryptography is one by `ratio`.
 
 import base64
 import ssl
-from pathlib import Path
-from typing import Final
+from collections.abc import Iterator
 
 import httpx
 from cryptography.hazmat.primitives import hashes
 from cryptography.hazmat.primitives.asymmetric import ec
 from cryptography.x509 import load_der_x509_certificate, load_der_x509_csr
 
-from bench.authorities import KEYS
 from bench.measure import Bench
+from bench.place import Place
+from bench.sizes import Sizes
 from etymon.issuer.model import Purpose
 from etymon.kernel.entropy import SystemEntropy
 from etymon.pki.algorithms import KeyType
 from etymon.pki.certificate import to_der
-from etymon.storage import migrations
-from etymon.storage.database import Database
 from etymon.wire import est, link_qr
 from support.ca_site import csr_der
 from support.clock import TurnedClock
@@ -31,31 +29,25 @@ from support.issuer_listeners import RunningIssuer
 from support.issuer_phone import Phone
 from support.issuer_site import IssuerSite, Link
 
-WAITING: Final = 500
-"""Confirmed links made beforehand; more than the runs use up."""
+
+def measure(name: str, kind: KeyType, bench: Bench, place: Place) -> None:
+    """Measure with one kind of authority key."""
+    with place.migrated() as database:
+        site = IssuerSite(database, TurnedClock(), SystemEntropy(), place.directory, kind)
+        site.save_rule(
+            most_derivations=bench.sizes.links_of_one_person, purposes=(Purpose.AUTHENTICATION, Purpose.SIGNATURE)
+        )
+        with RunningIssuer(site, place.directory).running() as running:
+            _measure(bench, name, running)
 
 
-def measure_enrollment(bench: Bench, directory: Path) -> None:
-    """Measure with every kind of authority key, on SQLite."""
-    for name, kind in KEYS.items():
-        home = directory / f"est-{name}"
-        home.mkdir()
-        database = Database(f"sqlite:///{home / 'bench.db'}")
-        migrations.upgrade(database)
-        site = IssuerSite(database, TurnedClock(), SystemEntropy(), home, kind)
-        site.save_rule(most_derivations=100, purposes=(Purpose.AUTHENTICATION, Purpose.SIGNATURE))
-        with RunningIssuer(site, home).running() as running:
-            _measure(bench, name, kind, running)
-        database.close()
-
-
-def _measure(bench: Bench, name: str, kind: KeyType, running: RunningIssuer) -> None:
+def _measure(bench: Bench, name: str, running: RunningIssuer) -> None:
     site, phone = running.site, running.site.phone()
     if phone.device is None or phone.device_key is None:
         message = "the phone has no device identity"
         raise RuntimeError(message)
     context = running.showing("bench", phone.device, phone.device_key)
-    links = [_link(site, phone) for _ in range(WAITING)]
+    links = list(_links(site, phone, bench.sizes))
     url = f"{site.deps.device_url}/.well-known/est/signature/simpleenroll"
     requests = [_request(link) for link in links]
 
@@ -64,18 +56,19 @@ def _measure(bench: Bench, name: str, kind: KeyType, running: RunningIssuer) -> 
         with httpx.Client(verify=context, trust_env=False) as client:
             client.post(url, content=body, headers=headers).raise_for_status()
 
-    alone = _Cryptography(running, context, phone, requests[0][0], kind)
-    bench.measure(f"limit.est_cryptography.{name}", alone.spend)
-    bench.measure(f"est_enroll.{name}", enroll, limit=f"limit.est_cryptography.{name}")
+    alone, limit = _Cryptography(running, context, phone, requests[0][0]), f"limit.est_cryptography.{name}"
+    bench.measure(limit, alone.spend)
+    bench.measure(f"est_enroll.{name}", enroll, limit=limit, made=len(requests), further=bench.share_of(limit))
 
 
-def _link(site: IssuerSite, phone: Phone) -> Link:
-    """Make a confirmed link; only so many devices of one person may have credentials at a time."""
-    if len(site.events("issuer:derivation:begun")) % 50 == 49:
-        site.alice = site.person(f"alice{SystemEntropy().octets(4).hex()}")
-        site.join(site.alice)
-        site.card = site.bound_card(site.alice)
-    return site.linked(phone)
+def _links(site: IssuerSite, phone: Phone, sizes: Sizes) -> Iterator[Link]:
+    """Make confirmed links; only so many devices of one person may have credentials at a time."""
+    for number in range(sizes.links):
+        if number and number % sizes.links_of_one_person == 0:
+            site.alice = site.person(f"alice{number}")
+            site.join(site.alice)
+            site.card = site.bound_card(site.alice)
+        yield site.linked(phone)
 
 
 def _request(link: Link) -> tuple[bytes, dict[str, str]]:
@@ -92,9 +85,7 @@ def _request(link: Link) -> tuple[bytes, dict[str, str]]:
 class _Cryptography:
     """What one enrollment needs of it: handshake of both sides, device path, request, link proof, the signature."""
 
-    def __init__(
-        self, running: RunningIssuer, client: ssl.SSLContext, phone: Phone, body: bytes, kind: KeyType
-    ) -> None:
+    def __init__(self, running: RunningIssuer, client: ssl.SSLContext, phone: Phone, body: bytes) -> None:
         self._client, self._phone = client, phone
         self._server = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
         self._server.load_cert_chain(running.identity.chain_file, running.identity.key_file)
@@ -109,7 +100,6 @@ class _Cryptography:
         self._signer = running.site.ca.deps.signers["derived"]
         self._issued = running.site.ca.issue("derived-digital-signature").certificate
         self._proof = phone.sign(b"message")
-        self._kind = kind
 
     def spend(self) -> None:
         """Do all of it once."""

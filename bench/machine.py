@@ -3,7 +3,7 @@
 
 import asyncio
 import threading
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator
 from contextlib import contextmanager
 from datetime import UTC, datetime, timedelta
 from typing import Final
@@ -21,52 +21,44 @@ from starlette.responses import PlainTextResponse
 from starlette.routing import Route
 
 from bench.measure import Bench
-from etymon.storage.database import Database
+from bench.place import Place
+from etymon.pki import keys
+from etymon.pki.algorithms import KeyType
 
 SigningKey = rsa.RSAPrivateKey | ec.EllipticCurvePrivateKey
 TBS: Final = b"t" * 1200
 
 
-def signing_keys() -> Mapping[str, SigningKey]:
-    """Return one key of each kind that is measured."""
-    return {
-        "p256": ec.generate_private_key(ec.SECP256R1()),
-        "p384": ec.generate_private_key(ec.SECP384R1()),
-        "rsa3072": rsa.generate_private_key(65537, 3072),
-    }
-
-
-def hash_for(key: SigningKey) -> hashes.HashAlgorithm:
+def hash_for(key: SigningKey) -> hashes.SHA256 | hashes.SHA384:
     """Return the hash that goes with a key (SP 800-78-5)."""
     return hashes.SHA384() if isinstance(key, ec.EllipticCurvePrivateKey) and key.key_size == 384 else hashes.SHA256()
 
 
-def measure_signing(bench: Bench, keys: Mapping[str, SigningKey]) -> None:
+def measure_signing(name: str, kind: KeyType, bench: Bench, _place: Place) -> None:
     """Measure raw signatures, and a certificate of ten extensions' weight built and signed by the library."""
-    for name, key in keys.items():
-        bench.measure(f"limit.sign.{name}", lambda key=key: _sign(key), batch=1)  # type: ignore[misc]  # bound now
-        builder = _builder(ec.generate_private_key(ec.SECP256R1()).public_key())
-        bench.measure(
-            f"limit.build_and_sign.{name}",
-            lambda key=key, builder=builder: builder.sign(key, hash_for(key)),  # type: ignore[misc]  # bound now
-        )
+    key = keys.generate(kind)
+    assert isinstance(key, SigningKey)
+    bench.measure(f"limit.sign.{name}", lambda: _sign(key))
+    builder = _builder(ec.generate_private_key(ec.SECP256R1()).public_key())
+    bench.measure(f"limit.build_and_sign.{name}", lambda: builder.sign(key, hash_for(key)))
 
 
-def measure_commit(bench: Bench, database: Database) -> None:
+def measure_commit(bench: Bench, place: Place) -> None:
     """Measure one durable commit of one small row."""
     table = sa.Table(
         "bench_commits", sa.MetaData(), sa.Column("id", sa.Integer, primary_key=True), sa.Column("v", sa.Text)
     )
-    table.create(database.engine, checkfirst=True)
+    with place.empty() as database:
+        table.create(database.engine)
 
-    def commit() -> None:
-        with database.transaction() as tx:
-            tx.execute(table.insert().values(v="x"))
+        def commit() -> None:
+            with database.transaction() as tx:
+                tx.execute(table.insert().values(v="x"))
 
-    bench.measure(f"limit.commit.{database.dialect}", commit)
+        bench.measure(f"limit.commit.{database.dialect}", commit)
 
 
-def measure_http(bench: Bench) -> None:
+def measure_http(bench: Bench, _place: Place) -> None:
     """Measure a bare answer of the HTTP stack over one kept connection."""
 
     async def answer(_request: Request) -> PlainTextResponse:

@@ -4,11 +4,11 @@
 import asyncio
 import contextlib
 import ssl
-import tempfile
 import threading
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
+from datetime import timedelta
 from pathlib import Path
 from typing import Final
 
@@ -34,15 +34,16 @@ from etymon.pki.csr import verify_proof_of_possession
 from etymon.pki.trust_entry import IdentifierKind, TrustEntry, TrustKind
 from etymon.server import tls_identity
 from etymon.server.card_issuer import CardIssuer
-from etymon.server.demo.processes import free_ports
 from etymon.server.deployment import Deployment
 from etymon.server.initialization import Founder, RootKeys, initialize
 from etymon.server.site import Site
 from etymon.server.wiring import Wiring
 from etymon.web.listeners import Listener, Listeners
 from etymon.wire import fascn
+from support.killed_organization import LISTENERS, reserved_ports
 
 PASSPHRASE: Final = Secret("for this run alone")
+CARD_LIFETIME: Final = timedelta(days=1000)
 CLOCK: Final = SystemClock()
 ENTROPY: Final = SystemEntropy()
 
@@ -59,20 +60,19 @@ class Organization:
 
 
 @contextlib.contextmanager
-def running(database_url: str = "") -> Iterator[Organization]:
-    """Run an organisation until the block ends, on SQLite or on the database named."""
-    with tempfile.TemporaryDirectory() as name, contextlib.ExitStack() as stack:
-        directory = Path(name)
-        ports = free_ports(5)
+def running(directory: Path, database_url: str) -> Iterator[Organization]:
+    """Run an organisation on the database named until the block ends; its files are in `directory`."""
+    with contextlib.ExitStack() as stack:
+        ports = stack.enter_context(reserved_ports((*LISTENERS, "cards")))
         cards = CardIssuer.create(
             directory / "cards",
             PASSPHRASE,
             "Card Agency",
             clock=CLOCK,
             entropy=ENTROPY,
-            status_url=f"http://127.0.0.1:{ports[4]}",
+            status_url=f"http://127.0.0.1:{ports['cards']}",
         )
-        door = Listener("cards", Starlette(routes=status.routes(cards.authority)), "127.0.0.1", ports[4])
+        door = Listener("cards", Starlette(routes=status.routes(cards.authority)), "127.0.0.1", ports["cards"])
         stack.enter_context(_served(Listeners([door])))
         deployment = _organization(directory, cards, ports, database_url)
         wiring = Wiring(deployment)
@@ -94,7 +94,7 @@ def running(database_url: str = "") -> Iterator[Organization]:
         )
 
 
-def _organization(directory: Path, cards: CardIssuer, ports: list[int], database_url: str) -> Deployment:
+def _organization(directory: Path, cards: CardIssuer, ports: Mapping[str, int], database_url: str) -> Deployment:
     root, intermediates = cards.chain()
     entry = TrustEntry(
         name="cards",
@@ -103,15 +103,14 @@ def _organization(directory: Path, cards: CardIssuer, ports: list[int], database
         intermediates=intermediates,
         policies=frozenset({cards.authority.policy_oids["piv-authentication"]}),
         identifier=IdentifierKind.UUID,
-        status_hosts=frozenset({f"127.0.0.1:{ports[4]}"}),
+        status_hosts=frozenset({f"127.0.0.1:{ports['cards']}"}),
     )
-    names = ("site_port", "certauth_port", "device_port", "status_port")
     configuration: dict[str, object] = {
         "organization": "Example Agency",
-        "status_url": f"http://127.0.0.1:{ports[3]}",
+        "status_url": f"http://127.0.0.1:{ports['status']}",
         "loopback_demo": True,
         "database_url": database_url,
-        **dict(zip(names, ports, strict=False)),
+        **{f"{name}_port": ports[name] for name in LISTENERS},
     }
     initialize(
         directory / "data",
@@ -150,6 +149,7 @@ def _card(cards: CardIssuer, person: Person) -> tuple[ec.EllipticCurvePrivateKey
         subject=SubjectNames(common_name="ADAMS.ALICE", country="XX"),
         alternative=AlternativeNames(uuid=person.id, fascn=fascn.encode(fascn.non_federal())),
         authorized_by="bench",
+        not_after=CLOCK.now() + CARD_LIFETIME,
     )
     with cards.database.transaction() as tx:
         planned = issuance.plan(tx, cards.authority, request)
@@ -204,8 +204,7 @@ def _served(listeners: Listeners) -> Iterator[None]:
     thread = threading.Thread(target=lambda: asyncio.run(listeners.run()))
     thread.start()
     try:
-        while not listeners.started:
-            time.sleep(0.02)
+        _wait(thread, listeners)
         yield
     finally:
         listeners.stop()
@@ -217,9 +216,17 @@ def _running_site(site: Site) -> Iterator[None]:
     thread = threading.Thread(target=site.run)
     thread.start()
     try:
-        while not site.listeners.started:
-            time.sleep(0.02)
+        _wait(thread, site.listeners)
         yield
     finally:
         site.stop()
         thread.join()
+
+
+def _wait(thread: threading.Thread, listeners: Listeners) -> None:
+    """Wait until every listener answers; the thread says on standard error why it does not."""
+    while not listeners.started:
+        if not thread.is_alive():
+            message = "the listeners did not start"
+            raise RuntimeError(message)
+        time.sleep(0.02)

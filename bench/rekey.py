@@ -12,7 +12,6 @@ import time
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
 from datetime import timedelta
-from pathlib import Path
 from typing import Any, Final
 from uuid import UUID, uuid4
 
@@ -20,6 +19,8 @@ import sqlalchemy as sa
 
 from bench.authorities import requests
 from bench.measure import Bench
+from bench.place import Place
+from bench.sizes import Sizes
 from etymon.ca import issuance
 from etymon.ca.model import AlternativeNames, SubjectNames
 from etymon.directory import tables as directory
@@ -36,9 +37,9 @@ from etymon.wire import est
 from support.issuer_rekey import holder, rekeying_site
 from support.issuer_site import IssuerSite
 
-DEVICES: Final = 10_000
 WORKERS: Final = 2
 PAGE: Final = 250
+"""Devices seeded at a time."""
 SEALED_EVERY_SECONDS: Final = 2.0
 
 
@@ -50,18 +51,24 @@ class Device:
     request: bytes
 
 
-def measure_rekey(bench: Bench, database: Database, directory: Path) -> None:
+def line(sizes: Sizes) -> str:
+    """Return the name of what is printed."""
+    return f"rekey.{sizes.devices}.postgresql"
+
+
+def measure(bench: Bench, place: Place) -> None:
     """Measure against what the library needs to build and sign as many certificates."""
-    site = rekeying_site(database, directory)
-    devices = _seeded(site)
-    site.turn(days=2)
-    name, limit = f"rekey.{DEVICES}.postgresql", "limit.build_and_sign.p256"
-    bench.once(name, DEVICES, lambda: _rekey_all(site, devices), limit=limit)
-    with database.snapshot() as tx:
-        active = credentials.c.state == "active"
-        made = tx.scalar(sa.select(sa.func.count()).where(credentials.c.replaces_id.is_not(None), active))
-    if made != DEVICES:
-        message = f"{made} of {DEVICES} devices have a new certificate"
+    with place.migrated() as database:
+        site = rekeying_site(database, place.directory)
+        devices = _seeded(site, bench.sizes.devices)
+        site.turn(days=2)
+        limit = "limit.build_and_sign.p256"
+        bench.once(line(bench.sizes), len(devices), lambda: _rekey_all(site, devices), limit=limit)
+        with database.snapshot() as tx:
+            active = credentials.c.state == "active"
+            made = tx.scalar(sa.select(sa.func.count()).where(credentials.c.replaces_id.is_not(None), active))
+    if made != len(devices):
+        message = f"{made} of {len(devices)} devices have a new certificate"
         raise RuntimeError(message)
 
 
@@ -96,7 +103,7 @@ def _work(site: IssuerSite, devices: Sequence[Device]) -> None:
     database.close()
 
 
-def _seeded(site: IssuerSite) -> list[Device]:
+def _seeded(site: IssuerSite, count: int) -> list[Device]:
     """Issue one credential by the whole story, and as many more like it with people of their own."""
     phone = holder(site, due=False)
     with site.database.snapshot() as tx:
@@ -105,15 +112,15 @@ def _seeded(site: IssuerSite) -> list[Device]:
         like = dict(derivation.mappings().one()), dict(credential.mappings().one())
     bodies = requests()
     devices: list[Device] = []
-    for _ in range(0, DEVICES, PAGE):
-        devices += _page(site, *like, bodies)
+    while len(devices) < count:
+        devices += _page(site, *like, bodies, min(PAGE, count - len(devices)))
     return devices
 
 
 def _page(
-    site: IssuerSite, derivation: dict[str, Any], credential: dict[str, Any], bodies: Iterator[bytes]
+    site: IssuerSite, derivation: dict[str, Any], credential: dict[str, Any], bodies: Iterator[bytes], count: int
 ) -> list[Device]:
-    people = [uuid4() for _ in range(PAGE)]
+    people = [uuid4() for _ in range(count)]
     with site.database.transaction() as tx:
         _add_people(tx, site, people)
         planned = [_plan(tx, site, person, next(bodies)) for person in people]

@@ -9,17 +9,18 @@ import httpx
 
 from bench.measure import Bench
 from bench.organization import Organization, running
+from bench.place import Place, url_of
 from etymon.server.demo.browser import Browser
 
 VERIFIER = "b" * 43
 CHALLENGE = base64.urlsafe_b64encode(hashlib.sha256(VERIFIER.encode()).digest()).rstrip(b"=").decode()
 
 
-def measure(bench: Bench, engine: str, database_url: str = "") -> None:
+def measure(bench: Bench, place: Place) -> None:
     """Measure against one running organisation."""
-    with running(database_url) as organization:
-        _check_in(bench, organization, engine)
-        if engine == "sqlite":
+    with place.empty() as database, running(place.directory, url_of(database)) as organization:
+        _check_in(bench, organization, place.engine)
+        if place.engine == "sqlite":
             _card_sign_in(bench, organization)
 
 

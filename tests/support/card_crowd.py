@@ -2,7 +2,7 @@
 """Many derivations behind many cards, written into the database as copies of one that was made the long way."""
 
 import uuid
-from collections.abc import Collection, Iterator
+from collections.abc import Callable, Collection, Iterator
 from itertools import islice
 from uuid import UUID
 
@@ -14,8 +14,18 @@ from etymon.storage.database import Database
 ROWS = 5000
 
 
-def add(database: Database, pattern: UUID, count: int, *, revoked: Collection[int] = ()) -> list[UUID]:
-    """Copy a derivation with its link; serial numbers are 1, 2, 3 … Return those whose serials are in `revoked`."""
+def add(
+    database: Database,
+    pattern: UUID,
+    count: int,
+    *,
+    revoked: Collection[int] = (),
+    progress: Callable[[int], None] = lambda _: None,
+) -> list[UUID]:
+    """Copy a derivation with its link; serial numbers are 1, 2, 3 … Return those whose serials are in `revoked`.
+
+    `progress` is told how many there are already, after each batch.
+    """
     with database.snapshot() as tx:
         derivation = tx.execute(sa.select(*derivations.c).where(derivations.c.id == pattern)).one()
         link = tx.execute(sa.select(*card_links.c).where(card_links.c.derivation_id == pattern)).one()
@@ -30,9 +40,11 @@ def add(database: Database, pattern: UUID, count: int, *, revoked: Collection[in
             kept = {"derivation_id": id_, "serial": f"{serial:x}", "certificate": None}
             yield {**derivation._asdict(), **fresh}, {**link._asdict(), **kept}
 
-    every = rows()
+    every, made = rows(), 0
     while batch := list(islice(every, ROWS)):
         with database.transaction() as tx:
             tx.execute(derivations.insert(), [one for one, _ in batch])
             tx.execute(card_links.insert(), [other for _, other in batch])
+        made += len(batch)
+        progress(made)
     return found

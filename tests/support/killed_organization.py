@@ -5,7 +5,7 @@ import contextlib
 import hashlib
 import socket
 import uuid
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import timedelta
 from functools import cached_property
@@ -51,14 +51,14 @@ LISTENERS: Final = ("site", "certauth", "device", "status")
 
 
 @contextlib.contextmanager
-def reserved_ports() -> Iterator[dict[str, int]]:
+def reserved_ports(names: Sequence[str] = LISTENERS) -> Iterator[dict[str, int]]:
     """Lend a port for each listener; nobody else gets it while the site is down."""
     with contextlib.ExitStack() as stack:
-        held = [stack.enter_context(socket.socket()) for _ in LISTENERS]
+        held = [stack.enter_context(socket.socket()) for _ in names]
         for each in held:
             each.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
             each.bind((HOST, 0))
-        yield {name: each.getsockname()[1] for name, each in zip(LISTENERS, held, strict=True)}
+        yield {name: each.getsockname()[1] for name, each in zip(names, held, strict=True)}
 
 
 @dataclass

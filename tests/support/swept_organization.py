@@ -4,7 +4,7 @@
 import subprocess
 import sys
 import uuid
-from collections.abc import Collection
+from collections.abc import Callable, Collection
 from dataclasses import dataclass, replace
 from datetime import timedelta
 from pathlib import Path
@@ -57,9 +57,12 @@ class SweptOrganization:
             (found,) = card_status_monitor.all_sources(tx)
         return found
 
-    def crowd(self, count: int, *, revoked: Collection[int] = ()) -> list[UUID]:
+    def crowd(
+        self, count: int, *, revoked: Collection[int] = (), progress: Callable[[int], None] = lambda _: None
+    ) -> list[UUID]:
         """Have many derivations, of which some cards are revoked."""
-        found = card_crowd.add(self.wiring.deployment.database, self.pattern, count, revoked=revoked)
+        database = self.wiring.deployment.database
+        found = card_crowd.add(database, self.pattern, count, revoked=revoked, progress=progress)
         self.host.body = self._list(revoked)
         return found
 
