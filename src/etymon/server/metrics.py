@@ -25,6 +25,9 @@ class Metrics:
         )
         self.seconds = Histogram("etymon_http_seconds", "Time to answer", ["listener"], registry=self._registry)
         self.jobs = Counter("etymon_jobs", "Follow-ups run", ["kind", "outcome"], registry=self._registry)
+        self.notices_refused = Counter(
+            "etymon_notices_refused", "Addresses that the mail server refused for good", registry=self._registry
+        )
         self.terminations = Gauge(
             "etymon_terminations", "Ends of accounts that are not published yet", ["state"], registry=self._registry
         )

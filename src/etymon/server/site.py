@@ -190,7 +190,7 @@ def worker(wiring: Wiring, metrics: Metrics) -> Worker:
     """Return the worker of a deployment."""
     deployment = wiring.deployment
     return Worker(
-        deployment.database, deployment.clock, follow_ups.handlers(wiring), follow_ups.duties(wiring), metrics
+        deployment.database, deployment.clock, follow_ups.handlers(wiring, metrics), follow_ups.duties(wiring), metrics
     )
 
 
