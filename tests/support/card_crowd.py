@@ -2,7 +2,7 @@
 """Many derivations behind many cards, written into the database as copies of one that was made the long way."""
 
 import uuid
-from collections.abc import Collection, Iterator
+from collections.abc import Callable, Collection, Iterator
 from itertools import islice
 from uuid import UUID
 
@@ -14,7 +14,15 @@ from etymon.storage.database import Database
 ROWS = 5000
 
 
-def add(database: Database, pattern: UUID, count: int, *, revoked: Collection[int] = ()) -> list[UUID]:
+def add(
+    database: Database,
+    pattern: UUID,
+    count: int,
+    *,
+    revoked: Collection[int] = (),
+    ids: Callable[[int], UUID] = lambda _: uuid.uuid4(),
+    certificate: bytes | None = None,
+) -> list[UUID]:
     """Copy a derivation with its link; serial numbers are 1, 2, 3 … Return those whose serials are in `revoked`."""
     with database.snapshot() as tx:
         derivation = tx.execute(sa.select(*derivations.c).where(derivations.c.id == pattern)).one()
@@ -23,11 +31,11 @@ def add(database: Database, pattern: UUID, count: int, *, revoked: Collection[in
 
     def rows() -> Iterator[tuple[dict[str, object], dict[str, object]]]:
         for serial in range(1, count + 1):
-            id_ = uuid.uuid4()
+            id_ = ids(serial)
             if serial in wanted:
                 found.append(id_)
             fresh = {"id": id_, "undo_id": uuid.uuid4(), "authorization_digest": id_.bytes}
-            kept = {"derivation_id": id_, "serial": f"{serial:x}", "certificate": None}
+            kept = {"derivation_id": id_, "serial": f"{serial:x}", "certificate": certificate}
             yield {**derivation._asdict(), **fresh}, {**link._asdict(), **kept}
 
     every = rows()

@@ -19,6 +19,7 @@ from etymon.issuer import (
     rekey_window,
     superseding,
     terminations,
+    unknown_cards,
 )
 from etymon.issuer.dependencies import Dependencies, record
 from etymon.issuer.model import DerivationState
@@ -67,6 +68,13 @@ def sweep_cards(deps: Dependencies, job: Job) -> None:
         jobs.complete(tx, job)
         if not is_over:
             card_status_monitor.go_on(tx, deps, source)
+
+
+def ask_cards_again(deps: Dependencies, job: Job) -> None:
+    """Ask once more for cards whose status nobody told."""
+    unknown_cards.ask_again(deps, UUID(str(job.payload["source"])))
+    with deps.database.transaction() as tx:
+        jobs.complete(tx, job)
 
 
 def link_cards(deps: Dependencies, job: Job) -> None:
@@ -141,6 +149,7 @@ HANDLERS: Final[Mapping[str, Callable[[Dependencies, Job], None]]] = {
     terminations.CLOSE: close_termination,
     card_status_monitor.SWEEP: sweep_cards,
     card_status_monitor.LINK: link_cards,
+    unknown_cards.ASK_AGAIN: ask_cards_again,
 }
 """Job kind to handler; the server's worker collects them."""
 

@@ -34,6 +34,9 @@ class Metrics:
         self.card_sources = Gauge(
             "etymon_card_status_sources", "Sources of the status of cards", ["state"], registry=self._registry
         )
+        self.unknown_cards = Gauge(
+            "etymon_card_status_unknown_cards", "Cards whose status nobody tells", registry=self._registry
+        )
         self.duties_failed = Counter(
             "etymon_duties_failed", "Regular duties that failed", ["duty"], registry=self._registry
         )
