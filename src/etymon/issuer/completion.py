@@ -12,7 +12,7 @@ from etymon.ca.model import IssuedCertificate
 from etymon.directory import people
 from etymon.directory.model import Person
 from etymon.escrow import deposit
-from etymon.issuer import certified_names, notices, rekey_window
+from etymon.issuer import certified_names, coming_ends, notices, rekey_window
 from etymon.issuer.dependencies import Dependencies, record
 from etymon.issuer.errors import credential_ended, credential_held, issuance_unfinished
 from etymon.issuer.model import Credential, CredentialState, Derivation, DerivationState, EndReason, Purpose
@@ -101,6 +101,10 @@ def _activate(deps: Dependencies, planned: Credential, issued: IssuedCertificate
             replaces=str(credential.replaces or ""),
         )
         _tell(tx, deps, person, derivation, credential, serial)
+        if credential.purpose is Purpose.AUTHENTICATION:  # the others go with it
+            coming_ends.watch(
+                tx, deps, credential.id, certificate.not_valid_before_utc, certificate.not_valid_after_utc
+            )
         if credential.replaces is not None:
             enqueue_supersede(tx, deps, credential)
         _complete(tx, deps, derivation)

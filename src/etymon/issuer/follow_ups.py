@@ -15,7 +15,9 @@ from etymon.issuer import (
     card_recheck,
     card_status_monitor,
     changed_data,
+    coming_ends,
     completion,
+    invalidation,
     rekey_window,
     superseding,
     terminations,
@@ -141,6 +143,8 @@ HANDLERS: Final[Mapping[str, Callable[[Dependencies, Job], None]]] = {
     card_recheck.RECHECK: recheck_card,
     CARDS_ENDED_JOB: cards_ended,
     completion.SUPERSEDE: supersede,
+    coming_ends.ENDS_SOON: coming_ends.tell_ends_soon,
+    coming_ends.REKEY_REFUSED: coming_ends.tell_rekey_refused,
     PERSON_CHANGED_JOB: person_changed,
     scep_connectors.PREPARE: make_registration_authority,
     scep_completion.FINISH: scep_completion.finish_left_behind,
@@ -201,6 +205,8 @@ def _end_late(tx: Transaction, deps: Dependencies, derivation_id: UUID) -> int:
         derivations.move(tx, derivation, to)
     except Conflict:
         return 0
+    if derivation.state is DerivationState.CONFIRMED:
+        invalidation.link_expired(tx, deps, derivation)
     unused = len(derivation.purposes) - len(credentials.of_derivation(tx, derivation.id))
     record(tx, deps, f"derivation:{verb}", actor="worker", subject=derivation.id, unused_purposes=unused)
     return 1
