@@ -11,7 +11,7 @@ from uuid import UUID
 import pytest
 from cryptography import x509
 
-from etymon.issuer import card_status_monitor
+from etymon.issuer import card_questions, card_status_monitor
 from etymon.issuer.model import CardRevocation
 from etymon.issuer.store import card_links
 from etymon.issuer.store.card_sources import CardSource
@@ -188,7 +188,7 @@ def test_one_list_serves_a_crowd_and_a_sweep_goes_on_where_it_was(site: IssuerSi
     say(site, host, *cards, reason=x509.ReasonFlags.key_compromise)
     seen: list[int] = []
     assert not card_status_monitor.sweep(site.deps, source(site).id, pages=1, progress=seen.append)
-    assert source(site).checked == seen[-1] == card_status_monitor.PAGE
+    assert source(site).checked == seen[-1] == card_questions.PAGE
     cursor = source(site).cursor
     assert cursor is not None
     assert card_status_monitor.sweep(site.deps, source(site).id, progress=seen.append)

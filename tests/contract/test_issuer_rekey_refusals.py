@@ -182,6 +182,20 @@ def test_what_does_not_hold_any_more_stops_it_and_uses_nothing_up(
     assert phone.rekey(body=body).certificate.serial_number
 
 
+@pytest.mark.parametrize(("gets_it_after_all", "told"), [(False, 1), (True, 0)])
+def test_its_person_is_told_of_a_refusal_that_lasts(site: IssuerSite, gets_it_after_all: bool, told: int) -> None:  # noqa: FBT001 - a parameter of the test
+    phone = holder(site)
+    site.mail()
+    for _ in with_revoked_card(site):
+        for _ in range(3):
+            assert refusal(phone) == "card_not_good"
+    if gets_it_after_all:
+        phone.take()
+    site.turn(hours=13)
+    site.work()
+    assert sum("could not replace" in mail["subject"] for mail in site.mail()) == told
+
+
 def test_a_rule_that_leaves_the_purpose_out_rekeys_it_no_more(site: IssuerSite) -> None:
     phone = holder(site, Purpose.AUTHENTICATION, Purpose.SIGNATURE)
     for _ in with_rule(purposes=(Purpose.AUTHENTICATION,))(site):

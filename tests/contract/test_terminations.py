@@ -157,7 +157,7 @@ def test_an_answer_that_nobody_would_believe_closes_nothing(site: IssuerSite) ->
     assert look(site)
 
 
-def test_officers_are_told_once_of_an_end_that_takes_twelve_hours(site: IssuerSite) -> None:
+def test_officers_are_told_daily_of_an_end_that_takes_twelve_hours(site: IssuerSite) -> None:
     site.linked().enroll()
     unconfirmed_officer(site)  # whom nobody tells
     terminate(site)
@@ -172,9 +172,17 @@ def test_officers_are_told_once_of_an_end_that_takes_twelve_hours(site: IssuerSi
     (told,) = [mail for mail in site.mail() if "takes too long" in mail["subject"]]
     assert told["to"] == ["olivia@agency.example"]
     assert len(site.events("directory:termination:late")) == 1
+    site.turn(days=1, seconds=-1)
+    assert watching.alarm(site.deps) == 0
+    site.turn(seconds=1)
+    assert [watching.alarm(site.deps), watching.alarm(site.deps)] == [1, 0]
+    (again,) = [mail for mail in site.mail() if "takes too long" in mail["subject"]]
+    assert str(site.alice.id) in again["text"]
     site.account_ended(site.alice)
     publish(site)
     assert look(site)
+    site.turn(days=2)
+    assert watching.alarm(site.deps) == 0
     with site.database.snapshot() as tx:
         assert watching.count(tx, site.deps) == (0, 0)
 

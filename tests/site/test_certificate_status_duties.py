@@ -164,7 +164,7 @@ def test_metrics_tell_the_age_of_lists_and_what_they_lack(running: Running) -> N
     assert float(told['etymon_crl_next_update_timestamp_seconds{ca="device"}']) == head.next_update.timestamp()
     assert float(told['etymon_crl_this_update_timestamp_seconds{ca="device"}']) == head.this_update.timestamp()
     assert float(told['etymon_crl_changes_waiting{ca="device"}']) == 1
-    handler = follow_ups.handlers(running.wiring)[revocation.PUBLISH_CRL]
+    handler = follow_ups.handlers(running.wiring, Metrics())[revocation.PUBLISH_CRL]
     for job in jobs.claim(running.deployment.database, running.clock, [revocation.PUBLISH_CRL]):
         handler(job)
     assert running.lists()["device"].covers == running.lists()["device"].changes

@@ -67,8 +67,8 @@ def test_a_feed_tells_of_people(site: FeedSite, hr: FeedProgram) -> None:
     assert len(site.directory.events()) == before  # the same again changes nothing
     changed = hr.patch(made["id"], replace("emails", [{"value": "miller@agency.example"}]))
     assert changed.json()["emails"][0]["value"] == "miller@agency.example"
-    (notice,) = [job.payload for job in site.directory.jobs("mail.send")]
-    assert notice["to"] == ["alice@agency.example", "miller@agency.example"]  # the old address too
+    told = [job.payload["to"] for job in site.directory.jobs("mail.send")]
+    assert sorted(map(str, told)) == ["['alice@agency.example']", "['miller@agency.example']"]  # the old address too
 
 
 @pytest.mark.parametrize("how", ["status", "active", "put", "delete"])

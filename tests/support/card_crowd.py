@@ -21,6 +21,8 @@ def add(
     *,
     revoked: Collection[int] = (),
     progress: Callable[[int], None] = lambda _: None,
+    ids: Callable[[int], UUID] = lambda _: uuid.uuid4(),
+    certificate: bytes | None = None,
 ) -> list[UUID]:
     """Copy a derivation with its link; serial numbers are 1, 2, 3 … Return those whose serials are in `revoked`.
 
@@ -33,11 +35,11 @@ def add(
 
     def rows() -> Iterator[tuple[dict[str, object], dict[str, object]]]:
         for serial in range(1, count + 1):
-            id_ = uuid.uuid4()
+            id_ = ids(serial)
             if serial in wanted:
                 found.append(id_)
             fresh = {"id": id_, "undo_id": uuid.uuid4(), "authorization_digest": id_.bytes}
-            kept = {"derivation_id": id_, "serial": f"{serial:x}", "certificate": None}
+            kept = {"derivation_id": id_, "serial": f"{serial:x}", "certificate": certificate}
             yield {**derivation._asdict(), **fresh}, {**link._asdict(), **kept}
 
     every, made = rows(), 0

@@ -6,7 +6,7 @@ import hashlib
 import uuid
 from collections.abc import Collection
 from dataclasses import dataclass
-from datetime import datetime, timedelta
+from datetime import timedelta
 from pathlib import Path
 from typing import Any
 
@@ -56,9 +56,8 @@ from etymon.pki import keys
 from etymon.pki.algorithms import KeyType
 from etymon.pki.certificate import to_der
 from etymon.pki.csr import verify_proof_of_possession
-from etymon.pki.errors import NotTrusted
 from etymon.pki.signer import SoftwareSigner
-from etymon.pki.status import StatusEvidence, StatusKind, StatusSource
+from etymon.pki.status import StatusSource
 from etymon.pki.trust_entry import IdentifierKind, TrustEntry, TrustKind
 from etymon.storage import jobs
 from etymon.storage.database import Database
@@ -67,6 +66,7 @@ from etymon.wire import link_qr
 from etymon.wire.link_qr import LinkQR
 from support import declared_pki
 from support.ca_site import CASite, csr_der, proven_key
+from support.card_status import CardStatus
 from support.clock import TurnedClock
 from support.declared_pki import Certified
 from support.issuer_phone import Phone
@@ -77,23 +77,6 @@ DEVICE_POLICY = "2.999.1.101"
 DERIVED_POLICY = "2.999.1.40"
 PC, PHONE_ADDRESS = "192.0.2.10", "192.0.2.20"
 DESCRIPTION = DeviceDescription("Google", "Pixel 9", "SN-42")
-
-
-class CardStatus:
-    """What the card issuer says of its cards."""
-
-    def __init__(self) -> None:
-        self.revoked: set[int] = set()
-        self.answers = True
-        self.reason = "unspecified"
-
-    def status(self, certificate: x509.Certificate, issuer: x509.Certificate, *, at: datetime) -> StatusEvidence:
-        del issuer
-        if not self.answers:
-            raise NotTrusted("status_unavailable", "Nobody answers.")
-        if certificate.serial_number in self.revoked:
-            raise NotTrusted("revoked_by_crl", "The card was revoked.", reason=self.reason)
-        return StatusEvidence(StatusKind.CRL, "http://status.example/crl", b"a raw CRL", at, at + timedelta(days=1))
 
 
 class IssuerSite:

@@ -135,6 +135,11 @@ def by_user_principal_name(tx: Transaction, user_principal_name: str) -> Person 
     return store.by_user_principal_name(tx, user_principal_name)
 
 
+def of_mail_address(tx: Transaction, address: str) -> tuple[UUID, int] | None:
+    """Return whose a mail address is and which of that person's, from 1; None where it is nobody's now."""
+    return store.of_mail_address(tx, address)
+
+
 def page(tx: Transaction, *, after: UUID | None = None, prefix: str = "", limit: int = 50) -> list[Person]:
     """Return active people by user principal name, at most `PAGE_LIMIT`; `after` is the last one already seen."""
     return store.page(tx, after=after, prefix=prefix, limit=min(limit, PAGE_LIMIT))

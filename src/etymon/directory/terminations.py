@@ -1,7 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0
 """Ends of accounts, from when they were reported until nothing that was derived for them is accepted any more."""
 
-from datetime import datetime
+from datetime import datetime, timedelta
 from typing import Final
 from uuid import UUID
 
@@ -12,6 +12,9 @@ from etymon.directory.store import terminations as store
 from etymon.storage.database import Transaction
 
 PAGE_LIMIT: Final = 200
+
+TELL_EVERY: Final = timedelta(days=1)
+"""How often somebody is told of an end that takes too long, until it is over."""
 
 
 def close(tx: Transaction, deps: Recording, person: UUID, *, certificates: int) -> bool:
@@ -24,8 +27,9 @@ def close(tx: Transaction, deps: Recording, person: UUID, *, certificates: int) 
 
 
 def note_late(tx: Transaction, deps: Recording, late: Termination) -> bool:
-    """Note that an end takes too long; False when that was noted before, or it is over."""
-    if not store.alarm(tx, late.person, deps.clock.now()):
+    """Note that an end takes too long; False when that was noted in the last `TELL_EVERY`, or it is over."""
+    now = deps.clock.now()
+    if not store.alarm(tx, late.person, now, now - TELL_EVERY):
         return False
     facts = {"due_at": late.due_at.isoformat()}
     subject = f"person:{late.person}"
@@ -33,9 +37,9 @@ def note_late(tx: Transaction, deps: Recording, late: Termination) -> bool:
     return True
 
 
-def late(tx: Transaction, reported_before: datetime, limit: int) -> list[Termination]:
-    """Return ends that are not over, of which nobody was told, reported before a time; the oldest first."""
-    return store.late(tx, reported_before, limit)
+def late(tx: Transaction, now: datetime, takes_long: timedelta, limit: int) -> list[Termination]:
+    """Return ends that are not over after so long, of which nobody was told in `TELL_EVERY`; the oldest first."""
+    return store.late(tx, now - takes_long, now - TELL_EVERY, limit)
 
 
 def page(tx: Transaction, *, after: UUID | None = None, limit: int = PAGE_LIMIT) -> list[Termination]:

@@ -10,7 +10,7 @@ from typing import Final
 from uuid import UUID
 
 from etymon.directory import people
-from etymon.issuer import eligibility, errors, notices, officers
+from etymon.issuer import eligibility, errors, officers, request_notices
 from etymon.issuer.dependencies import Dependencies, record
 from etymon.issuer.model import Approval, CardSession, Derivation, IssuanceRule
 from etymon.issuer.request import IDENTITY_LIFETIME, WAITING, DerivationRequest, RequestState
@@ -36,7 +36,8 @@ def ask(deps: Dependencies, session: CardSession, *, source: str) -> DerivationR
     """
     now = deps.clock.now()
     with deps.database.transaction() as tx:
-        rule = eligibility.applicant(tx, session.person).rule
+        applicant = eligibility.applicant(tx, session.person)
+        rule = applicant.rule
         eligibility.require_bound(tx, session.proof, session.person)
         if rule.approval is not Approval.SECOND_PERSON:
             raise errors.approval_not_needed()
@@ -65,6 +66,7 @@ def ask(deps: Dependencies, session: CardSession, *, source: str) -> DerivationR
             rule=str(rule.id),
             card_proof=str(session.proof),
         )
+        request_notices.made(tx, deps, applicant.person, request)
     return request
 
 
@@ -82,7 +84,7 @@ def approve(deps: Dependencies, request_id: UUID, *, officer: UUID, source: str 
         person = eligibility.covered(tx, request.person, found[0])
         eligibility.require_bound(tx, request.proof, request.person)
         decided = _decide(tx, deps, request, RequestState.APPROVED, "", officer=officer, source=source)
-        notices.request_approved(tx, deps, person, decided.expires_at)
+        request_notices.approved(tx, deps, person, decided.expires_at)
     return decided
 
 
@@ -94,7 +96,7 @@ def refuse(deps: Dependencies, request_id: UUID, reason: str, *, officer: UUID, 
         decided = _decide(tx, deps, request, RequestState.REFUSED, reason, officer=officer, source=source)
         person = people.find(tx, request.person)
         if person is not None:
-            notices.request_refused(tx, deps, person, reason)
+            request_notices.refused(tx, deps, person, reason)
     return decided
 
 
@@ -144,6 +146,7 @@ def end(tx: Transaction, deps: Dependencies, request: DerivationRequest, *, acto
     if not requests.move(tx, request, RequestState.ENDED):
         return False
     record(tx, deps, "request:ended", actor=actor, subject=request.id, was=request.state.value)
+    _tell_over(tx, deps, request, expired=False)
     return True
 
 
@@ -163,7 +166,14 @@ def _expire(tx: Transaction, deps: Dependencies, request: DerivationRequest) -> 
     if request.expires_at > deps.clock.now() or not requests.move(tx, request, RequestState.EXPIRED):
         return False
     record(tx, deps, "request:expired", actor="worker", subject=request.id, was=request.state.value)
+    _tell_over(tx, deps, request, expired=True)
     return True
+
+
+def _tell_over(tx: Transaction, deps: Dependencies, request: DerivationRequest, *, expired: bool) -> None:
+    person = people.find(tx, request.person)
+    if person is not None:
+        request_notices.over(tx, deps, person, expired=expired)
 
 
 def _undecided(tx: Transaction, deps: Dependencies, request_id: UUID, officer: UUID) -> DerivationRequest:

@@ -1,23 +1,22 @@
 # SPDX-License-Identifier: Apache-2.0
 """The daily look at the cards behind what was derived (SP 800-157r1 §2.4: continuously, and never status alone).
 
-One list serves all cards of an issuer; only where there is none each card is asked for by itself. A sweep goes on where
-it was broken off. While nobody answers, nothing changes, somebody is told, and no card opens anything meanwhile: path
-validation asks the same hosts.
+One list serves all cards of an issuer; only where there is none, or it does not come, each card is asked for by itself.
+A sweep goes on where it was broken off. While nobody answers, nothing changes, somebody is told, and no card opens
+anything meanwhile: path validation asks the same hosts.
 """
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
 from dataclasses import replace
-from datetime import datetime, timedelta
+from datetime import timedelta
 from typing import Final
 from uuid import UUID
 
 import structlog
-from cryptography import x509
 
 from etymon.directory import trust
-from etymon.issuer import card_links, card_recheck, notices
-from etymon.issuer.card_recheck import FOUND_REVOKED, REVOKED, Finding
+from etymon.issuer import card_links, card_questions, notices, unknown_cards
+from etymon.issuer.card_questions import ASKED_PAGE, Judge, Silent
 from etymon.issuer.dependencies import Dependencies, record
 from etymon.issuer.store import card_links as links
 from etymon.issuer.store import card_sources as sources
@@ -25,11 +24,6 @@ from etymon.issuer.store import derivations
 from etymon.issuer.store.card_links import Watched
 from etymon.issuer.store.card_sources import CardSource
 from etymon.kernel.errors import NotFound
-from etymon.pki import certificate as reading
-from etymon.pki import revocation_data
-from etymon.pki.errors import NotTrusted
-from etymon.pki.revocation_data import Revoked
-from etymon.pki.trust_entry import TrustEntry
 from etymon.storage import jobs
 from etymon.storage.database import Transaction
 
@@ -41,35 +35,26 @@ SWEEP: Final = "issuer.sweep_cards"
 LINK: Final = "issuer.link_cards"
 """Kind of the job that links what was derived before cards were watched; its payload has `after`."""
 
-PAGE: Final = 2000
-"""Cards that are looked at, against a list, between two commits."""
-ASKED_PAGE: Final = 50
-"""The same where each is asked for over the network."""
 PAGES_AT_A_TIME: Final = 100
 """Pages of one job, so that a worker's claim outlives it by far."""
 
 SCHEDULE_EVERY: Final = timedelta(minutes=1)
-FIRST_RETRY: Final = timedelta(minutes=1)
-LAST_RETRY: Final = timedelta(hours=1)
-
 Progress = Callable[[int], None]
 """Told how many cards of a source have been looked at."""
 
-Judge = Callable[[Watched], Finding | None]
-
-
-class _Silent(Exception):
-    """Nobody answers."""
-
 
 def schedule(deps: Dependencies) -> int:
-    """Have the cards of every source swept whose time has come; return how many sources that were."""
+    """Have the cards of every source swept whose time has come, and unknown ones asked for again.
+
+    Returns how many sources are swept.
+    """
     now = deps.clock.now()
     with deps.database.snapshot() as tx:
         due = sources.due(tx, now, swept_before=now - deps.card_status_every)
     for source in due:
         with deps.database.transaction() as tx:
             go_on(tx, deps, source)
+    unknown_cards.schedule(deps)
     return len(due)
 
 
@@ -89,7 +74,7 @@ def all_sources(tx: Transaction) -> list[CardSource]:
 
 def count(tx: Transaction, source: CardSource) -> int:
     """Return how many cards a sweep of a source looks at in all, for whoever shows progress."""
-    done = source.checked if source.began_at else 0
+    done = source.checked + source.unknown if source.began_at else 0
     return done + links.count(tx, source.id, after=source.cursor)
 
 
@@ -109,23 +94,23 @@ def sweep(
     if source is None or entry is None:
         return True
     try:
-        judge, size = _judge(deps, source, entry)
+        judge, size = card_questions.judge(deps, source, entry)
         for _ in range(pages):
             with deps.database.snapshot() as tx:
                 stands = sources.find(tx, source.id)  # with what a page that was broken off had counted already
                 page = links.page(tx, source.id, after=source.cursor, limit=size)
             if stands is None or (stands.began_at, stands.cursor) != (source.began_at, source.cursor):
                 return True  # another worker has moved it
-            moved = _page(deps, stands, page, judge)
+            moved = _page(deps, stands, page, judge, size)
             if moved is None:
                 return True
             source = moved
             if progress is not None:
-                progress(source.checked)
+                progress(source.checked + source.unknown)
             if len(page) < size:
                 _finish(deps, source)
                 return True
-    except _Silent:
+    except Silent:
         _silent(deps, source)
         return True
     log.info("card_status_sweep", trust_entry=source.trust_entry, list=source.list_url, checked=source.checked)
@@ -155,74 +140,38 @@ def _begun(tx: Transaction, deps: Dependencies, source_id: UUID) -> CardSource |
         return None
     if source.began_at is not None:
         return source
-    begun = replace(source, began_at=deps.clock.now(), cursor=None, checked=0)
-    moved = sources.move(tx, source, {"began_at": begun.began_at, "cursor": None, "checked": 0})
+    begun = replace(source, began_at=deps.clock.now(), cursor=None, checked=0, unknown=0)
+    values = {"began_at": begun.began_at, "cursor": None, "checked": 0, "unknown": 0}
+    moved = sources.move(tx, source, values)
     return begun if moved else None
 
 
-def _judge(deps: Dependencies, source: CardSource, entry: TrustEntry) -> tuple[Judge, int]:
-    """Return what tells a revoked card, and how many cards make a page."""
-    issuer, now = reading.load(source.issuer), deps.clock.now()
-    if not source.list_url:
-        return lambda watched: _asked(deps, entry, issuer, watched), ASKED_PAGE
-    found = deps.lists_of(entry).revocation_list(source.list_url, issuer, at=now)
-    if found is None:
-        raise _Silent
-    listed = revocation_data.revoked_serials(found)
-    return lambda watched: _listed(listed, watched), PAGE
-
-
-def _listed(listed: Mapping[int, Revoked], watched: Watched) -> Finding | None:
-    revoked = listed.get(watched.serial)
-    return Finding(FOUND_REVOKED, "revoked_by_crl", "", revoked.reason, revoked.at) if revoked else None
-
-
-def _asked(deps: Dependencies, entry: TrustEntry, issuer: x509.Certificate, watched: Watched) -> Finding | None:
-    with deps.database.snapshot() as tx:
-        link = links.find(tx, watched.derivation)
-    if link is None or link.certificate is None or not watched.is_open:
-        return None
-    leaf = reading.load(link.certificate)
-    now = deps.clock.now()
-    if leaf.not_valid_after_utc < now:
-        return None  # no responder has to know it any more
-    try:
-        deps.status_of(entry).status(leaf, issuer, at=now)
-    except NotTrusted as refusal:
-        if refusal.code not in REVOKED:
-            raise _Silent from refusal
-        found = card_recheck.revoked(refusal)
-        return found._replace(revoked_at=found.revoked_at or now)
-    return None
-
-
-def _page(deps: Dependencies, source: CardSource, page: list[Watched], judge: Judge) -> CardSource | None:
+def _page(deps: Dependencies, source: CardSource, page: list[Watched], judge: Judge, size: int) -> CardSource | None:
     """Do what follows from a page of cards, then move on; None where another worker has moved the sweep meanwhile.
 
     Findings come first: a process that is killed between finds those again that are left, and each is done once. A card
     that is not watched any more is counted at once, because nobody comes across it again.
     """
-    wanted, unknown = [watched for watched in page if watched.is_open], 0
-    for watched in wanted:
-        try:
-            finding = judge(watched)
-        except _Silent:  # of one card it may be the card; of all of them, nobody answers
-            unknown += 1
-            continue
-        if finding is not None:
-            with deps.database.transaction() as tx:
-                if card_recheck.settle(tx, deps, watched.derivation, finding):
-                    sources.count_one(tx, source.id)
+    wanted = [watched for watched in page if watched.is_open]
+    unknown = card_questions.look(deps, wanted, judge, lambda tx: sources.count_one(tx, source.id))
     if unknown:
-        log.warning("card_status_unknown", trust_entry=source.trust_entry, cards=unknown)
-    if wanted and unknown == len(wanted):
-        raise _Silent
+        log.warning("card_status_unknown", trust_entry=source.trust_entry, cards=len(unknown))
+    if wanted and len(unknown) == len(wanted) and (len(wanted) == size or not source.checked):
+        raise Silent  # of some cards it may be the cards; of so many, or of the first ones, nobody answers
     if not page:
         return source
-    after = replace(source, cursor=page[-1].derivation, checked=source.checked + len(page))
+    after = replace(
+        source,
+        cursor=page[-1].derivation,
+        checked=source.checked + len(page) - len(unknown),
+        unknown=source.unknown + len(unknown),
+    )
     with deps.database.transaction() as tx:
         links.remove(tx, [watched.derivation for watched in page if not watched.is_open])
-        return after if sources.move(tx, source, {"cursor": after.cursor, "checked": after.checked}) else None
+        if not sources.move(tx, source, {"cursor": after.cursor, "checked": after.checked, "unknown": after.unknown}):
+            return None
+        card_questions.note(tx, wanted, unknown, deps.clock.now())
+    return after
 
 
 def _finish(deps: Dependencies, source: CardSource) -> None:
@@ -230,14 +179,21 @@ def _finish(deps: Dependencies, source: CardSource) -> None:
         values = {"began_at": None, "cursor": None, "swept_at": deps.clock.now(), "failures": 0}
         if not sources.move(tx, source, {**values, "silent_since": None, "next_try_at": None}):
             return
-        record(tx, deps, "card_status:swept", actor="worker", subject=source.id, checked=source.checked)
-    log.info("card_status_swept", trust_entry=source.trust_entry, list=source.list_url, checked=source.checked)
+        checked, unknown = source.checked, source.unknown
+        record(tx, deps, "card_status:swept", actor="worker", subject=source.id, checked=checked, unknown=unknown)
+    log.info(
+        "card_status_swept",
+        trust_entry=source.trust_entry,
+        list=source.list_url,
+        checked=source.checked,
+        unknown=source.unknown,
+    )
 
 
 def _silent(deps: Dependencies, source: CardSource) -> None:
     """Leave the host alone for some time; somebody is told the first time."""
     now = deps.clock.now()
-    until: datetime = now + min(LAST_RETRY, FIRST_RETRY * 2 ** min(source.failures, 10))
+    until = now + card_questions.wait(source.failures)
     with deps.database.transaction() as tx:
         values = {"failures": source.failures + 1, "silent_since": source.silent_since or now, "next_try_at": until}
         if not sources.move(tx, source, values):

@@ -9,10 +9,10 @@ from etymon.ca.model import IssuedCertificate
 from etymon.directory import people
 from etymon.directory.model import Person
 from etymon.escrow import deposit
-from etymon.issuer import certified_names, changed_data, notices, rekey_window
+from etymon.issuer import certified_names, changed_data, coming_ends, notices, rekey_window
 from etymon.issuer.dependencies import Dependencies, record
 from etymon.issuer.errors import credential_ended, credential_held, issuance_unfinished
-from etymon.issuer.model import Credential, CredentialState, Derivation, DerivationState, EndReason
+from etymon.issuer.model import Credential, CredentialState, Derivation, DerivationState, EndReason, Purpose
 from etymon.issuer.store import credentials, derivations
 from etymon.kernel.errors import Conflict, Unavailable
 from etymon.pki.certificate import thumbprint
@@ -98,6 +98,10 @@ def _activate(deps: Dependencies, planned: Credential, issued: IssuedCertificate
             replaces=str(credential.replaces or ""),
         )
         _tell(tx, deps, person, derivation, credential, serial)
+        if credential.purpose is Purpose.AUTHENTICATION:  # the others go with it
+            coming_ends.watch(
+                tx, deps, credential.id, certificate.not_valid_before_utc, certificate.not_valid_after_utc
+            )
         if credential.replaces is not None:
             enqueue_supersede(tx, deps, credential)
         if not certified_names.is_true_of(certificate, person, credential.purpose):

@@ -15,11 +15,14 @@ from etymon.issuer import (
     card_recheck,
     card_status_monitor,
     changed_data,
+    coming_ends,
     completion,
+    invalidation,
     rekey_window,
     revoked_authorities,
     superseding,
     terminations,
+    unknown_cards,
 )
 from etymon.issuer.dependencies import Dependencies, record
 from etymon.issuer.model import DerivationState
@@ -68,6 +71,13 @@ def sweep_cards(deps: Dependencies, job: Job) -> None:
         jobs.complete(tx, job)
         if not is_over:
             card_status_monitor.go_on(tx, deps, source)
+
+
+def ask_cards_again(deps: Dependencies, job: Job) -> None:
+    """Ask once more for cards whose status nobody told."""
+    unknown_cards.ask_again(deps, UUID(str(job.payload["source"])))
+    with deps.database.transaction() as tx:
+        jobs.complete(tx, job)
 
 
 def link_cards(deps: Dependencies, job: Job) -> None:
@@ -141,6 +151,8 @@ HANDLERS: Final[Mapping[str, Callable[[Dependencies, Job], None]]] = {
     card_recheck.RECHECK: recheck_card,
     CARDS_ENDED_JOB: cards_ended,
     completion.SUPERSEDE: supersede,
+    coming_ends.ENDS_SOON: coming_ends.tell_ends_soon,
+    coming_ends.REKEY_REFUSED: coming_ends.tell_rekey_refused,
     PERSON_CHANGED_JOB: person_changed,
     changed_data.END: end_untrue,
     scep_connectors.PREPARE: make_registration_authority,
@@ -151,6 +163,7 @@ HANDLERS: Final[Mapping[str, Callable[[Dependencies, Job], None]]] = {
     card_status_monitor.SWEEP: sweep_cards,
     card_status_monitor.LINK: link_cards,
     revoked_authorities.TELL: revoked_authorities.tell,
+    unknown_cards.ASK_AGAIN: ask_cards_again,
 }
 """Job kind to handler; the server's worker collects them."""
 
@@ -202,6 +215,8 @@ def _end_late(tx: Transaction, deps: Dependencies, derivation_id: UUID) -> int:
         derivations.move(tx, derivation, to)
     except Conflict:
         return 0
+    if derivation.state is DerivationState.CONFIRMED:
+        invalidation.link_expired(tx, deps, derivation)
     unused = len(derivation.purposes) - len(credentials.of_derivation(tx, derivation.id))
     record(tx, deps, f"derivation:{verb}", actor="worker", subject=derivation.id, unused_purposes=unused)
     return 1

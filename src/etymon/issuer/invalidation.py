@@ -96,6 +96,8 @@ def end_derivation(
         record(tx, deps, "derivation:ended", actor=actor, subject=derivation.id, source=source, reason=reason.value)
     if ended:
         tell(tx, deps, derivation, reason, because=because)
+    elif derivation.state is DerivationState.CONFIRMED:
+        _tell_link_ended(tx, deps, derivation, because or notices.REASON_TEXTS[reason])
     return ended
 
 
@@ -138,3 +140,14 @@ def tell(tx: Transaction, deps: Dependencies, derivation: Derivation, reason: En
     person = people.find(tx, derivation.person)
     if person is not None:
         notices.credentials_ended(tx, deps, person, derivation, because or notices.REASON_TEXTS[reason])
+
+
+def link_expired(tx: Transaction, deps: Dependencies, derivation: Derivation) -> None:
+    """Tell the person of a confirmed link that its time was over before the phone got anything."""
+    _tell_link_ended(tx, deps, derivation, "the phone did not fetch them in time")
+
+
+def _tell_link_ended(tx: Transaction, deps: Dependencies, derivation: Derivation, because: str) -> None:
+    person = people.find(tx, derivation.person)
+    if person is not None:
+        notices.link_ended(tx, deps, person, derivation, because)

@@ -5,10 +5,12 @@ import base64
 import hashlib
 import hmac
 from dataclasses import dataclass
-from datetime import datetime
+from datetime import datetime, timedelta
+from typing import Final
 from uuid import UUID
 
 from etymon.audit.refusals import ANONYMOUS
+from etymon.directory import people
 from etymon.issuer import approval, card_links, card_recheck, device_identity, eligibility, errors, link_key, notices
 from etymon.issuer.dependencies import Dependencies, record
 from etymon.issuer.model import (
@@ -26,6 +28,9 @@ from etymon.issuer.store import derivations
 from etymon.kernel.secret import Secret, same
 from etymon.storage.database import Transaction
 from etymon.wire import link_qr
+
+DENIALS_TOLD_AN_HOUR: Final = 3
+"""Refused links of one person of which a mail goes out."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -88,6 +93,18 @@ def deny(deps: Dependencies, session: CardSession, link: UUID, *, source: str) -
             tx, derivation, DerivationState.DENIED, derivations.ended_values(EndReason.UNSPECIFIED, deps.clock.now())
         )
         record_link(tx, deps, "link:denied", derivation, actor=f"person:{session.person}", source=source)
+        if derivation.link is not None:
+            tell_denied(tx, deps, derivation, by_person=True)
+
+
+def tell_denied(tx: Transaction, deps: Dependencies, derivation: Derivation, *, by_person: bool) -> None:
+    """Tell the person of a link that was just refused, three times an hour at most: whoever has codes may go on."""
+    since = deps.clock.now() - timedelta(hours=1)
+    denied = derivations.of_person(tx, derivation.person, {DerivationState.DENIED})
+    lately = sum(one.ended_at is not None and one.ended_at > since for one in denied)
+    person = people.find(tx, derivation.person)
+    if person is not None and lately <= DENIALS_TOLD_AN_HOUR:
+        notices.link_denied(tx, deps, person, derivation, by_person=by_person)
 
 
 def authorization(deps: Dependencies, link: UUID, proof: bytes, device: DeviceIdentity | None) -> Authorized | None:

@@ -158,35 +158,94 @@ def card_replaced(tx: Transaction, deps: Dependencies, person: Person) -> None:
     )
 
 
-def request_approved(tx: Transaction, deps: Dependencies, person: Person, until: datetime) -> None:
-    """Tell an applicant that an officer approved, and until when it is good."""
+def link_denied(
+    tx: Transaction, deps: Dependencies, person: Person, derivation: Derivation, *, by_person: bool
+) -> None:
+    """Tell that a phone was not linked: its person refused it, or it gave a wrong secret too often."""
+    why = (
+        f"You refused to link this phone to your smart card:\n\n  {device(derivation)}\n\nIt gets nothing."
+        if by_person
+        else "The code that you were shown for a phone was answered wrongly five times and is not good any more. "
+        "Somebody may have tried to guess it. Nothing was issued."
+    )
     _tell(
         tx,
         deps,
         person,
-        "Your request for credentials on a phone was approved",
-        f"An officer approved your request. Come back with your smart card before {until:%Y-%m-%d} and set up your "
-        f"phone:\n\n  {deps.issuer_url}/\n\nIf you did not ask for this, tell the help desk at once.\n",
+        "A phone was not linked to your smart card",
+        f"{why}\n\nIf you still want to set up a phone, begin anew with your card:\n\n  {deps.issuer_url}/\n\n"
+        "If you know nothing of this, tell the help desk at once.\n",
         undo=None,
     )
 
 
-def officers(tx: Transaction, deps: Dependencies, subject: str, text: str) -> None:
-    """Tell every Officer of what needs a person's eye; nothing of a cardholder but ids is in it."""
+def link_ended(tx: Transaction, deps: Dependencies, person: Person, derivation: Derivation, because: str) -> None:
+    """Tell that a phone that was linked gets nothing any more, before anything was issued to it."""
+    _tell(
+        tx,
+        deps,
+        person,
+        "The set-up of your phone was ended",
+        f"This phone was linked to your smart card and got no credentials, because {because}:\n\n"
+        f"  {device(derivation)}\n\nIf you want to set it up, begin anew with your card:\n\n  {deps.issuer_url}/\n",
+        undo=None,
+    )
+
+
+def credentials_end_soon(
+    tx: Transaction, deps: Dependencies, person: Person, derivation: Derivation, ends: datetime
+) -> None:
+    """Tell that credentials end soon and the phone has not replaced them by itself."""
+    _tell(
+        tx,
+        deps,
+        person,
+        "Credentials on your phone end soon",
+        f"Credentials in your name on this phone end on {ends:%Y-%m-%d}, and the phone has not replaced them yet:\n\n"
+        f"  {device(derivation)}\n\nOpen the portal app on the phone while it is connected, and follow it. Where that "
+        f"does not help, set the phone up again with your card:\n\n  {deps.issuer_url}/\n",
+        undo=None,
+    )
+
+
+def rekey_refused(tx: Transaction, deps: Dependencies, person: Person, derivation: Derivation, ends: datetime) -> None:
+    """Tell that the phone may not replace its credentials, and when they end."""
+    _tell(
+        tx,
+        deps,
+        person,
+        "Your phone could not replace its credentials",
+        f"This phone asked for new credentials in your name and was refused:\n\n  {device(derivation)}\n\n"
+        f"Those that it has are good until {ends:%Y-%m-%d}. Your smart card or your account may not allow new ones any "
+        "more, or the phone may have changed. Ask the help desk, or set the phone up again with your card:\n\n"
+        f"  {deps.issuer_url}/\n",
+        undo=None,
+    )
+
+
+def managed_certificate_ended(tx: Transaction, deps: Dependencies, person: Person, serial: str, because: str) -> None:
+    """Tell that a certificate that an endpoint manager got for the person was ended."""
+    _tell(
+        tx,
+        deps,
+        person,
+        "A certificate on one of your devices was ended",
+        f"A certificate in your name on a device that your organization manages was ended, because {because}:\n\n"
+        f"  Serial number {serial}\n\nIt is not accepted any more. If you still need one, ask the help desk.\n",
+        undo=None,
+    )
+
+
+def officers(tx: Transaction, deps: Dependencies, subject: str, text: str, *, but: UUID | None = None) -> None:
+    """Tell every Officer, but one, of what needs a person's eye; nothing of a cardholder but ids is in it."""
     for officer in roles.holders(tx, Role.OFFICER, limit=roles.PAGE_LIMIT, counting=True):
-        _tell(tx, deps, officer, subject, text, undo=None)
+        if officer.id != but:
+            _tell(tx, deps, officer, subject, text, undo=None)
 
 
-def request_refused(tx: Transaction, deps: Dependencies, person: Person, reason: str) -> None:
-    """Tell an applicant that an officer refused, and why."""
-    _tell(
-        tx,
-        deps,
-        person,
-        "Your request for credentials on a phone was refused",
-        f"An officer refused your request, for this reason:\n\n  {reason}\n\nNothing was issued.\n",
-        undo=None,
-    )
+def applicant(tx: Transaction, deps: Dependencies, person: Person, subject: str, text: str) -> None:
+    """Tell an applicant how a request stands."""
+    _tell(tx, deps, person, subject, text, undo=None)
 
 
 def device(derivation: Derivation) -> str:

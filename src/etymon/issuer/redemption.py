@@ -182,6 +182,7 @@ def _wrong(
     ended = derivations.ended_values(EndReason.UNSPECIFIED, deps.clock.now())
     derivations.move(tx, derivation, DerivationState.DENIED, ended)
     linking.record_link(tx, deps, "link:denied", derivation, actor=linking.actor_of(device), source=source)
+    linking.tell_denied(tx, deps, derivation, by_person=False)
     return errors.link_denied() if derivation.asks_password else refusal  # its person would only type again
 
 

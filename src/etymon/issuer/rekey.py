@@ -14,6 +14,7 @@ from etymon.ca.model import CertificateState
 from etymon.escrow.model import GeneratedKey
 from etymon.issuer import (
     card_recheck,
+    coming_ends,
     completion,
     derived_credential,
     eligibility,
@@ -29,6 +30,7 @@ from etymon.issuer.initial_issuance import Enrolled
 from etymon.issuer.model import Credential, CredentialState, Derivation, Purpose
 from etymon.issuer.store import credentials, derivations
 from etymon.kernel.entropy import random_id
+from etymon.kernel.errors import NotPermitted
 from etymon.pki import csr
 from etymon.pki.csr import ProvenCSR
 from etymon.storage.database import Transaction
@@ -64,7 +66,12 @@ def rekey(deps: Dependencies, request: RekeyRequest, peer: PeerCertificate | Non
         source=source,
         purpose=request.purpose.value,
     ):
-        return _rekey(deps, asking, request, source=source)
+        try:
+            return _rekey(deps, asking, request, source=source)
+        except NotPermitted as refusal:  # of all others the phone makes sense by itself, and of this one
+            if refusal.code != "rekey_not_due":
+                coming_ends.rekey_refused(deps, asking)
+            raise
 
 
 def _rekey(deps: Dependencies, asking: Credential, request: RekeyRequest, *, source: str) -> Enrolled:

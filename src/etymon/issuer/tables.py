@@ -316,6 +316,8 @@ card_sources: Final = sa.Table(
     sa.Column("failures", sa.Integer, nullable=False),
     sa.Column("silent_since", UTCDateTime, nullable=True),
     sa.Column("next_try_at", UTCDateTime, nullable=True),
+    sa.Column("unknown", sa.Integer, nullable=False, server_default="0"),
+    sa.Column("told_at", UTCDateTime, nullable=True),
     sa.UniqueConstraint("trust_entry", "issuer_sha256", "list_url"),
 )
 
@@ -331,9 +333,19 @@ card_links: Final = sa.Table(
     sa.Column("source_id", sa.Uuid, sa.ForeignKey("issuer_card_sources.id"), nullable=True),
     sa.Column("serial", sa.String(40), nullable=True),
     sa.Column("certificate", sa.LargeBinary, nullable=True),
+    sa.Column("unknown_since", UTCDateTime, nullable=True),
+    sa.Column("unknown_tries", sa.Integer, nullable=False, server_default="0"),
+    sa.Column("next_try_at", UTCDateTime, nullable=True),
     one_of("state", CardLinkState, name="state"),
     sa.CheckConstraint("source_id IS NULL OR serial IS NOT NULL", name="source_has_serial"),
     sa.Index("ix_issuer_card_links_source_id", "source_id", "derivation_id"),
+    sa.Index(
+        "ix_issuer_card_links_unknown",
+        "source_id",
+        "next_try_at",
+        sqlite_where=sa.text("next_try_at IS NOT NULL"),
+        postgresql_where=sa.text("next_try_at IS NOT NULL"),
+    ),
 )
 
 key_histories: Final = sa.Table(

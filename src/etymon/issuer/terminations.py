@@ -5,6 +5,7 @@ An end is over when the revocation list that is published, as it is published, a
 certificate that is still valid. What was meant to be done counts for nothing.
 """
 
+from collections.abc import Sequence
 from datetime import timedelta
 from typing import Final
 from uuid import UUID
@@ -54,15 +55,19 @@ def close(deps: Dependencies, person: UUID) -> bool:
 
 
 def alarm(deps: Dependencies) -> int:
-    """Tell of ends that take too long, once of each; return of how many was told."""
+    """Tell of ends that take too long, of each once a day until it is over, in one mail; return of how many."""
     now = deps.clock.now()
     with deps.database.snapshot() as tx:
-        late = terminations.late(tx, now - deps.termination_alarm, ALARMS_AT_A_TIME)
-    told = 0
-    for termination in late:
-        with deps.database.transaction() as tx:
-            told += _alarm(tx, deps, termination)
-    return told
+        late = terminations.late(tx, now, deps.termination_alarm, ALARMS_AT_A_TIME)
+    if not late:
+        return 0
+    with deps.database.transaction() as tx:
+        told = [one for one in late if terminations.note_late(tx, deps, one)]
+        if told:
+            _tell(tx, deps, told)
+    for one in told:
+        log.error("termination_late", person=str(one.person), due_at=one.due_at.isoformat(timespec="minutes"))
+    return len(told)
 
 
 def count(tx: Transaction, deps: Dependencies) -> tuple[int, int]:
@@ -70,18 +75,18 @@ def count(tx: Transaction, deps: Dependencies) -> tuple[int, int]:
     return terminations.count(tx), terminations.count(tx, reported_before=deps.clock.now() - deps.termination_alarm)
 
 
-def _alarm(tx: Transaction, deps: Dependencies, late: Termination) -> int:
-    if not terminations.note_late(tx, deps, late):
-        return 0
-    due = late.due_at.isoformat(timespec="minutes")
+def _tell(tx: Transaction, deps: Dependencies, late: Sequence[Termination]) -> None:
+    listed = "".join(
+        f"  The account {one.person} ended at {one.reported_at.isoformat(timespec='minutes')}; "
+        f"all has to be published by {one.due_at.isoformat(timespec='minutes')}.\n"
+        for one in late
+    )
     text = (
-        f"The account {late.person} ended at {late.reported_at.isoformat(timespec='minutes')}, and it is not published "
-        f"yet that all its credentials are revoked. It has to be by {due}.\n\nSee whether the worker runs, and "
-        "whether the revocation list is published.\n"
+        f"It is not published yet that all credentials of these accounts are revoked:\n\n{listed}\n"
+        "See whether the worker runs, and whether the revocation list is published. This mail is repeated daily until "
+        "it is done.\n"
     )
     notices.officers(tx, deps, "The end of an account takes too long", text)
-    log.error("termination_late", person=str(late.person), due_at=due)
-    return 1
 
 
 def _published(deps: Dependencies, person: UUID) -> int | None:

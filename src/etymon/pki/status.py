@@ -185,6 +185,11 @@ class HTTPStatusSource:
         return parts.username is None and bool({named, f"{named}:{port}"} & self._hosts)
 
 
+def names_responder(certificate: x509.Certificate) -> bool:
+    """Say whether a certificate names an OCSP responder."""
+    return any(_ocsp_addresses(certificate))
+
+
 def _ocsp_addresses(certificate: x509.Certificate) -> Iterator[str]:
     found = extension(certificate, x509.AuthorityInformationAccess)
     for access in found.value if found else ():

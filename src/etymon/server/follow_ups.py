@@ -30,9 +30,9 @@ from etymon.issuer.scep import endings, registration_authority
 from etymon.kernel.errors import NotFound, Unavailable
 from etymon.mdm import desired_state, lifecycle, rekeys
 from etymon.mdm import follow_ups as mdm_follow_ups
-from etymon.server import mail, process_events
+from etymon.server import notice_delivery, process_events
 from etymon.server.deployment import Deployment
-from etymon.server.mail import MailServer
+from etymon.server.metrics import Metrics
 from etymon.server.wiring import Wiring
 from etymon.server.worker import Duty, JobHandler
 from etymon.storage import jobs
@@ -47,10 +47,10 @@ TIDY_EVERY: Final = timedelta(minutes=1)
 PULL_EVERY: Final = timedelta(minutes=5)
 
 
-def handlers(wiring: Wiring) -> Mapping[str, JobHandler]:
+def handlers(wiring: Wiring, metrics: Metrics) -> Mapping[str, JobHandler]:
     """Return the handler of every kind of job."""
     return {
-        MAIL_JOB: partial(_deliver, wiring.deployment),
+        MAIL_JOB: partial(notice_delivery.deliver, wiring.deployment, metrics.notices_refused.inc),
         PUBLISH_CRL: partial(crl.publish_asked, wiring.deployment.ca),
         ACCOUNT_ENDED_JOB: partial(_account_ended, wiring),
         ACCOUNT_CHANGED_JOB: partial(_person_changed, wiring),
@@ -86,16 +86,6 @@ def duties(wiring: Wiring) -> Sequence[Duty]:
     )
 
 
-def mail_server(deployment: Deployment) -> MailServer:
-    """Return the configured mail server, or raise Unavailable where there is none."""
-    read = deployment.settings
-    if not read.smtp_host:
-        raise Unavailable("no_mail_server", "No mail server is configured (smtp_host); notices wait.")
-    return MailServer(
-        read.smtp_host, read.smtp_port, read.smtp_tls, read.mail_from, read.smtp_user, read.smtp_password()
-    )
-
-
 def seal(deployment: Deployment) -> int:
     """Chain and sign what waits in the audit trail; return how many events that were."""
     return sealer.seal(deployment.database, deployment.clock, deployment.entropy, deployment.signer("audit-seal"))
@@ -123,14 +113,6 @@ def _pull_revocations(wiring: Wiring) -> None:
 def _destroy_keys(wiring: Wiring) -> None:
     days = wiring.deployment.settings.escrow_keep_days
     retention.destroy_over(wiring.issuer.escrow, timedelta(days=days) if days else None)
-
-
-def _deliver(deployment: Deployment, job: Job) -> None:
-    recipients = job.payload["to"]
-    to = [str(address) for address in recipients] if isinstance(recipients, list) else []
-    server = mail_server(deployment)
-    mail.deliver(server, mail.compose(server, to, str(job.payload["subject"]), str(job.payload["text"]), job.id.hex))
-    _done(deployment, job)
 
 
 def _account_ended(wiring: Wiring, job: Job) -> None:

@@ -25,11 +25,17 @@ class Metrics:
         )
         self.seconds = Histogram("etymon_http_seconds", "Time to answer", ["listener"], registry=self._registry)
         self.jobs = Counter("etymon_jobs", "Follow-ups run", ["kind", "outcome"], registry=self._registry)
+        self.notices_refused = Counter(
+            "etymon_notices_refused", "Addresses that the mail server refused for good", registry=self._registry
+        )
         self.terminations = Gauge(
             "etymon_terminations", "Ends of accounts that are not published yet", ["state"], registry=self._registry
         )
         self.card_sources = Gauge(
             "etymon_card_status_sources", "Sources of the status of cards", ["state"], registry=self._registry
+        )
+        self.unknown_cards = Gauge(
+            "etymon_card_status_unknown_cards", "Cards whose status nobody tells", registry=self._registry
         )
         self.duties_failed = Counter(
             "etymon_duties_failed", "Regular duties that failed", ["duty"], registry=self._registry

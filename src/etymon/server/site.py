@@ -21,7 +21,7 @@ from etymon.ca.http import status
 from etymon.directory import http as directory_http
 from etymon.graph import http as graph_http
 from etymon.idp import http as idp_http
-from etymon.issuer import card_status_monitor, issuance_rules, terminations
+from etymon.issuer import card_status_monitor, issuance_rules, terminations, unknown_cards
 from etymon.issuer import http as issuer_http
 from etymon.kernel.errors import EtymonError, NotPermitted, Unavailable
 from etymon.mdm import branding as mdm_branding
@@ -197,7 +197,7 @@ def worker(wiring: Wiring, metrics: Metrics) -> Worker:
     """Return the worker of a deployment."""
     deployment = wiring.deployment
     return Worker(
-        deployment.database, deployment.clock, follow_ups.handlers(wiring), follow_ups.duties(wiring), metrics
+        deployment.database, deployment.clock, follow_ups.handlers(wiring, metrics), follow_ups.duties(wiring), metrics
     )
 
 
@@ -284,6 +284,7 @@ def _metrics(wiring: Wiring, metrics: Metrics, request: Request) -> Response:
         metrics.tell_lists(crl.heads(tx))
         pending, late = terminations.count(tx, wiring.issuer)
         sources = card_status_monitor.all_sources(tx)
+        metrics.unknown_cards.set(unknown_cards.count(tx))
     silent = sum(source.silent_since is not None for source in sources)
     metrics.terminations.labels("pending").set(pending)
     metrics.terminations.labels("late").set(late)

@@ -129,6 +129,20 @@ def test_an_officer_ends_one_certificate_whatever_state_it_is_in(office: SCEPSit
     assert planned.send(message).status == "failure"
 
 
+def test_the_person_whom_a_certificate_names_is_told_of_its_end_once(office: SCEPSite) -> None:
+    name, owner = connector(office), somebody(office).person
+    lost, kiosk = device(office, name, owner), device(office, name)
+    office.mail()
+    for each in (lost, kiosk, lost):
+        managed_certificates.end_one(office.deps, enrollment_of(office, each).id, order(office))
+    (notice,) = office.mail()
+    assert (notice["to"], notice["subject"]) == (
+        list(owner.mail_addresses),
+        "A certificate on one of your devices was ended",
+    )
+    assert serial(lost.certificate) in notice["text"]
+
+
 def test_of_many_officers_who_end_the_same_one_does(office: SCEPSite) -> None:
     id_ = enrollment_of(office, device(office, connector(office))).id
     with ThreadPoolExecutor(6) as threads:

@@ -90,6 +90,13 @@ def by_user_principal_name(tx: Transaction, user_principal_name: str) -> Person 
     return _one(tx, _BY_NAME, key=folded(user_principal_name))
 
 
+def of_mail_address(tx: Transaction, address: str) -> tuple[UUID, int] | None:
+    """Return whose a mail address is and which of that person's, from 1; None where it is nobody's now."""
+    mine = sa.and_(mail_addresses.c.address_key == folded(address), mail_addresses.c.released_at.is_(None))
+    row = tx.execute(sa.select(mail_addresses.c.person_id, mail_addresses.c.position).where(mine)).one_or_none()
+    return None if row is None else (row[0], row[1] + 1)
+
+
 def known(tx: Transaction, ids: Iterable[UUID]) -> list[Person]:
     """Return the people among `ids`, active or not, by name."""
     rows = tx.execute(sa.select(*COLUMNS).where(people.c.id.in_(list(ids))).order_by(people.c.principal_key))

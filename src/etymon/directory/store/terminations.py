@@ -32,9 +32,9 @@ def find(tx: Transaction, person: UUID) -> Termination | None:
     return None if row is None else _termination(row)
 
 
-def late(tx: Transaction, reported_before: datetime, limit: int) -> list[Termination]:
-    """Return ends that are not over, of which nobody was told, reported before a time; the oldest first."""
-    wanted = sa.select(*table.c).where(OPEN, table.c.alarmed_at.is_(None), table.c.reported_at <= reported_before)
+def late(tx: Transaction, reported_before: datetime, told_before: datetime, limit: int) -> list[Termination]:
+    """Return ends that are not over, reported before a time, of which nobody was told since; the oldest first."""
+    wanted = sa.select(*table.c).where(OPEN, _untold(told_before), table.c.reported_at <= reported_before)
     return [_termination(row) for row in tx.execute(wanted.order_by(table.c.reported_at).limit(limit))]
 
 
@@ -46,9 +46,9 @@ def page(tx: Transaction, *, after: UUID | None, limit: int) -> list[Termination
     return [_termination(row) for row in tx.execute(wanted.order_by(table.c.person_id).limit(limit))]
 
 
-def alarm(tx: Transaction, person: UUID, now: datetime) -> bool:
-    """Note that an end takes long; False when that is noted, or it is over."""
-    mine = sa.and_(table.c.person_id == person, OPEN, table.c.alarmed_at.is_(None))
+def alarm(tx: Transaction, person: UUID, now: datetime, told_before: datetime) -> bool:
+    """Note that somebody is told of an end that takes long; False when somebody was, since a time, or it is over."""
+    mine = sa.and_(table.c.person_id == person, OPEN, _untold(told_before))
     return tx.execute(table.update().where(mine).values(alarmed_at=now)).rowcount == 1
 
 
@@ -63,6 +63,10 @@ def count_pending(tx: Transaction, *, reported_before: datetime | None = None) -
     if reported_before is not None:
         wanted = wanted.where(table.c.reported_at <= reported_before)
     return tx.scalar(wanted) or 0
+
+
+def _untold(told_before: datetime) -> sa.ColumnElement[bool]:
+    return sa.or_(table.c.alarmed_at.is_(None), table.c.alarmed_at <= told_before)
 
 
 def _termination(row: sa.Row[tuple[object, ...]]) -> Termination:

@@ -62,5 +62,6 @@ def card_source(shown: CardSource) -> dict[str, Any]:
         "sweptDateTime": shown.swept_at,
         "sweepingSinceDateTime": shown.began_at,
         "checkedCards": shown.checked,
+        "unknownCards": shown.unknown,
         "silentSinceDateTime": shown.silent_since,
     }

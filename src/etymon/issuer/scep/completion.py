@@ -13,6 +13,7 @@ from etymon.audit.refusals import REFUSED
 from etymon.ca import issuance, revocation
 from etymon.ca.model import IssuedCertificate
 from etymon.directory import people
+from etymon.issuer import notices
 from etymon.issuer.dependencies import Dependencies, record
 from etymon.issuer.invalidation import REVOCATION
 from etymon.issuer.model import EndReason
@@ -81,7 +82,16 @@ def end_one(
         connector=locked.connector,
         reason=reason.value,
     )
+    _tell_ended(tx, deps, locked, reason)
     return 1
+
+
+def _tell_ended(tx: Transaction, deps: Dependencies, ended: Enrollment, reason: EndReason) -> None:
+    """Tell the person a certificate names, if it names one and a device had it; one that was renewed goes silently."""
+    person = people.find(tx, ended.holder.person) if ended.holder and ended.holder.person else None
+    if person is not None and ended.serial_number and reason is not EndReason.SUPERSEDED:
+        because = notices.REASON_TEXTS[reason]
+        notices.managed_certificate_ended(tx, deps, person, ended.serial_number, because)
 
 
 def enqueue_finish(tx: Transaction, deps: Dependencies, enrollment: Enrollment, request: bytes) -> None:

@@ -1,10 +1,10 @@
 # SPDX-License-Identifier: Apache-2.0
 """Which card each derivation is linked to, and of which of them the status is watched."""
 
-from collections.abc import Collection
+from collections.abc import Collection, Mapping
 from dataclasses import dataclass, field
 from datetime import datetime
-from typing import NamedTuple
+from typing import Any, Final, NamedTuple
 from uuid import UUID
 
 import sqlalchemy as sa
@@ -15,6 +15,14 @@ from etymon.issuer.tables import card_links as table
 from etymon.issuer.tables import derivations
 from etymon.storage.database import Transaction
 from etymon.storage.rows import insert_unless_taken
+from etymon.storage.schema import UTCDateTime
+
+_KNOWN: Final[Mapping[str, Any]] = {"unknown_since": None, "unknown_tries": 0, "next_try_at": None}
+_WATCHED: Final = (
+    sa.select(table.c.derivation_id, table.c.serial, derivations.c.state, table.c.unknown_tries)
+    .join(derivations, derivations.c.id == table.c.derivation_id)
+    .where(table.c.state == CardLinkState.WATCHED.value)
+)
 
 
 @dataclass(frozen=True, slots=True)
@@ -30,11 +38,15 @@ class CardLink:
 
 
 class Watched(NamedTuple):
-    """What a sweep looks at. `is_open`: the derivation can still be ended."""
+    """What a sweep looks at. `is_open`: the derivation can still be ended.
+
+    `unknown_tries` is how often nobody told the card's status, one time after the other; 0 where it is known.
+    """
 
     derivation: UUID
     serial: int
     is_open: bool
+    unknown_tries: int
 
 
 def add(tx: Transaction, link: CardLink, serial: int, now: datetime) -> None:
@@ -86,6 +98,7 @@ def relink(
             source_id=source,
             serial=None if serial is None else f"{serial:x}",
             certificate=certificate,
+            **_KNOWN,
         )
     )
 
@@ -93,20 +106,48 @@ def relink(
 def settle(tx: Transaction, derivation: UUID) -> bool:
     """Note that what follows from a revoked card is done; False when it was."""
     watched = table.update().where(table.c.derivation_id == derivation, table.c.state == CardLinkState.WATCHED.value)
-    return tx.execute(watched.values(state=CardLinkState.REVOKED.value)).rowcount == 1
+    return tx.execute(watched.values(state=CardLinkState.REVOKED.value, **_KNOWN)).rowcount == 1
 
 
 def page(tx: Transaction, source: UUID, *, after: UUID | None, limit: int) -> list[Watched]:
     """Return what is watched at a source by derivation, those after a known one."""
-    wanted = sa.select(table.c.derivation_id, table.c.serial, derivations.c.state).join(
-        derivations, derivations.c.id == table.c.derivation_id
-    )
-    wanted = wanted.where(table.c.source_id == source, table.c.state == CardLinkState.WATCHED.value)
+    wanted = _WATCHED.where(table.c.source_id == source)
     if after is not None:
         wanted = wanted.where(table.c.derivation_id > after)
-    living = {state.value for state in OPEN}
-    rows = tx.execute(wanted.order_by(table.c.derivation_id).limit(limit))
-    return [Watched(derivation, int(serial, 16), state in living) for derivation, serial, state in rows]
+    return _watched(tx, wanted.order_by(table.c.derivation_id).limit(limit))
+
+
+def unknown(tx: Transaction, source: UUID, *, due: datetime, limit: int) -> list[Watched]:
+    """Return cards of a source whose status is not known and that may be asked for again, the longest due first."""
+    wanted = _WATCHED.where(table.c.source_id == source, table.c.next_try_at <= due)
+    return _watched(tx, wanted.order_by(table.c.next_try_at, table.c.derivation_id).limit(limit))
+
+
+def note_unknown(tx: Transaction, watched: Watched, now: datetime, next_try_at: datetime) -> None:
+    """Note that nobody told the status of a card, and when it is asked for again."""
+    values = {
+        "unknown_since": sa.func.coalesce(table.c.unknown_since, sa.literal(now, UTCDateTime)),
+        "unknown_tries": watched.unknown_tries + 1,
+        "next_try_at": next_try_at,
+    }
+    tx.execute(table.update().where(table.c.derivation_id == watched.derivation).values(values))
+
+
+def note_known(tx: Transaction, found: Collection[UUID]) -> None:
+    """Note that the status of cards is known again."""
+    if found:
+        tx.execute(table.update().where(table.c.derivation_id.in_(list(found))).values(**_KNOWN))
+
+
+def unknown_since(tx: Transaction, source: UUID, before: datetime, *, limit: int) -> list[UUID]:
+    """Return derivations behind whose cards nobody has told a status since before a time."""
+    mine = sa.and_(table.c.source_id == source, table.c.next_try_at.is_not(None), table.c.unknown_since <= before)
+    return list(tx.scalars(sa.select(table.c.derivation_id).where(mine).order_by(table.c.next_try_at).limit(limit)))
+
+
+def count_unknown(tx: Transaction) -> int:
+    """Return of how many cards the status is not known."""
+    return tx.scalar(sa.select(sa.func.count()).where(table.c.next_try_at.is_not(None))) or 0
 
 
 def count(tx: Transaction, source: UUID, *, after: UUID | None) -> int:
@@ -121,6 +162,12 @@ def remove(tx: Transaction, gone: Collection[UUID]) -> None:
     """Forget the links of derivations that are over."""
     if gone:
         tx.execute(table.delete().where(table.c.derivation_id.in_(list(gone))))
+
+
+def _watched(tx: Transaction, wanted: sa.Select[*tuple[Any, ...]]) -> list[Watched]:
+    living = {state.value for state in OPEN}
+    rows = tx.execute(wanted)
+    return [Watched(derivation, int(serial, 16), state in living, tries) for derivation, serial, state, tries in rows]
 
 
 def _found(tx: Transaction, which: sa.ColumnElement[bool]) -> list[CardLink]:

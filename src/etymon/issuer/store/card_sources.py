@@ -9,6 +9,7 @@ from uuid import UUID
 
 import sqlalchemy as sa
 
+from etymon.issuer.tables import card_links
 from etymon.issuer.tables import card_sources as table
 from etymon.storage.database import Transaction
 from etymon.storage.rows import insert_unless_taken
@@ -18,8 +19,9 @@ from etymon.storage.rows import insert_unless_taken
 class CardSource:
     """One issuer of cards with one list, or without: `list_url` is empty where each card is asked for by itself.
 
-    A sweep that began and is not over has looked at all cards up to `cursor`. `silent_since` is when nobody answered
-    for the first time since somebody did.
+    A sweep that began and is not over has looked at all cards up to `cursor`: of `checked` it knows the status, of
+    `unknown` nobody told it. `silent_since` is when nobody answered for the first time since somebody did; `told_at` is
+    when Officers were told last of cards that have long been unknown.
     """
 
     id: UUID
@@ -34,6 +36,8 @@ class CardSource:
     failures: int = 0
     silent_since: datetime | None = None
     next_try_at: datetime | None = None
+    unknown: int = 0
+    told_at: datetime | None = None
 
 
 _COLUMNS = [table.c[name] for name in CardSource.__dataclass_fields__]
@@ -81,6 +85,13 @@ def due(tx: Transaction, now: datetime, *, swept_before: datetime) -> list[UUID]
     return list(tx.scalars(sa.select(table.c.id).where(old, may).order_by(table.c.id)))
 
 
+def with_unknown(tx: Transaction, now: datetime) -> list[UUID]:
+    """Return the sources that may be asked now and have cards of unknown status whose wait is over."""
+    may = sa.or_(table.c.next_try_at.is_(None), table.c.next_try_at <= now)
+    waits = sa.exists().where(card_links.c.source_id == table.c.id, card_links.c.next_try_at <= now)
+    return list(tx.scalars(sa.select(table.c.id).where(may, waits).order_by(table.c.id)))
+
+
 def move(tx: Transaction, source: CardSource, values: Mapping[str, Any]) -> bool:
     """Change a source if its sweep stands where it was read; False when somebody else went on with it."""
     stands = sa.and_(
@@ -97,8 +108,15 @@ def count_one(tx: Transaction, source: UUID) -> None:
 
 
 def postpone(tx: Transaction, host: str, until: datetime) -> None:
-    """Leave a host alone for some time, whichever of its lists are wanted."""
-    tx.execute(table.update().where(table.c.host == host).values(next_try_at=until))
+    """Leave a host alone for some time, whichever of its lists are wanted; longer waits stay."""
+    sooner = sa.or_(table.c.next_try_at.is_(None), table.c.next_try_at < until)
+    tx.execute(table.update().where(table.c.host == host, sooner).values(next_try_at=until))
+
+
+def note_told(tx: Transaction, source: UUID, now: datetime, *, before: datetime) -> bool:
+    """Note that somebody is told of unknown cards now; False where somebody was, since a time."""
+    mine = sa.and_(table.c.id == source, sa.or_(table.c.told_at.is_(None), table.c.told_at <= before))
+    return tx.execute(table.update().where(mine).values(told_at=now)).rowcount == 1
 
 
 def hurry(tx: Transaction) -> list[UUID]:

@@ -62,6 +62,12 @@ def undecided(tx: Transaction, now: datetime, limit: int) -> tuple[DerivationReq
     return tuple(map(_request, rows))
 
 
+def is_another_undecided(tx: Transaction, request: UUID, *, since: datetime) -> bool:
+    """Say whether another request made since a time waits for an officer."""
+    undecided = sa.and_(table.c.state == RequestState.REQUESTED.value, table.c.requested_at >= since)
+    return bool(tx.scalar(sa.select(sa.exists().where(undecided, table.c.id != request))))
+
+
 def waiting_of(tx: Transaction, person: UUID) -> tuple[DerivationRequest, ...]:
     """Return what a person has asked for and may still lead to a credential."""
     return _all(tx, sa.and_(_WAITING, table.c.person_id == person))

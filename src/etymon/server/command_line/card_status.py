@@ -37,16 +37,21 @@ def sweep(data: Data, passphrase_file: Passphrase = None) -> None:
     columns = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TimeRemainingColumn())
     with Progress(*columns, console=console) as bar:
         for source in sources:
-            task = bar.add_task(source.list_url or source.trust_entry, total=cards[source.id], completed=source.checked)
+            done = source.checked + source.unknown if source.began_at else 0
+            task = bar.add_task(source.list_url or source.trust_entry, total=cards[source.id], completed=done)
             tell = partial(_advance, bar, task)
             while not card_status_monitor.sweep(deps, source.id, progress=tell):
                 pass
     with deps.database.snapshot() as tx:
-        silent = [source for source in card_status_monitor.all_sources(tx) if source.silent_since]
+        after = card_status_monitor.all_sources(tx)
+    silent = [source for source in after if source.silent_since]
+    unknown = sum(source.unknown for source in after)
     for source in silent:
         console.print(f"{source.list_url or source.trust_entry}: nobody answers; nothing was changed.", markup=False)
     console.print(f"{sum(cards.values())} cards at {len(sources)} sources.", highlight=False)
-    if silent:
+    if unknown:
+        console.print(f"Of {unknown} of them nobody tells the status; they are asked for again.", highlight=False)
+    if silent or unknown:
         raise typer.Exit(1)
 
 

@@ -89,12 +89,19 @@ class MailServer:
 @contextmanager
 def serving(directory: Path, *, domains: frozenset[str]) -> Iterator[MailServer]:
     """Take mail for `domains` into `directory` until the block ends; raises `ProgramsMissing` without aiosmtpd."""
+    directory.mkdir(parents=True, exist_ok=True)
+    mail_server = MailServer(directory, domains)
+    with listening(mail_server):
+        yield mail_server
+
+
+@contextmanager
+def listening(mail_server: MailServer) -> Iterator[None]:
+    """Have a mail server listen until the block ends; raises `ProgramsMissing` without aiosmtpd."""
     if find_spec("aiosmtpd") is None:
         raise ProgramsMissing((PACKAGE,))
     from aiosmtpd.smtp import SMTP  # noqa: PLC0415 - the extra is absent in a production installation
 
-    directory.mkdir(parents=True, exist_ok=True)
-    mail_server = MailServer(directory, domains)
     loop = asyncio.new_event_loop()
 
     def session() -> Any:
@@ -107,7 +114,7 @@ def serving(directory: Path, *, domains: frozenset[str]) -> Iterator[MailServer]
     thread = threading.Thread(target=loop.run_forever, name="mail server")
     thread.start()
     try:
-        yield mail_server
+        yield
     finally:
         loop.call_soon_threadsafe(loop.stop)
         thread.join()

@@ -10,7 +10,7 @@ from alembic import op
 from etymon.storage.schema import UTCDateTime
 
 revision = "0030_self_recovery"
-down_revision = "0028_key_use"
+down_revision = "0029_unknown_cards"
 
 HAS_RECIPIENT = "transport_key_sha256 IS NOT NULL OR recovery_id IS NOT NULL OR card_proof IS NOT NULL"
 
