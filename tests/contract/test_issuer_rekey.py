@@ -244,6 +244,32 @@ def test_what_gives_a_changed_name_ends_in_time_though_no_phone_comes_for_new_on
     assert "address that is yours no more" in mails(site, "were ended")[-1]
 
 
+def test_of_a_change_is_told_though_the_rekey_was_due_already(site: IssuerSite) -> None:
+    site.deps = replace(site.deps, changed_data_limit=timedelta(hours=12))
+    holder(site, Purpose.AUTHENTICATION, Purpose.SIGNATURE)
+    rename(site, site.alice, display_name="Alice Married")
+    (told,) = mails(site, "will be replaced")
+    assert f"{site.clock.now() + timedelta(hours=12):%Y-%m-%d %H:%M} UTC" in told
+    rename(site, site.alice, display_name="Alice Twice Married")
+    assert mails(site, "will be replaced") == [], "it was told, and nothing is put off"
+
+
+def test_what_became_true_again_has_its_whole_time_at_the_next_change(site: IssuerSite) -> None:
+    site.deps = replace(site.deps, changed_data_limit=timedelta(hours=12))
+    phone = holder(site, due=False)
+    rename(site, site.alice, display_name="Alice Married")
+    rename(site, site.alice, display_name="Alice Example")
+    site.turn(hours=11)
+    rename(site, site.alice, display_name="Alice Third")
+    assert len(mails(site, "will be replaced")) == 2
+    site.turn(hours=11)
+    work(site)
+    assert not site.is_revoked(phone.held[Purpose.AUTHENTICATION])
+    site.turn(hours=1)
+    work(site)
+    assert site.is_revoked(phone.held[Purpose.AUTHENTICATION])
+
+
 def test_what_was_replaced_or_is_true_again_does_not_end_for_a_changed_name(site: IssuerSite) -> None:
     site.deps = replace(site.deps, changed_data_limit=timedelta(hours=12))
     phone = holder(site, Purpose.AUTHENTICATION, Purpose.SIGNATURE, due=False)

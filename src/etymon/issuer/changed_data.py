@@ -28,19 +28,22 @@ END: Final = "issuer.end_untrue"
 def make_due(tx: Transaction, deps: Dependencies, person_id: UUID) -> int:
     """Let the rekey of every certificate be due that calls its person something else; return how many became so.
 
-    The person is told, and by when what no phone has replaced ends.
+    The person is told, and by when what no phone has replaced ends; a further change meanwhile puts nothing off.
     """
     person = people.find(tx, person_id)
     if person is None or not person.active:
         return 0
-    now, due = deps.clock.now(), list[Credential]()
+    now, due, fresh = deps.clock.now(), 0, False
     over = now + deps.changed_data_limit
     for credential in credentials.live_of_person(tx, person_id, now):
-        if credential.state is not CredentialState.ACTIVE or _is_true(tx, person, credential):
+        if credential.state is not CredentialState.ACTIVE:
+            continue  # what is restored later is looked at then
+        if _is_true(tx, person, credential):
+            jobs.forget(tx, _key(credential))  # the records say again what they said
             continue
-        _end_after(tx, deps, credential, over)
+        fresh = _end_at(tx, deps, credential, over) or fresh
         if credentials.make_due(tx, credential.id, now):
-            due.append(credential)
+            due += 1
             record(
                 tx,
                 deps,
@@ -51,9 +54,9 @@ def make_due(tx: Transaction, deps: Dependencies, person_id: UUID) -> int:
                 derivation=str(credential.derivation),
                 because="names changed",
             )
-    if due:
+    if fresh:
         notices.data_changed(tx, deps, person, over)
-    return len(due)
+    return due
 
 
 def end_untrue(tx: Transaction, deps: Dependencies, credential_id: UUID) -> None:
@@ -79,6 +82,14 @@ def _is_true(tx: Transaction, person: Person, credential: Credential) -> bool:
     return certified_names.is_true_of(x509.load_der_x509_certificate(kept.der), person, credential.purpose)
 
 
-def _end_after(tx: Transaction, deps: Dependencies, credential: Credential, over: datetime) -> None:
+def _end_at(tx: Transaction, deps: Dependencies, credential: Credential, over: datetime) -> bool:
+    """Have a certificate end at a time, unless it ends earlier already; say whether that is new."""
+    if jobs.is_waiting(tx, _key(credential)):
+        return False
     payload: dict[str, jobs.JSONValue] = {"credential": str(credential.id)}
-    jobs.enqueue(tx, deps.clock, deps.entropy, END, payload, due=over, key=f"{END}:{credential.id}")
+    jobs.enqueue(tx, deps.clock, deps.entropy, END, payload, due=over, key=_key(credential))
+    return True
+
+
+def _key(credential: Credential) -> str:
+    return f"{END}:{credential.id}"

@@ -131,6 +131,11 @@ def complete(tx: Transaction, job: Job) -> None:
         tx.execute(jobs.update().where(mine).values(claimed_until=None))
 
 
+def is_waiting(tx: Transaction, key: str) -> bool:
+    """Say whether there is a job of a key, due or not."""
+    return tx.scalar(sa.select(jobs.c.id).where(jobs.c.key == key)) is not None
+
+
 def forget(tx: Transaction, key: str) -> None:
     """Remove the job of a key, because what it was for is done or over; a worker that runs it finishes."""
     tx.execute(jobs.delete().where(jobs.c.key == key))

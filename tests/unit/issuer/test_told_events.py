@@ -17,6 +17,7 @@ PERSON: Final = {
     "card_link:moved": "notices.card_replaced",
     "credential:ended": "notices.credentials_ended",
     "credential:issued": "notices.certificate_issued",
+    "credential:rekey_due": "notices.data_changed",
     "credential:rekeyed": "notices.certificate_replaced",
     "derivation:ended": "notices.link_ended",
     "derivation:expired": "notices.link_ended",
@@ -34,6 +35,7 @@ PERSON: Final = {
     "card_status:unavailable": "notices.officers",
     "card_status:unknown": "notices.officers",
     "incident:opened": "notices.officers",
+    "revoked_authority:told": "notices.officers",
 }
 """Event to what tells of it."""
 
@@ -54,7 +56,6 @@ SILENT: Final = {
     "credential:authorized": "the certificate follows at once, and is told by credential:issued",
     "credential:lost": "nobody has had it; the phone asks again",
     "credential:rekey_authorized": "the certificate follows at once, and is told by credential:issued",
-    "credential:rekey_due": "the phone does it by itself; where it does not, the end is told before it comes",
     "derivation:begun": "the cardholder's own act, at the page that says so; nothing came of it yet",
     "derivation:completed": "each certificate was told by credential:issued",
     "incident:handled": "an Officer's own act; what ended is told by credential:ended",
@@ -67,6 +68,7 @@ SILENT: Final = {
     "rule:changed": "an Officer's own act",
     "rule:made": "an Officer's own act",
     "rule:withdrawn": "an Officer's own act",
+    "self_recovery:released": "escrow tells the owner of each release",
     "scep_challenge:made": "an endpoint manager's act before anything is issued",
     "scep_connector:changed": "an Officer's own act",
     "scep_connector:made": "an Officer's own act",
