@@ -226,6 +226,17 @@ def test_a_request_without_its_own_proof_gets_no_certificate(phone: Attesting) -
     enroll(link, SIGNATURE, key, phone.chain(key.public_key(), request_challenge(link, SIGNATURE)))
 
 
+def test_every_key_of_a_phone_is_in_the_phone_that_was_linked(phone: Attesting) -> None:
+    """Another phone, which runs the same maker's system, made the key for this phone's challenge."""
+    phone.said = {"hardware": {713: made.octets(b"SN-1")}}
+    link, key = phone.linked(), made.ec_key()
+    asked = (key.public_key(), request_challenge(link, SIGNATURE))
+    phone.said = {"hardware": {713: made.octets(b"SN-2")}}
+    assert refused(enroll, link, SIGNATURE, key, phone.chain(*asked)) == "attestation_other_device"
+    phone.said = {}
+    enroll(link, SIGNATURE, key, phone.chain(*asked))
+
+
 def test_a_transport_key_must_have_been_made_to_decrypt(phone: Attesting) -> None:
     link, key = phone.linked(), transport_key()
     chain = phone.chain(key.public_key(), request_challenge(link, ENCRYPTION))

@@ -35,6 +35,7 @@ from etymon.kernel.secret import Secret
 from etymon.mdm import enrollment_profiles, qr_images
 from etymon.phone.device import Surroundings
 from etymon.phone.key_store.activation import ScryptCost
+from etymon.phone.key_store.attestation import PhoneMaker
 from etymon.phone.phone import Phone
 from etymon.phone.screen import Comparison, UserCode, View
 from etymon.phone.state import Hardware
@@ -189,12 +190,12 @@ class WholeSite:
 
     # ---- phones
 
-    def new_phone(self, *, roots: Sequence[x509.Certificate] = ()) -> HeldPhone:
-        """Return a factory-new phone."""
+    def new_phone(self, *, roots: Sequence[x509.Certificate] = (), maker: PhoneMaker | None = None) -> HeldPhone:
+        """Return a factory-new phone; by a maker one that attests its keys."""
         number = next(self._numbers)
         surroundings = Surroundings(self.clock, self.entropy, NoPause(), QUICK)
         hardware = Hardware(f"SN-{number:04}", manufacturer="Google", model="Pixel 9")
-        phone = Phone.new(self.directory / f"phone{number}", surroundings, hardware=hardware, roots=roots)
+        phone = Phone.new(self.directory / f"phone{number}", surroundings, hardware=hardware, roots=roots, maker=maker)
         self._open.callback(phone.close)
         return HeldPhone(phone, Secret(random_token(self.entropy, bits=96)))
 

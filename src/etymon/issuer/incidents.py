@@ -71,6 +71,16 @@ def of_person(
     )
 
 
+def of_one(
+    tx: Transaction, derivation_id: UUID
+) -> tuple[Derivation, tuple[Credential, ...], tuple[KeyAttestation, ...]]:
+    """Return one derivation with certificates and attestations; raises `derivation_unknown`."""
+    found = derivations.find(tx, derivation_id)
+    if found is None:
+        raise errors.derivation_unknown()
+    return found, credentials.of_derivation(tx, found.id), attestations.of_derivation(tx, found.id)
+
+
 def end_one(deps: Dependencies, derivation_id: UUID, order: Order) -> int:
     """End what a person has on one device; return how many certificates. Twice does no harm.
 

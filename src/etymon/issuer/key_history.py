@@ -2,26 +2,32 @@
 """Key history: a phone with a new credential gets its person's other encryption keys (SP 800-157 App. A; KRP 4.2).
 
 The person recovers their own keys, which takes no second one: the derived authentication credential in force stands for
-them, and for the card session that confirmed this phone. It opens the history for one request.
+them, and for the card session that confirmed this phone. It opens the history for one request, and where the rule says
+so only to a transport key that is proved to be in the phone's hardware.
 """
 
 import hashlib
 from collections.abc import Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Final
 from uuid import UUID
 
 from etymon.escrow import history
 from etymon.escrow.model import EscrowedKey
 from etymon.issuer import derived_credential, eligibility, errors, escrowed_key
+from etymon.issuer.attestation import challenges, judging
+from etymon.issuer.attestation.judging import Judged
+from etymon.issuer.attestation.model import KeyUse
 from etymon.issuer.dependencies import Dependencies, record
-from etymon.issuer.model import Credential, Purpose
+from etymon.issuer.model import Credential, IssuanceRule, Purpose
 from etymon.issuer.store import credentials, derivations, key_histories
 from etymon.kernel.errors import EtymonError, Malformed
 from etymon.pki import csr
+from etymon.pki.algorithms import PublicKey
 from etymon.storage.database import Transaction
 from etymon.web.peer_certificate import PeerCertificate
+from etymon.wire import est
 
 REFUSAL: Final = "issuer:key_history:refused"
 REASON: Final = "key history of a phone"
@@ -61,16 +67,19 @@ def release(
     """Return the keys a phone asks for, each in CMS for its transport key; the same again for the same request.
 
     Raises what `derived_credential.judge` and eligibility refuse, `key_history_off`, `already_rekeyed` for a credential
-    that was replaced, `key_history_used` for another request than the first, what escrow refuses, and `Unavailable`
-    while escrow cannot open keys: then the same request is sent again. The person is told of each attempt.
+    that was replaced, `key_history_used` for another request than the first, where the rule requires attestation what
+    the transport key lacks, what escrow refuses, and `Unavailable` while escrow cannot open keys: then the same request
+    is sent again. The person is told of each attempt.
     """
     asking = derived_credential.judge(deps, peer, source=source, refused_as=REFUSAL)
     actor = f"person:{asking.person}"
     with _noted(deps, asking, source):
-        transport = escrowed_key.transport_key(csr.verify_proof_of_possession(request.transport_request))
+        proven = csr.verify_proof_of_possession(request.transport_request)
+        transport = escrowed_key.transport_key(proven)
+        judged = _judged(deps, asking, transport, est.attestation(proven.der))
         try:
             with deps.database.transaction() as tx:
-                _use(tx, deps, asking, request)
+                _use(tx, deps, asking, request, judged)
                 released = history.release(
                     tx,
                     deps.escrow,
@@ -90,21 +99,30 @@ def release(
             raise
 
 
-def _use(tx: Transaction, deps: Dependencies, asking: Credential, request: HistoryRequest) -> None:
+def _judged(deps: Dependencies, asking: Credential, key: PublicKey, chain: tuple[bytes, ...] | None) -> Judged:
+    taken = challenges.taken(deps, asking, Purpose.ENCRYPTION, KeyUse.KEY_HISTORY)
+    found = judging.judge(deps, Purpose.ENCRYPTION, key, chain, challenges=taken)
+    return replace(found, use=KeyUse.KEY_HISTORY)
+
+
+def _use(tx: Transaction, deps: Dependencies, asking: Credential, request: HistoryRequest, judged: Judged) -> None:
     """Use the one request of a credential that is still in force, in the transaction of what it opens."""
     derivations.lock(tx, asking.derivation)
     present = derived_credential.in_force(tx, asking.thumbprint or b"")
     if credentials.replacement_of(tx, present.id) is not None:
         raise errors.already_rekeyed()
-    _require_allowed(tx, present)
+    rule = _require_allowed(tx, present)
+    accept = judging.accept_again if key_histories.is_taken(tx, present.id) else judging.accept
     if not key_histories.take(tx, present.id, request.digest, deps.clock.now()):
         raise errors.key_history_used()
+    accept(tx, deps, judged, rule, present.derivation, actor=f"person:{present.person}")
 
 
-def _require_allowed(tx: Transaction, asking: Credential) -> None:
+def _require_allowed(tx: Transaction, asking: Credential) -> IssuanceRule:
     rule = eligibility.applicant(tx, asking.person).rule
     if not rule.key_history or Purpose.ENCRYPTION not in rule.purposes:
         raise errors.key_history_off()
+    return rule
 
 
 def _own(tx: Transaction, asking: Credential) -> frozenset[UUID]:

@@ -24,6 +24,9 @@ from etymon.pki.algorithms import KeyType
 MOST_KEYS: Final = 20
 """As many as a card holds retired keys (SP 800-73-5 part 1 §3.3.3)."""
 
+PURPOSE: Final = "keyHistory"
+"""What the issuer calls the transport key's attestation for."""
+
 OVER: Final = frozenset({"key_history_off", "key_history_used"})
 """Refusals after which there is nothing more to ask for with this credential."""
 ASK_ANEW: Final = frozenset({"escrowed_key_destroyed", "escrowed_key_unknown", "transport_key_too_weak"})
@@ -59,7 +62,7 @@ def fetch(device: Device, address: IssuerAddress, service: LinkService, alias: s
     except EtymonError as refused:
         if refused.code in OVER:
             _save(device, KeyHistory(alias))
-        elif refused.code in ASK_ANEW:
+        elif refused.code in ASK_ANEW or refused.code.startswith(link.NOT_ATTESTED):
             _save(device, None)
         if refused.code not in OVER:
             raise
@@ -99,7 +102,7 @@ def _fetch(device: Device, address: IssuerAddress, service: LinkService, history
 def _released(device: Device, connection: Connection, service: LinkService, history: KeyHistory) -> Document:
     request = history.request
     if request is None:
-        request = generated_key.request(device, _transport(device, history))
+        request = generated_key.request(device, _transport(device, connection, service, history))
         _save(device, replace(history, request=request))
     asked = {
         "protocol": link.PROTOCOL,
@@ -109,11 +112,15 @@ def _released(device: Device, connection: Connection, service: LinkService, hist
     return connection.ask("POST", service.key_history, asked)
 
 
-def _transport(device: Device, history: KeyHistory) -> KeyHandle:
-    """Return the transport key: as long as the longest key that escrow makes."""
-    if device.keys.entry(history.transport_alias) is None:
-        return device.keys.generate(history.transport_alias, KeyType.RSA3072, requires_activation=True)
-    return device.keys.handle(history.transport_alias)
+def _transport(device: Device, connection: Connection, service: LinkService, history: KeyHistory) -> KeyHandle:
+    """Return the transport key: as long as the longest key that escrow makes, attested for this history."""
+    alias = history.transport_alias
+    if device.keys.entry(alias) is None:
+        challenge = link.attestation_challenge(device, connection, service, PURPOSE)
+        return device.keys.generate(
+            alias, KeyType.RSA3072, requires_activation=True, challenge=challenge, decrypts=True
+        )
+    return device.keys.handle(alias)
 
 
 def _save(device: Device, history: KeyHistory | None) -> None:

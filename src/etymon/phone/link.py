@@ -60,6 +60,17 @@ def service(device: Device, address: IssuerAddress) -> LinkService:
     )
 
 
+def attestation_challenge(device: Device, asked: Connection, found: LinkService, purpose: str) -> bytes | None:
+    """Return what the issuer wants a new key attested for, asked with the derived credential (est.md).
+
+    None where nobody could attest or look.
+    """
+    if not device.keys.attests or not found.attestation_challenge:
+        return None
+    request = {"protocol": PROTOCOL, "purpose": purpose}
+    return asked.ask("POST", found.attestation_challenge, request).octets("challenge")
+
+
 def redeem(device: Device, derivation: Derivation, found: LinkService, link_key: KeyHandle) -> Redemption:
     """Redeem the link with the key that was made for it; the same key may ask again.
 

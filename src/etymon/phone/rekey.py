@@ -170,18 +170,10 @@ def _change(device: Device, purpose: Purpose, changed: Rekey | None) -> None:
 def _key(device: Device, connection: Connection, service: LinkService, alias: str, purpose: Purpose) -> KeyHandle:
     if device.keys.entry(alias) is None:
         kind = est.key_type(connection, service.est, purpose)
-        challenge = _challenge(device, connection, service, purpose)
+        challenge = link.attestation_challenge(device, connection, service, purpose.value)
         decrypts = purpose is Purpose.ENCRYPTION
         return device.keys.generate(alias, kind, requires_activation=True, challenge=challenge, decrypts=decrypts)
     return device.keys.handle(alias)
-
-
-def _challenge(device: Device, connection: Connection, service: LinkService, purpose: Purpose) -> bytes | None:
-    """Return what the issuer wants a new key attested for; None where nobody could attest or look."""
-    if not device.keys.attests or not service.attestation_challenge:
-        return None
-    asked = {"protocol": link.PROTOCOL, "purpose": purpose.value}
-    return connection.ask("POST", service.attestation_challenge, asked).octets("challenge")
 
 
 def _is_installed(device: Device, purpose: Purpose) -> bool:

@@ -40,7 +40,7 @@ class NotAttested(NotPermitted):
     `attestation_misplaced` and, of what it says (`key_attestation`), `attestation_wrong_key`,
     `attestation_wrong_challenge`, `attestation_key_mismatch`, `attestation_not_generated`,
     `attestation_wrong_purpose`, `attestation_all_applications`, `attestation_security_level`,
-    `attestation_boot_state`.
+    `attestation_boot_state`, and of several keys of one device `attestation_other_device`.
     """
 
     default_code = "attestation_path_invalid"
@@ -71,6 +71,12 @@ def verify(encoded: Sequence[bytes], trust: AttestationTrust, at: datetime) -> A
     _require_dates(chain, at)
     if trust.status is not None and any(map(trust.status.names, chain)):
         raise NotAttested("attestation_revoked", "A key under the attestation is revoked or suspended by its maker.")
+    return AttestedChain(chain[0], _only_description(chain))
+
+
+def read(encoded: Sequence[bytes]) -> AttestedChain:
+    """Return what a chain says that was judged before, leaf first. Judges nothing; raises `NotAttested` for garbage."""
+    chain = _read(encoded)
     return AttestedChain(chain[0], _only_description(chain))
 
 

@@ -30,6 +30,18 @@ DECRYPT: Final = 1
 SIGN: Final = 2
 RSA: Final = 1
 EC: Final = 3
+DEVICE_IDS: Final = (
+    "attestationIdBrand",
+    "attestationIdDevice",
+    "attestationIdProduct",
+    "attestationIdManufacturer",
+    "attestationIdModel",
+    "attestationIdSerial",
+    "attestationIdImei",
+    "attestationIdSecondImei",
+    "attestationIdMeid",
+)
+"""What a device's hardware may say of which device it is."""
 CURVES: Final = {"secp256r1": 1, "secp384r1": 2}
 KEY_MINT: Final = 100
 """From this attestation version on, what attests lives where the key lives."""
@@ -79,6 +91,14 @@ class AttestedKey:
         """Tags of the hardware's list that nobody has published."""
         return tuple(number for number, _ in self.description.hardware_enforced.unknown)
 
+    def require_same_device(self, other: "AttestedKey") -> None:
+        """Raise `NotAttested` where both keys' hardware names its device, and not the same one."""
+        mine, theirs = self.description.hardware_enforced, other.description.hardware_enforced
+        for name in DEVICE_IDS:
+            here, there = mine.octets(name), theirs.octets(name)
+            if here is not None and there is not None and here != there:
+                raise NotAttested("attestation_other_device", "The key is in another device than the keys before it.")
+
     def _text(self, name: str) -> str:
         return (self.description.hardware_enforced.octets(name) or b"").decode("utf-8", "replace")
 
@@ -123,10 +143,16 @@ def verify(
         raise NotAttested("attestation_wrong_purpose", "The key was not made for this use.")
     if "allApplications" in enforced.values or "allApplications" in description.software_enforced.values:
         raise NotAttested("attestation_all_applications", "Every application of the device may use the key.")
-    levels = (description.attestation_security_level, description.keymaster_security_level)
-    if description.attestation_version >= KEY_MINT and len(set(levels)) > 1:
+    levels = {description.attestation_security_level, description.keymaster_security_level}
+    if description.attestation_version >= KEY_MINT and len(levels) > 1:
         raise NotAttested("attestation_security_level", "Another module attests than the one that keeps the key.")
-    return AttestedKey(leaf, description, min(levels))
+    return _attested(leaf, description)
+
+
+def read(encoded: Sequence[bytes]) -> AttestedKey:
+    """Return what a chain says of a key that `verify` took before; judges nothing. Raises `NotAttested` for garbage."""
+    chain = attestation_chain.read(encoded)
+    return _attested(chain.leaf, chain.description)
 
 
 def require(attested: AttestedKey, wanted: Requirements) -> None:
@@ -143,6 +169,11 @@ def require(attested: AttestedKey, wanted: Requirements) -> None:
             "attestation_boot_state",
             "The device's boot loader is unlocked, or what it booted is not its maker's system.",
         )
+
+
+def _attested(leaf: x509.Certificate, description: KeyDescription) -> AttestedKey:
+    levels = (description.attestation_security_level, description.keymaster_security_level)
+    return AttestedKey(leaf, description, min(levels))
 
 
 def application_id(attested: AttestedKey) -> ApplicationId:

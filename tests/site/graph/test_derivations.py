@@ -92,7 +92,12 @@ def test_whoever_is_no_officer_decides_and_ends_nothing(running: RunningSite, of
     assert code(officer.post(f"{DERIVATIONS}/{uuid4()}/end", json={**END, "reason": "boredom"}))[0] == 400
     assert code(officer.post(f"{DERIVATIONS}/{uuid4()}/restore", json={"comment": "Seen."}))[0] == 400
     assert code(officer.get("/beta/users/nobody@agency.example/derivations")) == (404, "user_not_found")
+    looked = f"{DERIVATIONS}/{uuid4()}"
+    assert code(officer.get(looked)) == (404, "derivation_unknown")
+    assert code(officer.get(f"{looked}/attestations/{uuid4()}/chain")) == (404, "attestation_unknown")
     person = running.somebody("rita")
+    for path in (looked, f"{looked}/attestations/{uuid4()}/chain"):
+        assert code(running.administration(person).get(path)) == (403, "role_missing")
     assert ok(officer.get(f"/beta/users/{person.id}/derivations"))["value"] == []
     assert ok(officer.post(f"/beta/users/{person.id}/endDerivations", json=END)) == {
         "credentials": 0,

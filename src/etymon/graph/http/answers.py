@@ -134,6 +134,11 @@ def nothing() -> Response:
     return Response(status_code=204, headers={"Cache-Control": "no-store"})
 
 
+def pem_chain(text: str) -> Response:
+    """Return certificates as a file (RFC 8555 §9.1)."""
+    return Response(text, headers={"Cache-Control": "no-store"}, media_type="application/pem-certificate-chain")
+
+
 def answer(body: Entity) -> Response:
     """Return the result of an action."""
     return _json(body)

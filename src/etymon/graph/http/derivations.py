@@ -9,7 +9,7 @@ from starlette.responses import Response
 
 from etymon.directory import people
 from etymon.graph.http import answers
-from etymon.graph.http.answers import ListOptions
+from etymon.graph.http.answers import ItemOptions, ListOptions
 from etymon.graph.http.gate import Officer, Reader, Services, Source
 from etymon.graph.http.users import anybody
 from etymon.graph.representations import derivations as shown
@@ -22,6 +22,7 @@ from etymon.graph.representations.derivations import (
     RestoreBody,
 )
 from etymon.issuer import approval, changeover, holds, incidents
+from etymon.issuer.attestation import evidence
 from etymon.issuer.incidents import Suspect
 from etymon.issuer.request import DerivationRequest
 from etymon.issuer.store import rules
@@ -65,6 +66,22 @@ def list_derivations(request: Request, deps: Services, _: Reader, user: str, opt
     with deps.database.snapshot() as tx:
         found = incidents.of_person(tx, anybody(tx, user).id)
     return answers.whole(request, deps, DERIVATIONS[1:], [shown.derivation(*each) for each in found], options)
+
+
+@router.get(DERIVATIONS + "/{derivation:uuid}")  # `endAuthorized` and `rekeyCertified` are actions beside them
+def get_derivation(request: Request, deps: Services, _: Reader, derivation: UUID, options: ItemOptions) -> Response:
+    """Get a derivation with its certificates, and what was found of its keys."""
+    with deps.database.snapshot() as tx:
+        found = incidents.of_one(tx, derivation)
+    return answers.entity(request, deps, DERIVATIONS[1:], shown.derivation(*found), options=options)
+
+
+@router.get(DERIVATIONS + "/{derivation}/attestations/{attestation}/chain")
+def get_attestation_chain(deps: Services, _: Reader, derivation: UUID, attestation: UUID) -> Response:
+    """Get the chain of one key as its phone sent it, in PEM, the key's certificate first."""
+    with deps.database.snapshot() as tx:
+        found = evidence.of_key(tx, derivation, attestation)
+    return answers.pem_chain(evidence.pem(found))
 
 
 @router.post(DERIVATIONS + "/{derivation}/end")

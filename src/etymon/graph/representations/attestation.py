@@ -2,17 +2,20 @@
 """Attestation authorities, and what was found of a phone's keys: resources of our own."""
 
 import base64
-from typing import Annotated, Any
+from typing import Annotated, Any, Final
 
 from cryptography import x509
 from pydantic import Field
 
 from etymon.graph.representations.body import Base64, Body, octets
-from etymon.issuer.attestation.model import AttestationAuthority, KeyAttestation
+from etymon.issuer.attestation.evidence import Described, described
+from etymon.issuer.attestation.model import AttestationAuthority, KeyAttestation, KeyUse
 from etymon.pki.attestation_status import MOST_ENTRIES, AttestationStatusList
 from etymon.pki.certificate import load, to_der
 
 Serial = Annotated[str, Field(max_length=64)]
+
+_USES: Final = {KeyUse.CERTIFICATE: "certificate", KeyUse.KEY_HISTORY: "keyHistory"}
 
 
 class AttestationAuthorityBody(Body):
@@ -41,18 +44,32 @@ def attestation_authority(shown: AttestationAuthority) -> dict[str, Any]:
 
 
 def key_attestation(shown: KeyAttestation) -> dict[str, Any]:
-    """Show what was found of a key, without the chain."""
+    """Show what was found of a key and when, and what its chain says, without the chain."""
+    said = described(shown)
     return {
+        "id": shown.id,
         "purpose": shown.purpose.value,
+        "use": _USES[shown.use],
         "keySha256": shown.key_sha256.hex(),
         "verdict": shown.verdict,
         "authority": shown.authority or None,
         "securityLevel": shown.security_level or None,
+        "bootState": (said.boot_state or None) if said else None,
+        "deviceLocked": said.device_locked if said else None,
         "manufacturer": shown.manufacturer or None,
         "model": shown.model or None,
+        "osVersion": said.os_version if said else None,
         "osPatchLevel": shown.os_patch_level,
+        "applicationId": _application(said) if said else None,
         "statusListChecked": shown.status_list,
         "judgedDateTime": shown.judged_at,
+    }
+
+
+def _application(said: Described) -> dict[str, list[str]]:
+    return {
+        "packages": list(said.packages),
+        "signatureDigests": [digest.hex() for digest in said.signature_digests],
     }
 
 

@@ -12,7 +12,7 @@ from typing import Final
 from uuid import UUID
 
 from etymon.issuer.attestation import store
-from etymon.issuer.attestation.model import ATTESTED, LONGEST_TEXT, AttestationAuthority, KeyAttestation
+from etymon.issuer.attestation.model import ATTESTED, AttestationAuthority, KeyAttestation, KeyUse, printable
 from etymon.issuer.dependencies import Dependencies, record
 from etymon.issuer.errors import device_class_not_covered
 from etymon.issuer.model import Attestation, IssuanceRule, Purpose
@@ -30,7 +30,8 @@ USES: Final = {
     Purpose.SIGNATURE: frozenset({SIGN}),
     Purpose.ENCRYPTION: frozenset({SIGN, DECRYPT}),
 }
-"""What the key of a request must have been made for; for encryption the transport key, which signs its request."""
+"""What the key of a request must have been made for; for encryption the transport key, which signs its request, and
+for a key history likewise."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -44,6 +45,7 @@ class Judged:
     attested: AttestedKey | None
     refusal: NotAttested | None
     authority: AttestationAuthority | None = None
+    use: KeyUse = KeyUse.CERTIFICATE
 
 
 def judge(
@@ -93,14 +95,15 @@ def accept(
 ) -> None:
     """Keep what was found of a key, if the rule wants it looked at; raises `NotPermitted` if it wants more.
 
-    What was found of a key before stays, and counts where nothing came with it now: the link key's, at its certificate.
+    What was found of a key before stays. It counts for the link key alone, at its certificate: with that nothing comes.
     """
     if rule.attestation is Attestation.OFF:
         return
-    refusal = _refusal(judged, rule)
     known = store.of_key(tx, derivation, judged.key_sha256)
-    if not judged.chain and known is not None and known.is_attested:
+    is_link_key = judged.purpose is Purpose.AUTHENTICATION and not judged.chain
+    if is_link_key and known is not None and known.is_attested:
         return
+    refusal = _refusal(judged, rule) or _other_device(tx, judged, derivation)
     if refusal is not None and rule.attestation is Attestation.REQUIRED:
         raise refusal
     if not judged.chain or known is not None:
@@ -116,9 +119,23 @@ def accept(
         purpose=judged.purpose.value,
         key=judged.key_sha256.hex(),
         verdict=found.verdict,
+        use=found.use.value,
         authority=found.authority or None,
         security_level=found.security_level or None,
     )
+
+
+def accept_again(
+    tx: Transaction, deps: Dependencies, judged: Judged, rule: IssuanceRule, derivation: UUID, *, actor: str
+) -> None:
+    """As `accept`, for a request that was accepted before: what was found of its key then counts.
+
+    Its challenge may be over by now, but a key that was attested then is attested. One that was only recorded is judged
+    by the rule of today.
+    """
+    known = store.of_key(tx, derivation, judged.key_sha256)
+    if known is None or not known.is_attested or known.use is not judged.use:
+        accept(tx, deps, judged, rule, derivation, actor=actor)
 
 
 def _refusal(judged: Judged, rule: IssuanceRule) -> NotPermitted | None:
@@ -130,6 +147,18 @@ def _refusal(judged: Judged, rule: IssuanceRule) -> NotPermitted | None:
         return refused
     if rule.device_class(judged.attested.manufacturer, judged.attested.model) is None:
         return device_class_not_covered()  # also where no model is attested: then it is a claim
+    return None
+
+
+def _other_device(tx: Transaction, judged: Judged, derivation: UUID) -> NotAttested | None:
+    """Return the refusal of a key in another device than its derivation's first proved one, as far as both tell."""
+    first = store.first_proved(tx, derivation)
+    if judged.attested is None or first is None:
+        return None
+    try:
+        judged.attested.require_same_device(key_attestation.read(first.chain))
+    except NotAttested as refused:
+        return refused
     return None
 
 
@@ -145,15 +174,12 @@ def _evidence(judged: Judged, refusal: NotPermitted | None, id_: UUID, derivatio
         chain=judged.chain,
         authority=judged.authority.name if judged.authority else "",
         security_level=attested.security_level.name.lower() if attested else "",
-        manufacturer=_shown(attested.manufacturer) if attested else "",
-        model=_shown(attested.model) if attested else "",
+        manufacturer=printable(attested.manufacturer) if attested else "",
+        model=printable(attested.model) if attested else "",
         os_patch_level=attested.os_patch_level if attested else None,
         status_list=judged.authority is not None and judged.authority.status is not None,
+        use=judged.use,
     )
-
-
-def _shown(text: str) -> str:
-    return "".join(letter for letter in text if letter.isprintable())[:LONGEST_TEXT]
 
 
 def _missing() -> NotAttested:

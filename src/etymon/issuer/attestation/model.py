@@ -1,6 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0
 """Attestation authorities, and what was found of a phone's key."""
 
+import enum
 import re
 from dataclasses import dataclass, field
 from datetime import datetime
@@ -19,6 +20,16 @@ ATTESTED: Final = "attested"
 
 MOST_ROOTS: Final = 50
 LONGEST_TEXT: Final = 100
+
+
+class KeyUse(enum.StrEnum):
+    """What a key is judged for."""
+
+    CERTIFICATE = "certificate"
+    """A certificate: for its own key, or for the transport key of one that the server makes."""
+    KEY_HISTORY = "key_history"
+    """It carries the person's other encryption keys to the phone."""
+
 
 _NAME: Final = re.compile(r"[a-z0-9][a-z0-9-]{0,59}")
 
@@ -64,11 +75,22 @@ class KeyAttestation:
     model: str = ""
     os_patch_level: int | None = None
     status_list: bool = False
+    use: KeyUse = KeyUse.CERTIFICATE
 
     @property
     def is_attested(self) -> bool:
         """Whether the key is proved."""
         return self.verdict == ATTESTED
+
+    @property
+    def is_proved(self) -> bool:
+        """Whether the chain holds and is this key's, be it enough for the rule or not: then what it says is known."""
+        return self.security_level != ""
+
+
+def printable(text: str) -> str:
+    """Return what a phone says as it can be kept and shown."""
+    return "".join(letter for letter in text if letter.isprintable())[:LONGEST_TEXT]
 
 
 def _wrong(detail: str) -> Malformed:

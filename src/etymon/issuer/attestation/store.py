@@ -10,7 +10,7 @@ from uuid import UUID
 import sqlalchemy as sa
 from cryptography import x509
 
-from etymon.issuer.attestation.model import MOST_ROOTS, AttestationAuthority, KeyAttestation
+from etymon.issuer.attestation.model import MOST_ROOTS, AttestationAuthority, KeyAttestation, KeyUse
 from etymon.issuer.attestation.tables import authorities, key_attestations
 from etymon.issuer.model import Purpose
 from etymon.pki.attestation_status import AttestationStatusList
@@ -59,6 +59,7 @@ def add(tx: Transaction, found: KeyAttestation) -> None:
             status_list=found.status_list,
             chain=[_text(certificate) for certificate in found.chain],
             judged_at=found.judged_at,
+            key_use=found.use.value,
         )
     )
 
@@ -68,6 +69,14 @@ def of_key(tx: Transaction, derivation: UUID, key_sha256: bytes) -> KeyAttestati
     table = key_attestations
     wanted = sa.and_(table.c.derivation_id == derivation, table.c.key_sha256 == key_sha256)
     row = tx.execute(sa.select(*table.c).where(wanted)).one_or_none()
+    return None if row is None else _evidence(row)
+
+
+def first_proved(tx: Transaction, derivation: UUID) -> KeyAttestation | None:
+    """Return what was found of a derivation's first key whose chain holds."""
+    table = key_attestations
+    wanted = sa.and_(table.c.derivation_id == derivation, table.c.security_level != "")
+    row = tx.execute(sa.select(*table.c).where(wanted).order_by(table.c.judged_at, table.c.id).limit(1)).one_or_none()
     return None if row is None else _evidence(row)
 
 
@@ -115,6 +124,7 @@ def _evidence(row: sa.Row[Any]) -> KeyAttestation:
         model=row.model,
         os_patch_level=row.os_patch_level,
         status_list=row.status_list,
+        use=KeyUse(row.key_use),
     )
 
 

@@ -35,6 +35,7 @@ key_attestations: Final = sa.Table(
     sa.Column("status_list", sa.Boolean, nullable=False),
     sa.Column("chain", sa.JSON, nullable=False),
     sa.Column("judged_at", UTCDateTime, nullable=False),
+    sa.Column("key_use", sa.String(20), nullable=False, server_default="certificate"),
     one_of("purpose", Purpose, name="purpose"),
     sa.UniqueConstraint("derivation_id", "key_sha256"),
 )

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""A phone asks what its new keys are to be attested for, before it rekeys (docs/protocols/est.md)."""
+"""A phone asks what a new key is to be attested for, before a rekey or its key history (docs/protocols/est.md)."""
 
 import base64
 from typing import Final
@@ -9,6 +9,7 @@ from starlette.routing import BaseRoute
 
 from etymon.issuer import derived_credential
 from etymon.issuer.attestation import challenges
+from etymon.issuer.attestation.model import KeyUse
 from etymon.issuer.dependencies import Dependencies
 from etymon.issuer.model import Purpose
 from etymon.kernel.errors import Malformed
@@ -18,23 +19,22 @@ from etymon.web.exchange import Request, endpoint, json_response
 
 CHALLENGE: Final = "/issuer/attestation/v1/challenge"
 
+_WANTED: Final = {purpose.value: (purpose, KeyUse.CERTIFICATE) for purpose in Purpose} | {
+    "keyHistory": (Purpose.ENCRYPTION, KeyUse.KEY_HISTORY)
+}
+
 
 def device_routes(deps: Dependencies) -> list[BaseRoute]:
     """Return the routes of the device listener."""
 
     def challenge(request: Request) -> Response:
         asking = derived_credential.judge(deps, request.peer, source=request.client_address)
-        purpose = _purpose(documents.text(documents.read_versioned(request), "purpose", limit=20))
-        given, expires_at = challenges.new(deps, asking, purpose)
+        wanted = _WANTED.get(documents.text(documents.read_versioned(request), "purpose", limit=20))
+        if wanted is None:
+            raise Malformed("malformed", f"purpose is one of {', '.join(_WANTED)}.")
+        given, expires_at = challenges.new(deps, asking, *wanted)
         return json_response(
             {"challenge": base64.b64encode(given).decode("ascii"), "expiresAt": shown_time(expires_at)}
         )
 
     return [endpoint(CHALLENGE, challenge, methods=["POST"], errors=Problems(), proxies=deps.proxies)]
-
-
-def _purpose(name: str) -> Purpose:
-    try:
-        return Purpose(name)
-    except ValueError as exc:
-        raise Malformed("malformed", "purpose is authentication, signature or encryption.") from exc

@@ -65,6 +65,10 @@ class AdministrationAPI:
         """Return one item."""
         return _object(self._send("GET", self._base + path, None))
 
+    def text(self, path: str) -> str:
+        """Return what is no JSON: a file."""
+        return self._send("GET", self._base + path, None).text
+
     def create(self, path: str, body: JSONObject) -> str:
         """Create an item and return its id."""
         address = self._base + path

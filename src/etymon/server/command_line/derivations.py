@@ -1,7 +1,8 @@
 # SPDX-License-Identifier: Apache-2.0
 """`etymon derivations`: an officer decides about requests, and ends credentials of others (docs/life-cycle.md)."""
 
-from typing import Annotated
+from collections.abc import Iterator, Mapping
+from typing import Annotated, Any, TypeAlias
 
 import typer
 
@@ -10,6 +11,8 @@ from etymon.server.command_line.signed_in import PersonArgument, access, adminis
 
 app = typer.Typer(no_args_is_help=True, help="Decide about derived credentials of others, as an Officer.")
 
+
+DerivationArgument: TypeAlias = Annotated[str, typer.Argument(help="Id of the derivation, as `list` shows it.")]
 
 app.callback()(access)
 
@@ -48,22 +51,42 @@ def list_(context: typer.Context, person: PersonArgument) -> None:
     """List everything that was derived for a person, the newest first."""
     with administration(context) as api:
         for item in api.every(f"/users/{quoted(person)}/derivations"):
-            device = " ".join(filter(None, (item["manufacturer"], item["model"], item["serialNumber"])))
-            tell(item["id"], item["state"], device or "no phone yet", item["endReason"] or "")
-            for each in item["credentials"]:
-                shown = ("until", each["heldUntilDateTime"]) if each["heldUntilDateTime"] else ()
-                dates = (each["serialNumber"] or "", each["notAfterDateTime"] or "")
-                tell(" ", each["purpose"], each["state"], *shown, *dates)
+            _tell_derivation(item)
             for found in item["attestations"]:
                 where = (found["securityLevel"] or "").replace("_", " ")
                 model = " ".join(filter(None, (found["manufacturer"], found["model"])))
-                tell(" ", f"key of {found['purpose']}", found["verdict"], where, model, found["authority"] or "")
+                tell(" ", _key(found), found["verdict"], where, model, found["authority"] or "")
+
+
+@app.command("show")
+def show(context: typer.Context, derivation: DerivationArgument) -> None:
+    """Show what a person has on one device, and all that was found of its keys and when."""
+    with administration(context) as api:
+        item = api.item(f"/etymon/derivations/{quoted(derivation)}")
+    _tell_derivation(item)
+    for found in item["attestations"]:
+        tell(" ", _key(found), found["verdict"], "judged", found["judgedDateTime"], found["id"])
+        for name, value in _facts(found):
+            if value is not None:
+                tell("   ", f"{name}: {value}")
+
+
+@app.command("chain")
+def chain(
+    context: typer.Context,
+    derivation: DerivationArgument,
+    attestation: Annotated[str, typer.Argument(help="Id of what was found of a key, as `show` shows it.")],
+) -> None:
+    """Write the attestation of one key as its phone sent it, in PEM, for `etymon verify attestation`."""
+    with administration(context) as api:
+        path = f"/etymon/derivations/{quoted(derivation)}/attestations/{quoted(attestation)}/chain"
+        typer.echo(api.text(path), nl=False)
 
 
 @app.command("hold")
 def hold(
     context: typer.Context,
-    derivation: Annotated[str, typer.Argument(help="Id of the derivation, as `list` shows it.")],
+    derivation: DerivationArgument,
     comment: Comment,
 ) -> None:
     """Put what another person has on one device on hold; unless it is restored in time, it ends. The person is told."""
@@ -75,7 +98,7 @@ def hold(
 @app.command("restore")
 def restore(
     context: typer.Context,
-    derivation: Annotated[str, typer.Argument(help="Id of the derivation, as `list` shows it.")],
+    derivation: DerivationArgument,
     evidence: Annotated[
         str, typer.Option("--identity-evidence", help="How the person's identity was established anew; kept.")
     ],
@@ -90,7 +113,7 @@ def restore(
 @app.command("end")
 def end(
     context: typer.Context,
-    derivation: Annotated[str, typer.Argument(help="Id of the derivation, as `list` shows it.")],
+    derivation: DerivationArgument,
     reason: ReasonOption,
     comment: Comment,
 ) -> None:
@@ -150,3 +173,32 @@ def rekey_certified(
             tell(f"{done['credentials']} certificates are due to be rekeyed; {done['remaining']} remain.")
             if not done["remaining"]:
                 return
+
+
+def _tell_derivation(item: Mapping[str, Any]) -> None:
+    device = " ".join(filter(None, (item["manufacturer"], item["model"], item["serialNumber"])))
+    tell(item["id"], item["state"], device or "no phone yet", item["endReason"] or "")
+    for each in item["credentials"]:
+        shown = ("until", each["heldUntilDateTime"]) if each["heldUntilDateTime"] else ()
+        dates = (each["serialNumber"] or "", each["notAfterDateTime"] or "")
+        tell(" ", each["purpose"], each["state"], *shown, *dates)
+
+
+def _key(found: Mapping[str, Any]) -> str:
+    return "transport key of key history" if found["use"] == "keyHistory" else f"key of {found['purpose']}"
+
+
+def _facts(found: Mapping[str, Any]) -> Iterator[tuple[str, object]]:
+    """Yield what was found of a key, and what its phone said, by name; None where it is not known."""
+    level, application = found["securityLevel"], found["applicationId"] or {}
+    yield "security level", level.replace("_", " ") if level else None
+    yield "boot state", found["bootState"] and found["bootState"].replace("_", " ")
+    yield "boot loader", None if found["deviceLocked"] is None else "locked" if found["deviceLocked"] else "unlocked"
+    yield "system version", found["osVersion"]
+    yield "system patch level", found["osPatchLevel"]
+    yield "model", " ".join(filter(None, (found["manufacturer"], found["model"]))) or None
+    yield "application", ", ".join(application.get("packages", ())) or None
+    yield "signed by", ", ".join(application.get("signatureDigests", ())) or None
+    yield "authority", found["authority"]
+    yield "status list", "looked at" if found["statusListChecked"] else "none known"
+    yield "SHA-256 of the key", found["keySha256"]
