@@ -6,6 +6,7 @@ import hashlib
 import hmac
 from dataclasses import dataclass
 from datetime import datetime
+from typing import Final
 from uuid import UUID
 
 from etymon.audit.refusals import ANONYMOUS
@@ -26,6 +27,8 @@ from etymon.issuer.store import derivations
 from etymon.kernel.secret import Secret, same
 from etymon.storage.database import Transaction
 from etymon.wire import link_qr
+
+REFUSED_EVENT: Final = "issuer:link:refused"
 
 
 @dataclass(frozen=True, slots=True)

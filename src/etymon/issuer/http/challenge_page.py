@@ -13,6 +13,7 @@ from starlette.routing import BaseRoute
 
 from etymon.ca import authorities
 from etymon.issuer.dependencies import Dependencies
+from etymon.issuer.http import doors
 from etymon.issuer.scep import challenges
 from etymon.issuer.scep.model import HIERARCHY
 from etymon.kernel.errors import EtymonError, NotAuthenticated, Throttled
@@ -76,7 +77,11 @@ def site_routes(deps: Dependencies) -> list[BaseRoute]:
         groups = " ".join(thumbprint[at : at + 8] for at in range(0, len(thumbprint), 8))
         return _page(_CHALLENGE.format(thumbprint=groups, challenge=secret.reveal()), 200, {})
 
-    return [endpoint(path, show, methods=["GET"], errors=PageErrors(), proxies=deps.proxies) for path in PATHS]
+    refused = doors.recorder(deps, challenges.REFUSED_EVENT)
+    return [
+        endpoint(path, show, methods=["GET"], errors=PageErrors(), proxies=deps.proxies, refused=refused)
+        for path in PATHS
+    ]
 
 
 def _credentials(request: Request) -> tuple[str, Secret[str]]:
