@@ -14,6 +14,7 @@ from hypothesis import strategies as st
 
 from etymon.kernel.errors import Malformed, TooLarge
 from etymon.pki import path_verification, revocation_lists
+from etymon.pki.path_building import LONGEST_SECONDS, Effort
 from etymon.pki.path_material import Material
 from etymon.pki.path_walk import PathParameters
 from etymon.pki.revocation_lists import LARGEST_LIST_BYTES, RevocationLists
@@ -32,6 +33,22 @@ def code(*lists: bytes, leaf: Certified = LEAF, others: tuple[Certified, ...] = 
     read = RevocationLists.of(found for data in lists for found in revocation_lists.load_many(data))
     verdict = path_verification.verify(leaf.certificate, material, PathParameters(), at=at, revocation=read)
     return verdict.refusal.code if verdict.refusal else ""
+
+
+def test_time_that_a_list_takes_counts() -> None:
+    """The clock stands still until the last list was looked through, which nothing interrupts."""
+    (at_root,), (slow,) = (tuple(revocation_lists.load_many(data)) for data in (ROOT_LIST, ISSUER.crl(NOW)))
+    material = Material.of([ROOT.certificate], [ISSUER.certificate])
+    verdict = path_verification.verify(
+        LEAF.certificate,
+        material,
+        PathParameters(),
+        at=NOW,
+        revocation=RevocationLists.of([at_root, slow]),
+        effort=lambda: Effort(monotonic=lambda: LONGEST_SECONDS + 0.1 if "is_usable" in vars(slow) else 0.0),
+    )
+    assert verdict.refusal is not None
+    assert verdict.refusal.code == "took_too_long"
 
 
 def test_every_certificate_below_the_anchor_needs_a_list() -> None:
