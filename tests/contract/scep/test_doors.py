@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""What no use case of the issuer has seen: each door refuses it in its protocol's form, and the trail has it once."""
+"""What the issuer's doors refuse, a use case having seen it or not: in the protocol's form, and once in the trail."""
 
 import asyncio
 import base64
@@ -111,6 +111,18 @@ DOORS = [
         RENEWING,
         PKCS10,
     ),
+    to_est("site", f"{EST}/simpleenroll", 401, "challenge_wrong", CONNECTOR, LET_IN),
+    Sent(
+        "device",
+        "POST",
+        f"{DEVICE_EST}/simpleenroll",
+        401,
+        "authorization_unknown",
+        "issuer:credential:refused",
+        "derivation",
+        {**AUTHORIZED, "Link-Proof": "MAA="},
+        b"MAA=",
+    ),
     to_scep("GET", f"{MESSAGE}&message=" + "A" * 16_400, 413, "message_too_large"),
     to_scep("GET", f"{MESSAGE}&message=!!", 400, "not_base64"),
     to_scep("GET", "operation=GetNextCACert", 404, "operation_unknown"),
@@ -158,7 +170,7 @@ def applications(shared: SCEPSite) -> Mapping[str, Starlette]:
 
 
 @pytest.mark.parametrize("sent", DOORS, ids=str)
-def test_what_no_use_case_sees_is_refused_and_recorded_once(
+def test_what_a_door_refuses_is_recorded_once(
     shared: SCEPSite, applications: Mapping[str, Starlette], sent: Sent
 ) -> None:
     source, before = fresh_address(), shared.kept()
