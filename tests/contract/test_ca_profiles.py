@@ -6,6 +6,7 @@ from datetime import timedelta
 from pathlib import Path
 
 import pytest
+from cryptography.hazmat.primitives.asymmetric import rsa
 
 from etymon.audit import trail
 from etymon.audit.model import Outcome, RecordedEvent
@@ -15,10 +16,13 @@ from etymon.ca.model import RevocationReason
 from etymon.ca.policies import EXAMPLE_POLICY_OIDS
 from etymon.kernel.entropy import Entropy
 from etymon.kernel.errors import EtymonError, NotFound
+from etymon.pki import csr
 from etymon.pki.algorithms import KeyType
 from etymon.pki.bad_keys import KeyLists
 from etymon.pki.certificate import spki_sha256
+from etymon.pki.csr import ProvenCSR
 from etymon.storage.database import Database
+from support import weak_rsa
 from support.ca_site import ORGANIZATION, CASite, every_kind
 from support.clock import TurnedClock
 
@@ -145,6 +149,13 @@ def test_a_cards_key_is_certified_for_nobody(site: CASite, clock: TurnedClock) -
     assert code(site, "derived-piv-authentication", key=request.key) == "key_of_a_card"
     (event,) = refusals(site)
     assert event.event.facts["code"] == "key_of_a_card"
+
+
+def test_a_key_whose_modulus_is_a_prime_is_not_certified_however_it_got_here(site: CASite) -> None:
+    weak = rsa.RSAPublicNumbers(65537, weak_rsa.prime().modulus).public_key()
+    assert code(site, "derived-piv-authentication", key=ProvenCSR(weak, b"")) == "weak_key"
+    with pytest.raises(EtymonError, match="weak_key"):
+        csr.hold(weak)
 
 
 def test_a_listed_key_is_certified_at_no_door(site: CASite, tmp_path: Path) -> None:

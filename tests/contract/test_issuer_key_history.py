@@ -90,6 +90,16 @@ def refusal(held: Holder, transport: rsa.RSAPrivateKey, *wanted: uuid.UUID, deps
     return refused.value.code
 
 
+def refused_and_told(held: Holder, request: HistoryRequest, peer: PeerCertificate | None = None) -> tuple[str, int]:
+    """Send what is refused; return its code, and how many mails say so."""
+    held.site.mail()
+    with pytest.raises(EtymonError) as refused:
+        key_history.release(held.site.deps, request, peer or held.peer, source=PHONE_ADDRESS)
+    told = [mail for mail in held.site.mail() if "asked for and not delivered" in str(mail["text"])]
+    assert all(mail["to"] == ["alice@agency.example"] for mail in told)
+    return refused.value.code, len(told)
+
+
 def opened(site: IssuerSite, envelope: bytes, transport: rsa.RSAPrivateKey) -> bytes:
     """Return the public half of what a phone's key store reads in an envelope."""
     issuers = (to_der(site.ca.authorities["derived"].certificate),)
@@ -280,9 +290,23 @@ def test_only_a_derived_authentication_credential_in_force_asks(
     request = HistoryRequest((uuid.uuid4(),), transport_csr(transport))
     with pytest.raises(EtymonError, match="derived_credential_required"):
         key_history.release(site.deps, request, None, source=PHONE_ADDRESS)
+    phone(site)
+    key = listed(held)[0]
+    assert refused_and_told(held, HistoryRequest((key.id,), b"nothing")) == ("csr_malformed", 1)
     site.end_own(held.link.begun)
-    assert refusal(held, transport, uuid.uuid4()) == "revoked_by_database"
+    request = HistoryRequest((key.id,), transport_csr(transport))
+    assert refused_and_told(held, request) == ("revoked_by_database", 1)
     assert "revoked_by_database" in {event.facts["code"] for event in site.events("issuer:key_history:refused")}
+    assert refused_and_told(held, request, shown(held.held[Purpose.ENCRYPTION])) == ("wrong_policy", 1)
+    assert refused_and_told(held, request, shown(site.card.certificate)) == ("wrong_certificate_kind", 0)
+
+
+def test_one_credential_causes_so_many_mails_about_refusals_in_an_hour(shared: IssuerSite) -> None:
+    phone(shared)
+    held = phone(shared)
+    request = HistoryRequest((listed(held)[0].id,), b"nothing")
+    told = [refused_and_told(held, request)[1] for _ in range(key_history.MOST_TOLD + 2)]
+    assert told == [1] * key_history.MOST_TOLD + [0, 0]
 
 
 def test_who_cannot_be_told_and_whom_no_rule_gives_it_gets_nothing(

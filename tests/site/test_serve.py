@@ -25,6 +25,7 @@ from etymon.kernel.entropy import SystemEntropy
 from etymon.kernel.secret import Secret
 from etymon.server import initialization
 from etymon.server.initialization import RootKeys
+from etymon.server.unsafe_settings import NO_KEY_LISTS
 from etymon.storage import migrations
 from etymon.storage.database import Database
 from support import patience
@@ -141,6 +142,7 @@ def test_it_tells_the_service_manager_and_the_log_once_every_listener_answers(
     assert organization.files() == before  # also of one that was killed nothing is left
     events = [json.loads(line) for line in (tmp_path / "log").read_text().splitlines()]
     (ready,) = [event for event in events if event["event"] == "ready"]
+    assert NO_KEY_LISTS in [event["detail"] for event in events if event["event"] == "settings_advice"]
     assert {name: ready[name].rpartition(":")[2] for name in LISTENERS} == {
         name: str(port) for name, port in organization.ports.items()
     }

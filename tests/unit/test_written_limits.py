@@ -10,6 +10,9 @@ from etymon.escrow import model as escrow
 from etymon.issuer import card_recheck
 from etymon.issuer import model as issuer
 from etymon.phone.key_store import activation
+from etymon.pki import certificate, path_building, path_checks, path_walk
+from etymon.pki.revocation_lists import LARGEST_LIST_BYTES
+from etymon.server import certificate_questions, questions
 from etymon.wire import link_qr
 
 
@@ -47,6 +50,16 @@ def test_guessing_ends_early() -> None:
     assert max(issuer.WRONG_SECRETS_LIMIT, bindings.CODE_TRIES) <= 5
     assert activation.MOST_FAILURES <= 10
     assert activation.SHORTEST_SECRET >= 6
+
+
+def test_validation_is_bounded_as_its_page_says() -> None:
+    """docs/operations/verifying-certificates.md; elsewhere these are patched, so that bounds are reached soon."""
+    assert (path_building.MOST_PATHS, path_building.LONGEST_PATH, path_building.MOST_CANDIDATES) == (16, 10, 1000)
+    assert path_building.LONGEST_SECONDS == 10.0
+    assert (path_walk.MOST_POLICY_NODES, path_checks.MOST_NAME_COMPARISONS) == (1000, 20_000)
+    assert questions.MOST_FILES == 1000
+    assert (certificate.LIMIT_BYTES, certificate_questions.MOST_CERTIFICATE_BYTES) == (2**20, 64 * 2**20)
+    assert (LARGEST_LIST_BYTES, certificate_questions.MOST_LIST_BYTES) == (64 * 2**20, 256 * 2**20)
 
 
 def test_keys_and_records_are_kept_as_long_as_they_must() -> None:

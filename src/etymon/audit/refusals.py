@@ -79,6 +79,7 @@ class Refusals:
         except EtymonError as refusal:
             if is_refusal(refusal) and refusal.code not in but:
                 self.record(name, actor=actor, subject=subject, source=source, code=refusal.code, **facts)
+            refusal.is_noted = True
             raise
 
     def _count(self, name: str, who: str) -> int:

@@ -6,6 +6,7 @@ A device identity, a card, and a derived credential of another issuer are other 
 
 import hashlib
 from functools import partial
+from typing import Final
 
 from cryptography import x509
 
@@ -21,9 +22,11 @@ from etymon.pki.path_validation import validate
 from etymon.storage.database import Transaction
 from etymon.web.peer_certificate import PeerCertificate
 
+REFUSED_EVENT: Final = "issuer:rekey:refused"
+
 
 def judge(
-    deps: Dependencies, peer: PeerCertificate | None, *, source: str, refused_as: str = "issuer:rekey:refused"
+    deps: Dependencies, peer: PeerCertificate | None, *, source: str, refused_as: str = REFUSED_EVENT
 ) -> Credential:
     """Return the credential that the TLS peer showed. Refusals are recorded as `refused_as`.
 

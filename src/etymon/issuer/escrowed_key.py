@@ -10,6 +10,7 @@ from etymon.issuer.dependencies import Dependencies
 from etymon.issuer.errors import issuance_unfinished
 from etymon.issuer.model import Credential, Derivation
 from etymon.kernel.errors import Malformed
+from etymon.pki import key_policy
 from etymon.pki.algorithms import KeyType
 from etymon.pki.csr import ProvenCSR
 from etymon.wire import est
@@ -34,6 +35,7 @@ def generate(
     """Return a new key that the transport key can carry. Slow: call it outside transactions, and once it is needed."""
     generated = deposit.generate(deps.escrow, person_id=derivation.person, key_type=key_type)
     delivery.check_transport_key(transport, carries_bits=generated.public_key.key_size)
+    key_policy.check_for_certification(generated.public_key)  # slow once for a key, so before its transaction
     return generated
 
 

@@ -150,6 +150,7 @@ def redeem(deps: Dependencies, request: EnrollmentRequest, device: DeviceIdentit
                 purpose=request.purpose.value,
                 code=refusal.code,
             )
+        refusal.is_noted = True
         raise
 
 

@@ -13,6 +13,7 @@ from dataclasses import dataclass, replace
 from typing import Final
 from uuid import UUID
 
+from etymon.audit import refusals
 from etymon.escrow import history
 from etymon.escrow.model import EscrowedKey
 from etymon.issuer import derived_credential, eligibility, errors, escrowed_key
@@ -31,6 +32,8 @@ from etymon.wire import est
 
 REFUSAL: Final = "issuer:key_history:refused"
 REASON: Final = "key history of a phone"
+MOST_TOLD: Final = 20
+"""Refusals of one certificate in an hour that are told: a found phone is no way to fill a mailbox."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -69,34 +72,36 @@ def release(
     Raises what `derived_credential.judge` and eligibility refuse, `key_history_off`, `already_rekeyed` for a credential
     that was replaced, `key_history_used` for another request than the first, where the rule requires attestation what
     the transport key lacks, what escrow refuses, and `Unavailable` while escrow cannot open keys: then the same request
-    is sent again. The person is told of each attempt.
+    is sent again. The owners of the keys are told of each attempt with a certificate of ours, one that ended too; of
+    those that were refused, the first `MOST_TOLD` of a certificate in an hour.
     """
-    asking = derived_credential.judge(deps, peer, source=source, refused_as=REFUSAL)
+    with _told(deps, request, peer, source):
+        asking = derived_credential.judge(deps, peer, source=source, refused_as=REFUSAL)
+        with _noted(deps, asking, source):
+            return _release(deps, request, asking, source)
+
+
+def _release(
+    deps: Dependencies, request: HistoryRequest, asking: Credential, source: str
+) -> tuple[tuple[EscrowedKey, bytes], ...]:
     actor = f"person:{asking.person}"
-    with _noted(deps, asking, source):
-        proven = csr.verify_proof_of_possession(request.transport_request)
-        transport = escrowed_key.transport_key(proven)
-        judged = _judged(deps, asking, transport, est.attestation(proven.der))
-        try:
-            with deps.database.transaction() as tx:
-                _use(tx, deps, asking, request, judged)
-                released = history.release(
-                    tx,
-                    deps.escrow,
-                    request.keys,
-                    transport,
-                    owner=asking.person,
-                    reason=REASON,
-                    actor=actor,
-                    source=source,
-                )
-                record(
-                    tx, deps, "key_history:released", actor=actor, subject=asking.id, source=source, keys=len(released)
-                )
-            return history.opened(deps.escrow, released, transport, reason=REASON, actor=actor, source=source)
-        except EtymonError as refusal:
-            history.refused(deps.escrow, request.keys, refusal, reason=REASON, actor=actor, source=source)
-            raise
+    proven = csr.verify_proof_of_possession(request.transport_request)
+    transport = escrowed_key.transport_key(proven)
+    judged = _judged(deps, asking, transport, est.attestation(proven.der))
+    with deps.database.transaction() as tx:
+        _use(tx, deps, asking, request, judged)
+        released = history.release(
+            tx,
+            deps.escrow,
+            request.keys,
+            transport,
+            owner=asking.person,
+            reason=REASON,
+            actor=actor,
+            source=source,
+        )
+        record(tx, deps, "key_history:released", actor=actor, subject=asking.id, source=source, keys=len(released))
+    return history.opened(deps.escrow, released, transport, reason=REASON, actor=actor, source=source)
 
 
 def _judged(deps: Dependencies, asking: Credential, key: PublicKey, chain: tuple[bytes, ...] | None) -> Judged:
@@ -129,6 +134,31 @@ def _own(tx: Transaction, asking: Credential) -> frozenset[UUID]:
     """Return the keys that came to this phone with their certificates."""
     held = credentials.chain(tx, asking.derivation, Purpose.ENCRYPTION)
     return frozenset(credential.escrowed_key for credential in held if credential.escrowed_key is not None)
+
+
+@contextmanager
+def _told(deps: Dependencies, request: HistoryRequest, peer: PeerCertificate | None, source: str) -> Iterator[None]:
+    """Have the owners of keys told that they were asked for in vain, whichever certificate of ours asked."""
+    try:
+        yield
+    except EtymonError as refusal:
+        shown = _shown(deps, peer)
+        if shown is not None and _number_of_refusals(deps, shown) <= MOST_TOLD:
+            actor = f"person:{shown.person}"
+            history.refused(deps.escrow, request.keys, refusal, reason=REASON, actor=actor, source=source)
+        raise
+
+
+def _shown(deps: Dependencies, peer: PeerCertificate | None) -> Credential | None:
+    """Return the credential that the TLS peer showed, if it is one of ours, in force or not, of whichever purpose."""
+    if peer is None:
+        return None
+    with deps.database.snapshot() as tx:
+        return credentials.by_thumbprint(tx, hashlib.sha256(peer.der).digest())
+
+
+def _number_of_refusals(deps: Dependencies, shown: Credential) -> int:
+    return deps.refusals.counters.increase(f"{REFUSAL} told {shown.id}", refusals.WINDOW, 1).number
 
 
 @contextmanager

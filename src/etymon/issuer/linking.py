@@ -29,6 +29,7 @@ from etymon.kernel.secret import Secret, same
 from etymon.storage.database import Transaction
 from etymon.wire import link_qr
 
+REFUSED_EVENT: Final = "issuer:link:refused"
 DENIALS_TOLD_AN_HOUR: Final = 3
 """Refused links of one person of which a mail goes out."""
 

@@ -69,12 +69,13 @@ def redeem(deps: Dependencies, request: Redemption, device: DeviceIdentity | Non
     judged = _judged(deps, request, public_key, device)
     with (
         deps.refusals.noted(
-            "issuer:link:refused", actor=linking.actor_of(device), subject=str(request.link), source=source
+            linking.REFUSED_EVENT, actor=linking.actor_of(device), subject=str(request.link), source=source
         ),
         deps.database.transaction() as tx,
     ):
         answer = _redeem(tx, deps, replace(request, key=spki(public_key)), judged, device, source)
     if isinstance(answer, EtymonError):  # refused and recorded, and what the refusal changed is kept
+        answer.is_noted = True
         raise answer
     return answer
 

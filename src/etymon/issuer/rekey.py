@@ -60,7 +60,7 @@ def rekey(deps: Dependencies, request: RekeyRequest, peer: PeerCertificate | Non
     """
     asking = derived_credential.judge(deps, peer, source=source)
     with deps.refusals.noted(
-        "issuer:rekey:refused",
+        derived_credential.REFUSED_EVENT,
         actor=f"person:{asking.person}",
         subject=str(asking.id),
         source=source,

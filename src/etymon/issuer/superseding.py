@@ -24,7 +24,7 @@ def confirm(
     asking = derived_credential.judge(deps, peer, source=source)
     with (
         deps.refusals.noted(
-            "issuer:rekey:refused", actor=f"person:{asking.person}", subject=str(asking.id), source=source
+            derived_credential.REFUSED_EVENT, actor=f"person:{asking.person}", subject=str(asking.id), source=source
         ),
         deps.database.transaction() as tx,
     ):

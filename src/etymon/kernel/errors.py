@@ -24,10 +24,14 @@ class EtymonError(Exception):
     default_code: ClassVar[str] = "error"
 
     def __init__(self, code: str | None = None, detail: str = "", **facts: str | int | bool | None) -> None:
-        """`code` is stable snake_case; `detail` is safe to show; `facts` hold nothing secret or personal."""
+        """`code` is stable snake_case; `detail` is safe to show; `facts` hold nothing secret or personal.
+
+        Whoever has put it in the audit trail, or decided not to, sets `is_noted`, so that nobody after them does.
+        """
         self.code: str = code or self.default_code
         self.detail: str = detail
         self.facts: Mapping[str, str | int | bool | None] = facts
+        self.is_noted = False
         super().__init__(f"{self.code}: {detail}" if detail else self.code)
 
 

@@ -60,7 +60,7 @@ class CRLJudge:
         for name in names:
             for found in self._lists.complete.get(name, ()):
                 self._effort.require_time()
-                if not found.is_usable or not found.is_current(self._at, CLOCK_TOLERANCE):
+                if not found.is_current(self._at, CLOCK_TOLERANCE) or not found.is_usable:  # looks at every entry
                     continue
                 reasons = frozenset[x509.ReasonFlags]().union(
                     *(
@@ -83,8 +83,10 @@ class CRLJudge:
         delta = self._delta(found, signer)
         if delta is not None:
             reason = delta.reason(node.certificate.serial_number, node.issuer)
+            self._effort.require_time()
         if reason is None:
             reason = found.reason(node.certificate.serial_number, node.issuer)
+            self._effort.require_time()
         if reason is not None and reason is not x509.ReasonFlags.remove_from_crl:
             raise NotTrusted(
                 "revoked_by_crl",
@@ -100,9 +102,9 @@ class CRLJudge:
                 and complete.number is not None
                 and delta.base_number <= complete.number < delta.number
                 and delta.scope_octets == complete.scope_octets
-                and delta.is_usable
                 and delta.is_current(self._at, CLOCK_TOLERANCE)
-                and delta.is_signed_by(signer.certificate, signer.key)
+                and delta.is_usable
+                and self._is_signed_by(delta, signer)
             ):
                 return delta
         return None
@@ -119,11 +121,11 @@ class CRLJudge:
         return self._signers[key]
 
     def _find_signer(self, found: RevocationList, issuer: Node, anchor: Node, asked: frozenset[bytes]) -> Node | None:
-        if found.issuer == issuer.subject and _signed(found, issuer):
+        if found.issuer == issuer.subject and self._signed(found, issuer):
             return issuer
         for candidate in self._material.named(found.issuer):
             self._effort.look()
-            if _signed(found, candidate) and self._is_trusted(candidate, anchor, asked):
+            if self._signed(found, candidate) and self._is_trusted(candidate, anchor, asked):
                 return candidate
         return None
 
@@ -144,7 +146,12 @@ class CRLJudge:
             return False
         return True
 
+    def _signed(self, found: RevocationList, signer: Node) -> bool:
+        """Whether a certificate's key signed a list and may (§6.3.3 (f) and (g))."""
+        return may_sign_lists(signer.certificate) and self._is_signed_by(found, signer)
 
-def _signed(found: RevocationList, signer: Node) -> bool:
-    """Whether a certificate's key signed a list and may (§6.3.3 (f) and (g))."""
-    return may_sign_lists(signer.certificate) and found.is_signed_by(signer.certificate, signer.key)
+    def _is_signed_by(self, found: RevocationList, signer: Node) -> bool:
+        """Whether a certificate's key signed a list, which is hashed as a whole."""
+        genuine = found.is_signed_by(signer.certificate, signer.key)
+        self._effort.require_time()
+        return genuine

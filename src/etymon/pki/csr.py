@@ -55,8 +55,11 @@ CertifiableKey: TypeAlias = ProvenCSR | HeldKey
 
 
 def hold(public_key: object) -> HeldKey:
-    """Return a key of our own for certification; `Malformed` `weak_key` if policy forbids it."""
-    return HeldKey(key_policy.check(public_key))
+    """Return a key of our own for certification; `Malformed` `weak_key` if policy forbids it.
+
+    Slow for RSA: call it outside transactions.
+    """
+    return HeldKey(key_policy.check_for_certification(public_key))
 
 
 def verify_proof_of_possession(data: bytes) -> ProvenCSR:
@@ -101,6 +104,7 @@ def verify_rsa_proof(data: bytes, permitted: Permitted) -> tuple[ProvenCSR, Cert
     hash_function = message_algorithms.signature_hash(asked.algorithm, None, permitted)
     if not message_algorithms.is_signature(public_key, asked.signature, asked.information, hash_function):
         raise _not_possessed()
+    key_policy.check_for_certification(public_key)  # slow, so here too
     return ProvenCSR(public_key, data), asked
 
 

@@ -14,6 +14,14 @@ MOST_NAME_COMPARISONS: Final = 20_000
 """Names under an authority times the subtrees it names, summed over a path."""
 
 
+_NOT_JUDGED: Final = {
+    x509.IPAddress: "ip_address",
+    x509.OtherName: "other_name",
+    x509.RegisteredID: "registered_id",
+}
+"""Forms of names whose constraints are refused where they matter, and what the library calls them."""
+
+
 def check(path: Sequence[Node]) -> None:
     """Check a path from leaf to anchor; the anchor counts as name and key only. Raises `NotTrusted`."""
     for node in path[:-1]:
@@ -28,12 +36,14 @@ def _check_algorithm(node: Node) -> None:
 
 
 def _check_names(below_anchor: Sequence[Node]) -> None:
-    """Bound the comparisons of names, and refuse those that RFC 5280 §4.2.1.10 does not define.
+    """Bound the comparisons of names, and refuse those that are not made.
 
-    It has no DNS subtree that begins with a dot; the library finds no name in one, so that excluding it excludes none.
+    RFC 5280 §4.2.1.10 has no DNS subtree that begins with a dot; the library finds no name in one, so that excluding it
+    excludes none. It judges no subtrees of the forms in `_NOT_JUDGED`.
     """
     subtrees = comparisons = 0
     is_undefined = False
+    not_judged = set[str]()
     for node in reversed(below_anchor):
         names: asn1_x509.GeneralNames = node.parsed.subject_alt_name_value or ()
         comparisons += subtrees * (1 + len(node.parsed.subject.chosen) + len(names))
@@ -42,9 +52,16 @@ def _check_names(below_anchor: Sequence[Node]) -> None:
                 "path_invalid",
                 "An authority constrains DNS names by one that begins with a dot. Ask it for a certificate without.",
             )
+        if not not_judged.isdisjoint(name.name for name in names):
+            raise NotTrusted(
+                "path_invalid",
+                "An authority constrains names of a form (an IP address, a name of another kind) that is not judged "
+                "here, and a certificate below it has such a name. Choose another one.",
+            )
         found = _subtrees(node)
         subtrees += len(found)
         is_undefined |= any(isinstance(tree, x509.DNSName) and tree.value.startswith(".") for tree in found)
+        not_judged |= {form for kind, form in _NOT_JUDGED.items() if any(isinstance(tree, kind) for tree in found)}
     if comparisons > MOST_NAME_COMPARISONS:
         raise NotTrusted(
             "names_too_complex",

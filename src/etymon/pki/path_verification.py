@@ -47,6 +47,7 @@ def verify(
     def judge(path: tuple[Node, ...]) -> None:
         if revocation is not None:
             CRLJudge(revocation, material, at=at, effort=spent).require_not_revoked(path)
+        spent.require_time()
 
     try:
         walked = path_walk.find(Node(leaf), material, parameters, judge, at=at, effort=spent)

@@ -33,6 +33,12 @@ Revocation: TypeAlias = Literal["required", "off"]
 MOST_KEPT: Final = 64
 """Sets of files that are kept read."""
 
+MOST_CERTIFICATE_BYTES: Final = 64 * 1024 * 1024
+"""Files of anchors, and of intermediates, together."""
+
+MOST_LIST_BYTES: Final = 256 * 1024 * 1024
+"""Files of CRLs together; those of the largest public key infrastructures stay below it."""
+
 _OID: Final = re.compile(r"([01]\.[1-3]?[0-9]|2\.(0|[1-9][0-9]*))(\.(0|[1-9][0-9]*))*")
 
 
@@ -181,17 +187,20 @@ def _policies(names: Iterable[str]) -> frozenset[str]:
 
 def _material(anchors: tuple[str, ...], intermediates: tuple[str, ...], named: frozenset[Leniency]) -> Material:
     tolerant = Leniency.ECDSA_NULL_PARAMETERS in named
-    trusted = [found for name in questions.counted(anchors) for found in _certificates(name, tolerant=tolerant)]
-    others = [found for name in questions.counted(intermediates) for found in _certificates(name, tolerant=False)]
-    material = Material.of(trusted, others)
+    material = Material.of(_certificates(anchors, tolerant=tolerant), _certificates(intermediates, tolerant=False))
     if not material.anchors:
         raise Malformed("anchor_unusable", "No trust anchor has a form and size that is taken. Name another file.")
     return material
 
 
-def _certificates(name: str, *, tolerant: bool) -> tuple[x509.Certificate, ...]:
+def _certificates(names: tuple[str, ...], *, tolerant: bool) -> list[x509.Certificate]:
+    files = questions.read_all(names, certificate.LIMIT_BYTES, together=MOST_CERTIFICATE_BYTES)
+    return [found for name, data in files for found in _readable(name, data, tolerant=tolerant)]
+
+
+def _readable(name: str, file: bytes, *, tolerant: bool) -> tuple[x509.Certificate, ...]:
     """Read a file of which at least one certificate can be read; what cannot be read is as if it were not there."""
-    data = questions.without_keys(name, questions.read(name, certificate.LIMIT_BYTES))
+    data = questions.without_keys(name, file)
     found, _ = certificate.load_anchors(data) if tolerant else certificate.load_readable(data)
     if not found:
         raise Malformed("certificate_malformed", f"{name} holds no certificate that can be read, DER or PEM.")
@@ -199,5 +208,5 @@ def _certificates(name: str, *, tolerant: bool) -> tuple[x509.Certificate, ...]:
 
 
 def _lists(names: tuple[str, ...]) -> RevocationLists:
-    files = (questions.read(name, revocation_lists.LARGEST_LIST_BYTES) for name in questions.counted(names))
-    return RevocationLists.of(found for data in files for found in revocation_lists.load_many(data))
+    files = questions.read_all(names, revocation_lists.LARGEST_LIST_BYTES, together=MOST_LIST_BYTES)
+    return RevocationLists.of(found for _, data in files for found in revocation_lists.load_many(data))

@@ -113,6 +113,22 @@ def read(name: str, limit: int) -> bytes:
     return data
 
 
+def read_all(names: tuple[str, ...], limit: int, *, together: int) -> list[tuple[str, bytes]]:
+    """Read the files of an option, by name, before any is looked into; `TooLarge` too for more bytes than `together`.
+
+    A file that is named twice counts twice.
+    """
+    found: list[tuple[str, bytes]] = []
+    left = together
+    for name in counted(names):
+        data = read(name, limit)
+        left -= len(data)
+        if left < 0:
+            raise TooLarge("files_too_large", f"The files of an option have at most {together} bytes together.")
+        found.append((name, data))
+    return found
+
+
 def without_keys(name: str, data: bytes) -> bytes:
     """Return the content of a file of certificates, if there is no private key in it."""
     if b"PRIVATE KEY-----" in data:

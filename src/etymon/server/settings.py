@@ -139,7 +139,9 @@ class Settings(BaseSettings):
         "last.first.middle. Unset: any, and these four where policy_family is not own.",
     )
     weak_key_lists: tuple[str, ...] = Field(
-        default=(), description="Files of keys that nobody certifies, in the form of Debian's openssl-blacklist."
+        default=(),
+        description="Files of keys that nobody certifies, in the form of Debian's openssl-blacklist, whose package has "
+        "them. Set this or compromised_key_lists: none is shipped.",
     )
     compromised_key_lists: tuple[str, ...] = Field(
         default=(), description="Files of keys that nobody certifies: SHA-256 of a SubjectPublicKeyInfo on each line."

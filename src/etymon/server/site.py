@@ -26,7 +26,14 @@ from etymon.issuer import http as issuer_http
 from etymon.kernel.errors import EtymonError, NotPermitted, Unavailable
 from etymon.mdm import branding as mdm_branding
 from etymon.mdm import http as mdm_http
-from etymon.server import entrances, follow_ups, process_events, software_integrity, tls_identity
+from etymon.server import (
+    entrances,
+    follow_ups,
+    process_events,
+    software_integrity,
+    tls_identity,
+    unsafe_settings,
+)
 from etymon.server.deployment import HIERARCHIES
 from etymon.server.metrics import Measured, Metrics
 from etymon.server.proxy_files import client_cas
@@ -105,6 +112,8 @@ class Site:
             device=read.device_url,
             status=f"http://{read.bind}:{read.status_port}",
         )
+        for told in unsafe_settings.advice(read):
+            log.warning("settings_advice", detail=told)
         ready()
 
     def _applications(self) -> Mapping[str, Starlette]:

@@ -19,6 +19,19 @@ DATABASES: Final = ("sqlite:", "postgresql:", "postgresql+psycopg:")
 """How addresses of databases begin."""
 
 
+NO_KEY_LISTS: Final = (
+    "No list of keys known to be compromised is set: such keys are certified. Debian's package openssl-blacklist "
+    "has files for the setting weak_key_lists; compromised_key_lists takes digests of others "
+    "(docs/certificate-profiles.md)."
+)
+
+
+def advice(settings: "Settings") -> Iterator[str]:
+    """Yield what settings leave undone that an operator should know of, and how to do it."""
+    if not settings.weak_key_lists and not settings.compromised_key_lists:
+        yield NO_KEY_LISTS
+
+
 def faults(settings: "Settings") -> Iterator[str]:
     """Yield what would make a site unsafe, or could not work: the setting's name and what to write instead."""
     ports = [settings.site_port, settings.certauth_port, settings.device_port, settings.status_port]

@@ -114,6 +114,20 @@ def _allowed(scope: Scope) -> set[str]:
 Handler = Callable[[Request], Response]
 
 
+@dataclass(frozen=True, slots=True)
+class Refused:
+    """A refusal at an address, and what is known of who was refused, however little of the request could be read."""
+
+    error: EtymonError
+    path: str
+    path_parameters: Mapping[str, str]
+    client_address: str
+
+
+RefusalRecorder = Callable[[Refused], None]
+"""Told of each error that leaves a handler, or kept its request from one; may ask the database."""
+
+
 def endpoint(
     path: str,
     handler: Handler,
@@ -123,8 +137,9 @@ def endpoint(
     body_limit_bytes: int = SMALL_BODY_BYTES,
     proxies: Collection[str] = (),
     any_case: bool = False,
+    refused: RefusalRecorder | None = None,
 ) -> Route:
-    """Return a route that serves `handler` and answers every error in the form of `errors`.
+    """Return a route that serves `handler` and answers every error in the form of `errors`, `refused` told of it.
 
     With `any_case` the path is found however it is written, as on the servers whose addresses it takes over.
     """
@@ -134,7 +149,7 @@ def endpoint(
         return await run_in_threadpool(handler, await _read(request, body_limit_bytes, proxies))
 
     async def serve(request: ASGIRequest) -> Response:
-        return await _guarded(path, face, answer(request))
+        return await _guarded(path, face, _told(path, request, answer(request), refused, proxies))
 
     serve.__name__ = getattr(handler, "__name__", "serve")
     return Endpoint(path, serve, methods=methods, errors=face, any_case=any_case)
@@ -158,6 +173,7 @@ def waiting_endpoint(
     *,
     errors: ErrorFace,
     proxies: Collection[str] = (),
+    refused: RefusalRecorder | None = None,
 ) -> Route:
     """Return a route for a POST that may be kept open: `first` is a handler, `until` waits, holding no thread."""
 
@@ -166,9 +182,25 @@ def waiting_endpoint(
         return await until(request, response.wait) if isinstance(response, Waiting) else response
 
     async def serve(request: ASGIRequest) -> Response:
-        return await _guarded(path, errors, answer(request))
+        return await _guarded(path, errors, _told(path, request, answer(request), refused, proxies))
 
     return Endpoint(path, serve, methods=["POST"], errors=errors)
+
+
+async def _told(
+    path: str,
+    request: ASGIRequest,
+    answer: Awaitable[Response],
+    refused: RefusalRecorder | None,
+    proxies: Collection[str],
+) -> Response:
+    """Return the answer; an error is told to whoever records refusals, and raised on."""
+    try:
+        return await answer
+    except EtymonError as error:
+        if refused is not None:
+            await run_in_threadpool(refused, Refused(error, path, _parameters(request), _address(request, proxies)))
+        raise
 
 
 async def _guarded(path: str, face: ErrorFace, answer: Awaitable[Response]) -> Response:
@@ -200,20 +232,34 @@ async def _read(request: ASGIRequest, limit: int, proxies: Collection[str]) -> R
             raise TooLarge("body_too_large", f"The body may have at most {limit} bytes.")
     if body:
         request.scope.get("extensions", {}).get("etymon.require_room", _no_limit)()
-    neighbour = request.client.host if request.client else ""
-    headers = {name.lower(): value for name, value in request.headers.items()}
     return Request(
         method=request.method,
         path=request.url.path,
-        path_parameters={name: str(value) for name, value in request.path_params.items()},
+        path_parameters=_parameters(request),
         query=dict(request.query_params),
-        headers=headers,
+        headers=_headers(request),
         cookies=request.cookies,
         body=bytes(body),
-        peer=_peer(request) or from_proxy(request.headers.getlist("client-cert"), neighbour, proxies),
-        client_address=client_address(headers, neighbour, proxies),
+        peer=_peer(request) or from_proxy(request.headers.getlist("client-cert"), _neighbour(request), proxies),
+        client_address=_address(request, proxies),
         query_string=request.url.query,
     )
+
+
+def _parameters(request: ASGIRequest) -> Mapping[str, str]:
+    return {name: str(value) for name, value in request.path_params.items()}
+
+
+def _headers(request: ASGIRequest) -> Mapping[str, str]:
+    return {name.lower(): value for name, value in request.headers.items()}
+
+
+def _neighbour(request: ASGIRequest) -> str:
+    return request.client.host if request.client else ""
+
+
+def _address(request: ASGIRequest, proxies: Collection[str]) -> str:
+    return client_address(_headers(request), _neighbour(request), proxies)
 
 
 def client_address(headers: Mapping[str, str], neighbour: str, proxies: Collection[str]) -> str:

@@ -253,7 +253,7 @@ def test_a_signer_that_strict_readers_refuse_is_read(site: SCEPSite) -> None:
     device.enroll(signer=signer)
 
 
-def test_an_operation_that_is_not_there_is_told_in_a_line(site: SCEPSite, plain: httpx.Client) -> None:
+def test_an_operation_that_is_not_there_is_told_in_a_line(plain: httpx.Client) -> None:
     for query in ("?operation=GetNextCACert", "?operation=", "", "?operation=pkioperation"):
         answer = plain.get(query)
         assert (answer.status_code, answer.headers["error-code"]) == (404, "operation_unknown")
@@ -263,11 +263,8 @@ def test_an_operation_that_is_not_there_is_told_in_a_line(site: SCEPSite, plain:
     assert plain.get("../nobody?operation=GetCACaps").headers["error-code"] == "scep_connector_unknown"
     long = plain.get("?operation=PKIOperation&message=" + "A" * 16_400)
     assert (long.status_code, long.headers["error-code"]) == (413, "message_too_large")
-    before = len(site.refusals())
-    assert plain.post("?operation=PKIOperation", content=bytes(65 * 1024)).status_code == 413
-    assert [event.facts["code"] for event in site.refusals()].count("message_too_large") == 1
-    assert len(site.refusals()) == before + 1
-    assert plain.post("?operation=PKIOperation", content=bytes(99 * 1024)).status_code == 413
+    long = plain.post("?operation=PKIOperation", content=bytes(65 * 1024))
+    assert (long.status_code, long.headers["error-code"]) == (413, "body_too_large")
 
 
 def test_a_connector_that_was_withdrawn_answers_nothing(site: SCEPSite, plain: httpx.Client) -> None:

@@ -5,12 +5,13 @@ import base64
 import uuid
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
+from pathlib import Path
 
 import pytest
 from cryptography import x509
 from cryptography.hazmat.primitives import hashes
-from cryptography.hazmat.primitives.asymmetric import ec
+from cryptography.hazmat.primitives.asymmetric import ec, rsa
 from cryptography.hazmat.primitives.serialization import Encoding
 
 from etymon.issuer.model import EndReason, Purpose
@@ -19,8 +20,11 @@ from etymon.issuer.scep.model import CHALLENGE_LIFETIME, ChallengeSource, Holder
 from etymon.kernel.errors import EtymonError
 from etymon.kernel.secret import Secret
 from etymon.pki.algorithms import KeyType
-from etymon.pki.certificate import card_uuid, mail, spki, to_der, upn
+from etymon.pki.bad_keys import KeyLists
+from etymon.pki.certificate import card_uuid, mail, spki, spki_sha256, to_der, upn
 from etymon.web.peer_certificate import PeerCertificate
+from support import weak_rsa
+from support.registration_keys import rsa_key
 from support.scep_site import SCEPSite, fresh_address
 
 CONNECTOR = "kiosks"
@@ -31,7 +35,7 @@ def key() -> ec.EllipticCurvePrivateKey:
     return ec.generate_private_key(ec.SECP256R1())
 
 
-def csr(of: ec.EllipticCurvePrivateKey, subject: x509.Name = ALICE) -> bytes:
+def csr(of: ec.EllipticCurvePrivateKey | rsa.RSAPrivateKey, subject: x509.Name = ALICE) -> bytes:
     request = x509.CertificateSigningRequestBuilder().subject_name(subject).sign(of, hashes.SHA256())
     return base64.b64encode(request.public_bytes(Encoding.DER))
 
@@ -175,6 +179,24 @@ def test_what_cannot_be_granted_leaves_the_challenge_good(common: Client) -> Non
     }
     told = {code: common.refused(lambda body=body: common.enroll(challenge, body)) for code, body in sent.items()}  # type: ignore[misc]  # a default that binds
     assert told == {code: code for code in sent}
+    common.enroll(challenge)
+
+
+def test_a_weak_key_is_refused_though_it_signed_its_request(common: Client, tmp_path: Path) -> None:
+    made = base64.b64decode(csr(rsa_key(-100)))
+    weak = (weak_rsa.roca(), weak_rsa.prime(), weak_rsa.sharing(rsa_key(-100)))
+    sent = [base64.b64encode(each.request(made)) for each in weak]
+    sent += [csr(ec.generate_private_key(curve)) for curve in (ec.SECP521R1(), ec.SECP256K1())]
+    challenge = common.challenge()
+    for body in sent:
+        assert common.refused(lambda body=body: common.enroll(challenge, body)) == "weak_key"  # type: ignore[misc]  # a default that binds
+    listed, before = tmp_path / "compromised", common.site.deps
+    listed.write_text(f"{spki_sha256(common.key.public_key()).hex()}\n")
+    common.site.deps = replace(before, ca=replace(before.ca, bad_keys=KeyLists.opened([], [listed])))
+    try:
+        assert common.refused(lambda: common.enroll(challenge)) == "compromised_key"
+    finally:
+        common.site.deps = before
     common.enroll(challenge)
 
 

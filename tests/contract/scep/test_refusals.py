@@ -2,7 +2,10 @@
 """Every way in which a SCEP message is refused: with the right failInfo, an audit event, and nothing half done."""
 
 import uuid
+from collections.abc import Callable
+from dataclasses import replace
 from datetime import UTC, datetime, timedelta
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -12,16 +15,18 @@ from cryptography.hazmat.primitives import hashes
 from cryptography.hazmat.primitives.asymmetric import ec
 from cryptography.x509.oid import NameOID
 
-from etymon.ca.model import AlternativeNames
+from etymon.ca import certificates, refused_keys, revocation
+from etymon.ca.model import AlternativeNames, RevocationReason
 from etymon.issuer.scep import exchange
 from etymon.issuer.scep.model import Holder
 from etymon.kernel.errors import Malformed, NotFound
 from etymon.pki.algorithms import KeyType
-from etymon.pki.certificate import UPN_OTHER_NAME
+from etymon.pki.bad_keys import KeyLists, tail_of
+from etymon.pki.certificate import UPN_OTHER_NAME, spki_sha256
 from etymon.pki.csr import verify_proof_of_possession
 from etymon.wire import ber, scep
 from etymon.wire.scep import CertificateIdentity
-from support import scep_client
+from support import scep_client, weak_rsa
 from support.registration_keys import rsa_key
 from support.scep_site import Device, SCEPSite
 
@@ -110,6 +115,43 @@ def test_the_holders_own_names_may_be_asked_for(shared: SCEPSite) -> None:
 @pytest.mark.parametrize("bits", [1024, 2047])
 def test_a_short_key_is_refused(shared: SCEPSite, bits: int) -> None:
     assert ask(shared.device(key=rsa_key(0, bits))) == ("badAlg", "weak_key")
+
+
+WEAK = [weak_rsa.prime, weak_rsa.roca, lambda: weak_rsa.sharing(rsa_key(-100))]
+
+
+@pytest.mark.parametrize("make", WEAK, ids=["a prime for a modulus", "ROCA", "another exponent on a known modulus"])
+def test_a_weak_rsa_key_is_refused_for_the_key_though_it_signed_its_request(
+    shared: SCEPSite, make: Callable[[], weak_rsa.WeakRSA]
+) -> None:
+    device = stranger(shared)
+    content = make().request(device.request(shared.challenge()))
+    assert device.refused(device.message(content)) == ("badAlg", "weak_key")
+
+
+def test_a_key_on_a_list_is_refused(shared: SCEPSite, tmp_path: Path) -> None:
+    device, before = shared.device(), shared.deps
+    listed = tmp_path / "blacklist.RSA-2048"
+    listed.write_bytes(tail_of(device.key.public_key()) + b"\n")
+    shared.deps = replace(before, ca=replace(before.ca, bad_keys=KeyLists.opened([listed], [])))
+    try:
+        assert ask(device) == ("badAlg", "compromised_key")
+    finally:
+        shared.deps = before
+
+
+def test_the_key_of_a_card_and_one_that_was_revoked_as_compromised_are_refused(shared: SCEPSite) -> None:
+    device, card = shared.device(), shared.device()
+    issued = device.enroll()
+    with shared.database.transaction() as tx:
+        found = certificates.find_issued(tx, issued)
+        assert found is not None
+        revocation.revoke(tx, shared.ca.deps, found.id, RevocationReason.KEY_COMPROMISE, actor="officer")
+    device.certificate = None
+    assert ask(device) == ("badRequest", "key_compromised")
+    with shared.database.transaction() as tx:
+        refused_keys.note_card(tx, spki_sha256(card.key.public_key()), shared.clock.now())
+    assert ask(card) == ("badRequest", "key_of_a_card")
 
 
 def test_a_size_the_connector_does_not_take_is_refused(shared: SCEPSite) -> None:

@@ -13,8 +13,11 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from etymon.kernel.errors import Malformed, TooLarge
-from etymon.pki import path_verification, revocation_lists
-from etymon.pki.path_material import Material
+from etymon.pki import path_verification, path_walk, revocation_lists
+from etymon.pki.crl_validation import CRLJudge
+from etymon.pki.errors import NotTrusted
+from etymon.pki.path_building import LONGEST_SECONDS, Effort
+from etymon.pki.path_material import Material, Node
 from etymon.pki.path_walk import PathParameters
 from etymon.pki.revocation_lists import LARGEST_LIST_BYTES, RevocationLists
 from support import declared_pki
@@ -32,6 +35,17 @@ def code(*lists: bytes, leaf: Certified = LEAF, others: tuple[Certified, ...] = 
     read = RevocationLists.of(found for data in lists for found in revocation_lists.load_many(data))
     verdict = path_verification.verify(leaf.certificate, material, PathParameters(), at=at, revocation=read)
     return verdict.refusal.code if verdict.refusal else ""
+
+
+def test_time_that_a_list_takes_counts() -> None:
+    """The clock stands still until the last list was looked through, which nothing interrupts."""
+    (at_root,), (slow,) = (tuple(revocation_lists.load_many(data)) for data in (ROOT_LIST, ISSUER.crl(NOW)))
+    material = Material.of([ROOT.certificate], [ISSUER.certificate])
+    effort = Effort(monotonic=lambda: LONGEST_SECONDS + 0.1 if "is_usable" in vars(slow) else 0.0)
+    lists = RevocationLists.of([at_root, slow])
+    judge = CRLJudge(lists, material, at=NOW, effort=effort).require_not_revoked
+    with pytest.raises(NotTrusted, match="took_too_long"):
+        path_walk.find(Node(LEAF.certificate), material, PathParameters(), judge, at=NOW, effort=effort)
 
 
 def test_every_certificate_below_the_anchor_needs_a_list() -> None:

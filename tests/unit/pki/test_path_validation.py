@@ -395,4 +395,6 @@ def test_a_constraint_on_addresses_is_not_judged_and_so_lets_no_address_pass(roo
         assert judged(upper.issue(NOW), declared_pki.entry(root, upper)).identifier == str(CARD_UUID)
         names = x509.SubjectAlternativeName([x509.IPAddress(ipaddress.ip_address("192.0.2.1"))])
         lower = upper.issue(NOW, "Lower", authority=True, extra=[(names, False)])
-        assert refused(lower.issue(NOW), declared_pki.entry(root, upper, lower)) == "path_invalid"
+        with pytest.raises(NotTrusted, match=r"a form .* that is not judged here") as refusal:
+            judged(lower.issue(NOW), declared_pki.entry(root, upper, lower))
+        assert refusal.value.code == "path_invalid"

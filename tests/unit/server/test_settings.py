@@ -6,7 +6,7 @@ import pytest
 from etymon.ca import ceremony, policies
 from etymon.ca.model import SubjectNames
 from etymon.kernel.errors import Malformed
-from etymon.server import initialization, settings
+from etymon.server import initialization, settings, unsafe_settings
 
 SAFE: dict[str, object] = {"organization": "Agency", "status_url": "http://status.agency.example"}
 
@@ -15,6 +15,13 @@ def test_safe_settings_give_the_public_addresses() -> None:
     made = settings.checked({**SAFE, "host": "id.agency.example", "site_port": 443})
     assert made.site_url == "https://id.agency.example"
     assert made.certauth_url == "https://id.agency.example:8444"
+
+
+def test_whoever_names_no_list_of_compromised_keys_is_told_how_to_get_one() -> None:
+    (told,) = unsafe_settings.advice(settings.checked(SAFE))
+    assert "openssl-blacklist" in told
+    for name in ("weak_key_lists", "compromised_key_lists"):
+        assert not list(unsafe_settings.advice(settings.checked({**SAFE, name: ["list"]})))
 
 
 FRONTED: dict[str, object] = {

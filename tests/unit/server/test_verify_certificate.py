@@ -15,7 +15,7 @@ from cryptography.hazmat.primitives import serialization
 from cryptography.hazmat.primitives.serialization import Encoding
 
 from etymon.pki.certificate import LIMIT_BYTES, to_der
-from etymon.server import questions
+from etymon.server import certificate_questions, questions
 from support import declared_pki
 from support.declared_pki import CARD_POLICY
 from support.typed_command import typed
@@ -269,6 +269,17 @@ def test_a_bad_line_spoils_no_other(ask: Ask, folder: Path, expected: str, line:
     error = answers[1]["errors"][0]
     assert error["code"] == expected
     assert error["detail"].startswith("Line 2: ")
+
+
+def test_the_files_of_an_option_are_bounded_together(ask: Ask, folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    for bound, option, file in (
+        ("MOST_CERTIFICATE_BYTES", "intermediate", "issuer.pem"),
+        ("MOST_LIST_BYTES", "crl", "root.crl"),
+    ):
+        size = (folder / file).stat().st_size
+        monkeypatch.setattr(certificate_questions, bound, 3 * size - 1)
+        assert ask(*PATH[:2], "--at", AT, *(f"--{option}", file) * 2, "leaf.pem")[0] == 1
+        assert code(ask(*PATH[:2], "--at", AT, *(f"--{option}", file) * 3, "leaf.pem")[1]) == "files_too_large"
 
 
 def test_a_line_that_is_no_text_is_one_bad_line(ask: Ask, folder: Path) -> None:

@@ -11,6 +11,7 @@ from etymon.issuer import derived_credential
 from etymon.issuer.attestation import challenges
 from etymon.issuer.attestation.model import KeyUse
 from etymon.issuer.dependencies import Dependencies
+from etymon.issuer.http import doors
 from etymon.issuer.model import Purpose
 from etymon.kernel.errors import Malformed
 from etymon.web import documents
@@ -37,4 +38,5 @@ def device_routes(deps: Dependencies) -> list[BaseRoute]:
             {"challenge": base64.b64encode(given).decode("ascii"), "expiresAt": shown_time(expires_at)}
         )
 
-    return [endpoint(CHALLENGE, challenge, methods=["POST"], errors=Problems(), proxies=deps.proxies)]
+    refused = doors.recorder(deps, derived_credential.REFUSED_EVENT)
+    return [endpoint(CHALLENGE, challenge, methods=["POST"], errors=Problems(), proxies=deps.proxies, refused=refused)]

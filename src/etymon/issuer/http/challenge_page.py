@@ -13,6 +13,7 @@ from starlette.routing import BaseRoute
 
 from etymon.ca import authorities
 from etymon.issuer.dependencies import Dependencies
+from etymon.issuer.http import doors
 from etymon.issuer.scep import challenges
 from etymon.issuer.scep.model import HIERARCHY
 from etymon.kernel.errors import EtymonError, NotAuthenticated, Throttled
@@ -76,8 +77,17 @@ def site_routes(deps: Dependencies) -> list[BaseRoute]:
         groups = " ".join(thumbprint[at : at + 8] for at in range(0, len(thumbprint), 8))
         return _page(_CHALLENGE.format(thumbprint=groups, challenge=secret.reveal()), 200, {})
 
+    refused = doors.recorder(deps, challenges.REFUSED_EVENT)
     return [
-        endpoint(path, show, methods=["GET"], errors=PageErrors(), proxies=deps.proxies, any_case=True)
+        endpoint(
+            path,
+            show,
+            methods=["GET"],
+            errors=PageErrors(),
+            proxies=deps.proxies,
+            any_case=True,
+            refused=refused,
+        )
         for path in PATHS
     ]
 

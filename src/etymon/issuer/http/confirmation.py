@@ -6,8 +6,9 @@ from typing import Final
 from starlette.responses import Response
 from starlette.routing import BaseRoute
 
-from etymon.issuer import superseding
+from etymon.issuer import derived_credential, superseding
 from etymon.issuer.dependencies import Dependencies
+from etymon.issuer.http import doors
 from etymon.kernel.errors import Malformed
 from etymon.web import documents
 from etymon.web.documents import Problems
@@ -29,4 +30,5 @@ def device_routes(deps: Dependencies) -> list[BaseRoute]:
         ended = superseding.confirm(deps, installed, request.peer, source=request.client_address)
         return json_response({"superseded": [thumbprint.hex() for thumbprint in ended]})
 
-    return [endpoint(CONFIRMATION, confirm, methods=["POST"], errors=Problems(), proxies=deps.proxies)]
+    refused = doors.recorder(deps, derived_credential.REFUSED_EVENT)
+    return [endpoint(CONFIRMATION, confirm, methods=["POST"], errors=Problems(), proxies=deps.proxies, refused=refused)]

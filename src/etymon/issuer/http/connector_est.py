@@ -12,6 +12,7 @@ from starlette.responses import Response
 from starlette.routing import BaseRoute
 
 from etymon.issuer.dependencies import Dependencies
+from etymon.issuer.http import doors
 from etymon.issuer.http import est_answers as answers
 from etymon.issuer.http.est_answers import ESTErrors
 from etymon.issuer.http.link import EST
@@ -63,6 +64,8 @@ def site_routes(deps: Dependencies) -> list[BaseRoute]:
             transport.load(tx, label(request))
         raise errors.renewed_elsewhere(deps.est_url(label(request), renewal=True))
 
+    refused = doors.recorder(deps, transport.REFUSED_EVENT, connector="label")
+
     def at(operation: str, handler: Handler, method: str) -> BaseRoute:
         return endpoint(
             f"{EST}/{{label}}/{operation}",
@@ -71,6 +74,7 @@ def site_routes(deps: Dependencies) -> list[BaseRoute]:
             errors=ESTErrors("Basic", STATUS),
             body_limit_bytes=est.REQUEST_LIMIT_BYTES,
             proxies=deps.proxies,
+            refused=refused,
         )
 
     return [

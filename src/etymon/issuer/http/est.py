@@ -17,13 +17,14 @@ from etymon.ca import authorities
 from etymon.issuer import device_identity, initial_issuance, issuance_rules, rekey
 from etymon.issuer.dependencies import Dependencies
 from etymon.issuer.errors import authorization_unknown, link_proof_wrong
-from etymon.issuer.http import connector_est
+from etymon.issuer.http import connector_est, doors
 from etymon.issuer.http.est_answers import ESTErrors, answer, certs_only, csr_attributes, require_request
 from etymon.issuer.http.link import EST
 from etymon.issuer.link_key import LARGEST_SIGNATURE_BYTES
 from etymon.issuer.model import Purpose
 from etymon.issuer.planning import EnrollmentRequest
 from etymon.issuer.rekey import RekeyRequest
+from etymon.issuer.scep import transport
 from etymon.kernel.entropy import random_token
 from etymon.kernel.errors import NotFound
 from etymon.kernel.secret import Secret
@@ -81,6 +82,8 @@ def device_routes(deps: Dependencies) -> list[BaseRoute]:
         content_type, body = est.encode_parts(parts, random_token(deps.entropy, bits=96))
         return Response(body, 200, {"Content-Type": content_type, "Cache-Control": "no-store"})
 
+    refused = doors.recorder(deps, transport.REFUSED_EVENT, connector="label")
+
     def at(operation: str, handler: Handler, method: str) -> BaseRoute:
         return endpoint(
             f"{EST}/{operation}",
@@ -89,6 +92,7 @@ def device_routes(deps: Dependencies) -> list[BaseRoute]:
             errors=ESTErrors("Bearer", connector_est.STATUS),
             body_limit_bytes=est.REQUEST_LIMIT_BYTES,
             proxies=deps.proxies,
+            refused=refused,
         )
 
     return [

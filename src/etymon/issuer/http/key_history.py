@@ -10,6 +10,7 @@ from etymon.escrow import history
 from etymon.escrow.model import EscrowedKey
 from etymon.issuer import key_history
 from etymon.issuer.dependencies import Dependencies
+from etymon.issuer.http import doors
 from etymon.issuer.key_history import HistoryRequest
 from etymon.kernel.errors import Malformed
 from etymon.pki.certificate import to_der
@@ -36,9 +37,10 @@ def device_routes(deps: Dependencies) -> list[BaseRoute]:
             {"keys": [{**_shown(key), "envelopedKey": documents.base64_of(enveloped)} for key, enveloped in released]}
         )
 
+    refused = doors.recorder(deps, key_history.REFUSAL)
     return [
-        endpoint(KEY_HISTORY, listed, methods=["GET"], errors=Problems(), proxies=deps.proxies),
-        endpoint(KEY_HISTORY, release, methods=["POST"], errors=Problems(), proxies=deps.proxies),
+        endpoint(KEY_HISTORY, handler, methods=[method], errors=Problems(), proxies=deps.proxies, refused=refused)
+        for method, handler in (("GET", listed), ("POST", release))
     ]
 
 

@@ -8,9 +8,9 @@ from typing import Final
 from starlette.responses import Response
 from starlette.routing import BaseRoute
 
-from etymon.issuer import device_identity, redemption
+from etymon.issuer import device_identity, linking, redemption
 from etymon.issuer.dependencies import Dependencies
-from etymon.issuer.http import waiting
+from etymon.issuer.http import doors, waiting
 from etymon.issuer.http.attestation import CHALLENGE
 from etymon.issuer.http.confirmation import CONFIRMATION
 from etymon.issuer.http.key_history import KEY_HISTORY
@@ -74,7 +74,14 @@ def device_routes(deps: Dependencies) -> list[BaseRoute]:
         )
 
     return [
-        endpoint(REDEEM, redeem, methods=["POST"], errors=Problems(), proxies=deps.proxies),
+        endpoint(
+            REDEEM,
+            redeem,
+            methods=["POST"],
+            errors=Problems(),
+            proxies=deps.proxies,
+            refused=doors.recorder(deps, linking.REFUSED_EVENT),
+        ),
         waiting.authorization_route(deps, AUTHORIZATION, LONGEST_WAIT_SECONDS),
     ]
 

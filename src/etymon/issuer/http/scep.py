@@ -10,6 +10,7 @@ from starlette.responses import PlainTextResponse, Response
 from starlette.routing import BaseRoute
 
 from etymon.issuer.dependencies import Dependencies
+from etymon.issuer.http import doors
 from etymon.issuer.scep import connectors, exchange, registration_authority
 from etymon.kernel.errors import EtymonError, Malformed, NotFound, Throttled, Unavailable
 from etymon.pki.certificate import to_der
@@ -24,9 +25,6 @@ NDES_PATH: Final = "/certsrv/mscep/mscep.dll"
 RETRY_AFTER_SECONDS: Final = 60
 MESSAGES: Final = "300 per minute"
 """From one address; a company of phones may be behind it."""
-
-SLACK_BYTES: Final = 4 * 1024
-"""Read above the limit of a message, so that one too long is refused, and recorded, by whoever knows its connector."""
 
 _NOT_KEPT: Final = {"Cache-Control": "no-store"}
 
@@ -69,23 +67,22 @@ def routes(deps: Dependencies) -> list[BaseRoute]:
                 raise NotFound("operation_unknown", "Use GetCACaps, GetCACert or PKIOperation.")
 
     def send(request: Request) -> Response:
-        if len(request.body) > scep.MESSAGE_LIMIT_BYTES:  # told first, whatever else is wrong
-            exchange.refuse_long(deps, _connector(deps, request), source=request.client_address)
         if scep.parameter(request.query_string, "operation") != b"PKIOperation":
             raise Malformed("operation_unknown", "Send a message to ?operation=PKIOperation.")
         return answer(request, request.body)
 
-    limit = scep.MESSAGE_LIMIT_BYTES + SLACK_BYTES
     paths = (PATH, NDES_PATH) if deps.ndes_connector else (PATH,)
+    refused = doors.recorder(deps, exchange.REFUSED_EVENT, connector="connector")
     return [
         endpoint(
             path,
             handler,
             methods=[method],
             errors=SCEPErrors(),
-            body_limit_bytes=limit,
+            body_limit_bytes=scep.MESSAGE_LIMIT_BYTES,
             proxies=deps.proxies,
             any_case=base == NDES_PATH,
+            refused=refused,
         )
         for base in paths
         for path in (base, f"{base}/{{words:path}}")

@@ -1,6 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0
 """The link in notices: a page that ends what the notice told of, for whoever has the notice, and starts nothing."""
 
+from typing import Final
 from uuid import UUID
 
 from starlette.responses import Response
@@ -9,12 +10,16 @@ from starlette.routing import BaseRoute
 from etymon.issuer import invalidation, revoked_authorities
 from etymon.issuer.dependencies import Dependencies
 from etymon.issuer.errors import derivation_unknown
+from etymon.issuer.http import doors
 from etymon.issuer.http.views import derivation_view
 from etymon.issuer.model import OPEN
 from etymon.issuer.store import credentials, derivations
 from etymon.web import csrf
 from etymon.web.exchange import Request, endpoint
 from etymon.web.pages import PageErrors, Pages
+
+UNDO: Final = "/issuer/undo/{undo}"
+REFUSED_EVENT: Final = "issuer:undo:refused"
 
 
 def site_routes(deps: Dependencies, pages: Pages) -> list[BaseRoute]:
@@ -37,9 +42,10 @@ def site_routes(deps: Dependencies, pages: Pages) -> list[BaseRoute]:
         return pages.page("undone.html", request=request)
 
     errors = PageErrors(pages, "/issuer/")
+    refused = doors.recorder(deps, REFUSED_EVENT)
     return [
-        endpoint("/issuer/undo/{undo}", ask, methods=["GET"], errors=errors, proxies=deps.proxies),
-        endpoint("/issuer/undo/{undo}", end, methods=["POST"], errors=errors, proxies=deps.proxies),
+        endpoint(UNDO, handler, methods=[method], errors=errors, proxies=deps.proxies, refused=refused)
+        for method, handler in (("GET", ask), ("POST", end))
     ]
 
 

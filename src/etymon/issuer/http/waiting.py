@@ -16,6 +16,7 @@ from starlette.routing import BaseRoute
 
 from etymon.issuer import device_identity, linking
 from etymon.issuer.dependencies import Dependencies
+from etymon.issuer.http import doors
 from etymon.issuer.link_key import LARGEST_SIGNATURE_BYTES
 from etymon.issuer.linking import Authorized
 from etymon.issuer.model import DeviceIdentity
@@ -52,7 +53,7 @@ def authorization_route(deps: Dependencies, path: str, longest_wait_seconds: int
         link = documents.identifier(document.get("link"), "link")
         proof = documents.octets(document, "proof", limit=LARGEST_SIGNATURE_BYTES)
         with deps.refusals.noted(
-            "issuer:link:refused",
+            linking.REFUSED_EVENT,
             actor=linking.actor_of(device),
             subject=str(link),
             source=request.client_address,
@@ -64,7 +65,8 @@ def authorization_route(deps: Dependencies, path: str, longest_wait_seconds: int
         return _answer(authorized)
 
     until_decided = partial(_until_decided, deps, Waits())
-    return waiting_endpoint(path, first, until_decided, errors=Problems(), proxies=deps.proxies)
+    refused = doors.recorder(deps, linking.REFUSED_EVENT, but=OVER)
+    return waiting_endpoint(path, first, until_decided, errors=Problems(), proxies=deps.proxies, refused=refused)
 
 
 async def _until_decided(deps: Dependencies, waits: Waits, request: ASGIRequest, asked: _Asked) -> Response:

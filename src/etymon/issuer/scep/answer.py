@@ -25,6 +25,7 @@ NONCE_OCTETS: Final = 16
 FAIL_INFO: Final[Mapping[str, FailInfo]] = {
     "algorithm_not_allowed": FailInfo.BAD_ALG,
     "weak_key": FailInfo.BAD_ALG,
+    "compromised_key": FailInfo.BAD_ALG,
     "key_type_not_allowed": FailInfo.BAD_ALG,
     "message_signature_wrong": FailInfo.BAD_MESSAGE_CHECK,
     "message_not_opened": FailInfo.BAD_MESSAGE_CHECK,
@@ -32,6 +33,8 @@ FAIL_INFO: Final[Mapping[str, FailInfo]] = {
     "signer_not_requester": FailInfo.BAD_MESSAGE_CHECK,
     "challenge_expired": FailInfo.BAD_TIME,
     "certificate_unknown": FailInfo.BAD_CERT_ID,
+    "key_of_a_card": FailInfo.BAD_REQUEST,
+    "key_compromised": FailInfo.BAD_REQUEST,
 }
 """failInfo by what went wrong; whatever else is refused is `badRequest`."""
 

@@ -17,6 +17,8 @@ from etymon.kernel.errors import NotAuthenticated
 from etymon.kernel.secret import Secret, same
 from etymon.storage.database import Transaction
 
+REFUSED_EVENT: Final = "issuer:scep_challenge:refused"
+
 CHALLENGE_OCTETS: Final = 16
 """128 random bits, as upper-case hexadecimal: any string type of a request can carry that."""
 
@@ -36,7 +38,7 @@ def ask(
     """
     with (
         deps.refusals.noted(
-            "issuer:scep_challenge:refused",
+            REFUSED_EVENT,
             actor=f"client:{client.id}",
             subject=f"scep_connector:{connector_name}",
             source=source,
@@ -61,7 +63,7 @@ def ask_page(
     """
     subject = f"scep_connector:{connector_name}"
     with (
-        deps.refusals.noted("issuer:scep_challenge:refused", actor=ANONYMOUS, subject=subject, source=source),
+        deps.refusals.noted(REFUSED_EVENT, actor=ANONYMOUS, subject=subject, source=source),
         deps.database.transaction() as tx,
     ):
         connector = _of_page(tx, deps, connector_name, password)

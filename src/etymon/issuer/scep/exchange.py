@@ -6,18 +6,17 @@ The time that a client may have signed along does not matter: challenges and cer
 """
 
 from dataclasses import dataclass
-from typing import Final, NoReturn
+from typing import Final
 
 import structlog
 
 from etymon.audit.refusals import ANONYMOUS, REFUSED
 from etymon.issuer.dependencies import Dependencies
-from etymon.issuer.scep import connector_store, connectors, enrollment, errors, registration_authority, retrieval
+from etymon.issuer.scep import connectors, enrollment, errors, registration_authority, retrieval
 from etymon.issuer.scep.answer import Answer, failure, pending, success
 from etymon.issuer.scep.enrollment import Pending
 from etymon.issuer.scep.model import Connector
 from etymon.issuer.scep.planning import EnrollmentRequest, Sender
-from etymon.kernel.errors import TooLarge
 from etymon.pki import csr, envelope, message_algorithms
 from etymon.pki.certificate import to_der
 from etymon.pki.message_algorithms import BlockCipher, Permitted
@@ -68,17 +67,6 @@ def answer(deps: Dependencies, connector_name: str, message: bytes, *, source: s
         log.info("scep_refused", connector=connector.name, code=refusal.code)
         return failure(answering, refusal)
     return success(answering, granted, sender, cipher)
-
-
-def refuse_long(deps: Dependencies, connector_name: str, *, source: str) -> NoReturn:
-    """Refuse a message that is longer than any is read, and record it where there is such a connector."""
-    refusal = TooLarge("message_too_large", f"A message has at most {scep.MESSAGE_LIMIT_BYTES} bytes.")
-    with deps.database.snapshot() as tx:
-        found = connector_store.find(tx, connector_name)
-    if found is not None:
-        subject = f"scep_connector:{connector_name}"
-        deps.refusals.record(REFUSED_EVENT, actor=ANONYMOUS, subject=subject, source=source, code=refusal.code)
-    raise refusal
 
 
 def _verified(read: PKIMessage, permitted: Permitted) -> Sender:

@@ -56,7 +56,7 @@ def enroll(deps: Dependencies, name: str, body: bytes, challenge: Secret[str], *
     Raises what `errors` lists, `Malformed` for what is no request, and `enrollment.Pending`.
     """
     with deps.database.snapshot() as tx:
-        connector = load(tx, name)  # a name that is none is nothing to write down
+        connector = load(tx, name)
     subject = f"scep_connector:{name}"
     with deps.refusals.noted(REFUSED_EVENT, actor=ANONYMOUS, subject=subject, source=source):
         with deps.database.snapshot() as tx:

@@ -44,7 +44,7 @@ def init(
 ) -> None:
     """Make an organisation from nothing and print one-time codes for its Administrator and its Officer."""
     from etymon.directory.model import Role
-    from etymon.server import keyring, trust_documents
+    from etymon.server import keyring, trust_documents, unsafe_settings
     from etymon.server.command_line.root_place import root_place
     from etymon.server.initialization import Founder, initialize
     from etymon.server.settings import load
@@ -76,11 +76,13 @@ def init(
     console.print("One-time codes, good for a day; hand them over in person:")
     for name, code in codes.items():
         console.print(f"  {name}  [bold]{code.reveal()}[/]")
-    site = load(data).site_url
+    read = load(data)
+    for told in unsafe_settings.advice(read):
+        console.print(told, soft_wrap=True)
     opened = "".join(f" --passphrase-file {file}" for file in passphrase_file or ())
     console.print(f"Run `etymon serve --data {data}{opened}`.", soft_wrap=True)
     console.print("Then each opens this address with card and code:")
-    console.print(f"  [bold]{site}/idp/binding[/]")
+    console.print(f"  [bold]{read.site_url}/idp/binding[/]")
     console.print(f"A software card needs no browser: `etymon card bind CARD --data {data}`.", soft_wrap=True)
 
 
