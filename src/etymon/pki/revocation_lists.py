@@ -49,6 +49,8 @@ class RevocationList:
             self._critical = [found for found in extensions if found.critical]
         except (*UNREADABLE, *LIBRARY_FAILURES) as exc:
             raise Malformed("crl_malformed", "The file holds something that is not a CRL, DER or PEM.") from exc
+        if encoded[-len(self._list.signature) - 1]:  # so that one list has one encoding
+            raise Malformed("crl_malformed", "The signature of the CRL is not made of whole octets (RFC 3279 §2.2).")
         self._signed_by: dict[bytes, bool] = {}
 
     @cached_property

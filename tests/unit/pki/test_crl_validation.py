@@ -219,6 +219,13 @@ def test_a_file_of_lists_is_pem_or_der_and_bounded() -> None:
 _LIST = ISSUER.crl(NOW, LEAF.certificate)
 
 
+def test_a_signature_that_is_not_made_of_whole_octets_is_none() -> None:
+    changed = bytearray(_LIST)
+    changed[-len(x509.load_der_x509_crl(_LIST).signature) - 1] = 1
+    with pytest.raises(Malformed, match="crl_malformed"):
+        code(ROOT_LIST, bytes(changed))
+
+
 @pytest.mark.filterwarnings("ignore:Attribute's length")  # a name that became a country, two letters long
 @given(st.integers(0, len(_LIST) - 1), st.integers(1, 255))
 def test_a_changed_list_is_none(position: int, change: int) -> None:

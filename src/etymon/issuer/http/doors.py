@@ -23,7 +23,8 @@ def recorder(deps: Dependencies, name: str, *, connector: str = "", but: Collect
         error = refused.error
         if error.is_noted or error.code in but or not is_refusal(error):
             return
-        subject = _connector(deps, refused.path_parameters.get(connector, "")) or f"door:{refused.path}"
+        named = refused.path_parameters.get(connector, deps.ndes_connector) if connector else ""
+        subject = _connector(deps, named) or f"door:{refused.path}"
         deps.refusals.record(name, actor=ANONYMOUS, subject=subject, source=refused.client_address, code=error.code)
 
     return record
