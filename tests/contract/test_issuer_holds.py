@@ -14,7 +14,9 @@ from etymon.ca.dependencies import MAXIMUM_HOLD
 from etymon.ca.model import CertificateState, IssuedCertificate
 from etymon.directory import bindings
 from etymon.directory.model import Role
-from etymon.issuer import completion, follow_ups, holds
+from etymon.issuer import completion, follow_ups, hold_record, holds, incidents
+from etymon.issuer.dependencies import record
+from etymon.issuer.hold_record import HoldInForce
 from etymon.issuer.holds import Order
 from etymon.issuer.model import CardSession, Purpose
 from etymon.issuer.tables import restorations
@@ -82,6 +84,35 @@ def test_a_cardholder_holds_and_restores_with_a_card_proved_anew(site: IssuerSit
                 bindings.end(tx, site.deps, binding.id, reason="expired", actor="test")
     refused(NotPermitted, "card_not_bound", partial(restore_in, late))
     assert phone.states() == [H]
+
+
+@BOTH
+def test_who_holds_since_when_until_when_and_why_is_on_record(site: IssuerSite) -> None:
+    phone = HoldablePhone(site)
+
+    def in_force() -> HoldInForce | None:
+        with site.database.snapshot() as tx:
+            ((derivation, certificates, _),) = incidents.of_person(tx, phone.person.person.id)
+            return hold_record.in_force(tx, derivation, certificates)
+
+    assert in_force() is None
+    since = site.clock.now()
+    phone.hold_own()
+    own = HoldInForce(phone.person.person.id, since + MAXIMUM_HOLD, since, "")
+    assert in_force() == own
+    site.turn(hours=1)
+    phone.hold()  # takes it over
+    taken = site.clock.now()
+    site.turn(hours=1)
+    with site.database.transaction() as tx:  # what else is told of it since is not the hold
+        record(tx, site.deps, "derivation:looked_at", actor="test", subject=phone.id)
+    assert in_force() == HoldInForce(site.officer.id, own.until, taken, "The phone was seen elsewhere.")
+    phone.restore()
+    assert in_force() is None
+    phone.hold_own()
+    assert in_force() == replace(own, since=site.clock.now(), until=site.clock.now() + MAXIMUM_HOLD)
+    phone.end()
+    assert in_force() is None
 
 
 def test_what_an_officer_holds_the_cardholder_does_not_restore(site: IssuerSite) -> None:

@@ -74,8 +74,9 @@ def test_the_commands_of_the_page_do_what_it_says(tmp_path: Path) -> None:
                 (folder / name[1]).write_text(block, "utf-8")
             else:
                 shown.append(run(folder, block.replace("https://localhost:8443", site.url)))
-        _, named, left, swept, ended = shown
+        _, named, listed, left, swept, ended = shown
         assert "may not bind cards" in named
+        assert re.fullmatch(r"hr  Human resources  no  0  \S+\n", listed)
         assert left.startswith("e-4711@agency.example terminated until 20")
         assert "0 cards at 0 sources" in swept
         assert "The feed hr has ended." in ended

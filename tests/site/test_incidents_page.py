@@ -1,6 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0
 """Every command of docs/operations/incidents.md as it stands there; a request on its way by commands and pages."""
 
+import json
 import re
 from dataclasses import replace
 from datetime import timedelta
@@ -19,6 +20,7 @@ from support.desk import Desk
 from support.enrolled_endpoint import connect, enroll
 from support.page_commands import commands
 from support.registration_keys import rsa_key
+from support.typed_command import Typed
 from support.whole_site import DOMAIN, TEST, WholeSite
 
 GROUP = "Careful staff"
@@ -146,7 +148,9 @@ def test_every_command_of_the_page_does_what_it_says(
     assert len(certificates(site, "incident-alice")) == 6
     assert by_command["hold"].count("held") == 1
     assert "ends unless it is restored before" in told["hold"][0]
-    assert "authentication  held  until  " in "".join(told["list"])
+    (held_one,) = [line for line in "".join(told["list"]).splitlines() if "  by officer " in line]
+    officer = office.person.user_principal_name
+    assert re.fullmatch(rf"[0-9a-f-]{{36}}  completed  .*  -  by officer {officer} since \S+ until \S+: \S.*", held_one)
     assert by_command["restore"].count("active") == 1
     assert "Restored 1 certificates." in told["restore"][0]
     rekey = (
@@ -154,7 +158,47 @@ def test_every_command_of_the_page_does_what_it_says(
     )
     refused = office.type(rekey, **{"$OFFICER": office.options})
     assert (refused.status, "(no_successor)" in refused.err) == (2, True)
-    enrolled, listed, again = managed
+    enrolled, connectors, listed, again = managed
+    assert [line.split("  ")[0] for line in printed(connectors)] == ["fleet"]
     assert enrolled == "Ended 1 certificates, 0 challenges; 0 certificates remain.\n", "end-all ended the other"
     assert listed.count("fleet") == listed.count("ended") == 2
     assert again == "Ended 0 certificates.\n"
+    a_list_that_finds_nothing_says_so(office)
+
+
+def a_list_that_finds_nothing_says_so(office: Office) -> None:
+    """Ask for what is not there, and for a connector, a person and a feed that never were."""
+    asked = f"etymon {{}} --data /var/lib/etymon {office.options} {{}}"
+    for group, command in (
+        ("managed-certificates", "list --connector flet"),
+        ("managed-certificates", "list --connector flet --person nobody@agency.example"),
+        ("managed-certificates", "list --connector flet --serial 1F"),
+        ("managed-certificates", "list --person nobody@agency.example"),
+        ("derivations", "list nobody@agency.example"),
+    ):
+        told = "There is no such user" if "nobody" in command else "`etymon managed-certificates connectors`"
+        not_found(office.type(asked.format(group, command)), told)
+    not_found(office.type(f"etymon identity-feed end hrr --data /var/lib/etymon {office.options}"), "(feed_unknown)")
+    for command, nothing in (
+        (asked.format("managed-certificates", "list --connector fleet --serial 1F"), "No connector gave out"),
+        (asked.format("derivations", f"list {office.person.id}"), "Nothing was derived for this person."),
+        (f"etymon identity-feed list --data /var/lib/etymon {office.options}", "No identity feed is named."),
+        (asked.format("key-recovery", "legal-hold list"), "There is no legal hold"),
+    ):
+        done = office.type(command)
+        assert (done.status, printed(done.out), nothing in done.err) == (0, [], True), done
+        as_json = office.type(f"{command} --json")
+        assert (as_json.status, printed(as_json.out), as_json.err) == (0, [], "")
+    found = office.type(asked.format("managed-certificates", "list --connector fleet --json"))
+    items = [json.loads(line) for line in printed(found.out)]
+    assert {item["connector"] for item in items} == {"fleet"}
+
+
+def printed(out: str) -> list[str]:
+    """Return what a command printed, without what the site wrote in its log meanwhile."""
+    return [line for line in out.splitlines() if not re.match(r"\d{4}-\d\d-\d\d \d\d:\d\d:\d\d ", line)]
+
+
+def not_found(done: Typed, *told: str) -> None:
+    assert (done.status, printed(done.out), done.err.count("\n")) == (2, [], 1), done
+    assert all(words in done.err for words in told), done.err

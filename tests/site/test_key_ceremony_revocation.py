@@ -13,7 +13,7 @@ from cryptography import x509
 from cryptography.hazmat.primitives.serialization import Encoding
 
 from etymon.audit import trail
-from etymon.ca import authorities, crl
+from etymon.ca import authorities, certificates, crl
 from etymon.directory import people
 from etymon.issuer.scep import connectors, registration_authority
 from etymon.issuer.scep.model import ChallengeSource, Connector
@@ -113,7 +113,16 @@ def test_two_people_revoke_an_authority_and_relying_parties_see_it(
     assert "leaf.pem: OK" in judges.openssl()
     assert judges.ours()[0] == 0
     script = revocation(here, "tls")
-    assert "Revokes for good: the authority tls, for cACompromise" in writing.readable(script)
+    shown = writing.readable(script)
+    assert "Revokes for good: the authority tls, for cACompromise" in shown
+    with deployment.database.snapshot() as tx:
+        assert (
+            script.in_use
+            == certificates.in_use(tx, "tls", here.assembly.clock.now())
+            == {"ocsp-responder": 1, "tls-server": 1}
+        )
+        assert certificates.in_use(tx, "tls", here.assembly.clock.now() + timedelta(days=4000)) == {}
+    assert "as counted when this was written: 2 (1 of programs of this site; 1 of servers)." in shown
     made = here.later(script)
     assert "certificate revoked" in judges.openssl()
     status, answer = judges.ours()
@@ -137,6 +146,8 @@ def test_health_rings_until_a_successor_stands(older: Founded, tmp_path: Path) -
     deployment = here.opened()
     assert json.loads(bytes(health(Wiring(deployment), LOOKED).body))["alarms"] == ["authority_revoked"]
     here.later(successor(here, "derived-2"))
+    here.later(successor(here, "device-2"))
+    assert (revocation(here, "device").successor, revocation(here, "device-2").successor) == ("device-2", "")
     wired = Wiring(deployment)
     assert json.loads(bytes(health(wired, LOOKED).body))["status"] == "ok"
     assert wired.issuer.authority == "derived-2"

@@ -1,6 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0
 """Finding certificates of our own, and the files that hold the authorities' certificates."""
 
+from datetime import datetime
 from uuid import UUID
 
 from cryptography import x509
@@ -25,6 +26,11 @@ def find_issued(tx: Transaction, certificate: x509.Certificate) -> CertificateRe
 def find_by_thumbprint(tx: Transaction, sha256: bytes) -> CertificateRecord | None:
     """Return our record of the certificate whose DER has this SHA-256, whatever became of it."""
     return store.find_by_thumbprint(tx, sha256)
+
+
+def in_use(tx: Transaction, name: str, now: datetime) -> dict[str, int]:
+    """Return how many certificates of an authority are good or on hold, by profile."""
+    return store.count_in_use(tx, name, now)
 
 
 def own_certificates(tx: Transaction, name: str) -> bytes:

@@ -214,6 +214,15 @@ def find_by_key(tx: Transaction, spki_sha256: bytes) -> CertificateRecord | None
     return _one(tx, _BY_KEY, spki_sha256=spki_sha256)
 
 
+def count_in_use(tx: Transaction, ca: str, now: datetime) -> dict[str, int]:
+    """Count the certificates of an authority that are issued or held and not over, by profile; reads all of them."""
+    table = certificates.c
+    good = (table.ca == ca, table.state.in_(["issued", "held"]), table.not_after >= now)
+    number = sa.func.count().label("number")
+    counted = sa.select(table.profile, number).where(*good).group_by(table.profile).order_by(table.profile)
+    return {row.profile: row.number for row in tx.execute(counted)}
+
+
 def state_of_issued(tx: Transaction, thumbprint: bytes, issuer_spki_sha256: bytes) -> CertificateState | None:
     """Return the state of the certificate with this SHA-256 of its DER, if the authority of this key issued it."""
     state = tx.scalar(_STATE, {"thumbprint": thumbprint, "issuer": issuer_spki_sha256})

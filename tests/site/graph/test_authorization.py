@@ -188,6 +188,8 @@ BOTH_WRITE = [
 ]
 
 
+READERS_ASK = [("POST", "etymon/scepConnectors/x/check")]
+
 KEY_RECOVERY = [
     ({KRO}, "POST", "etymon/keyRecoveries"),
     ({KRA}, "POST", f"etymon/keyRecoveries/{ID}/approve"),
@@ -206,6 +208,7 @@ def test_each_write_needs_its_role(running: RunningSite) -> None:
         (ADMINISTRATORS_WRITE, {Role.ADMINISTRATOR}),
         (OFFICERS_WRITE, {Role.OFFICER}),
         (BOTH_WRITE, {Role.ADMINISTRATOR, Role.OFFICER}),
+        (READERS_ASK, set(Role)),
     ):
         for method, path in writes:
             require(clients, method, path, allowed)
@@ -235,7 +238,8 @@ def test_the_list_of_writes_in_these_tests_is_complete(running: RunningSite) -> 
         for method in operations
         if path.startswith("/beta/") and method != "get"
     }
-    known = {*ADMINISTRATORS_WRITE, *OFFICERS_WRITE, *BOTH_WRITE, *((method, path) for _, method, path in KEY_RECOVERY)}
+    usual = (*ADMINISTRATORS_WRITE, *OFFICERS_WRITE, *BOTH_WRITE, *READERS_ASK)
+    known = {*usual, *((method, path) for _, method, path in KEY_RECOVERY)}
     offered = {(method, shape(path, is_parameter=lambda part: part.startswith("{"))) for method, path in written}
     assert offered == {(method, named(path)) for method, path in known}
 

@@ -74,3 +74,20 @@ def _application() -> typer.Typer:
     application = typer.Typer(add_completion=False)
     application.command()(apply)
     return application
+
+
+def test_the_example_of_who_recovers_keys_is_read_as_it_stands_there(tmp_path: Path) -> None:
+    page = (REPOSITORY / "docs" / "operations" / "key-recovery.md").read_text("utf-8")
+    (example,) = re.findall(r"^```yaml\n(.*?)^```$", page, re.MULTILINE | re.DOTALL)
+    (tmp_path / "organization.yaml").write_text(example, "utf-8")
+    users = reading.read(tmp_path / "organization.yaml").sections[Kind.USER]
+    held = [(role.name, bool(user.roles_authority)) for user in users for role in user.links[Link.ROLES]]
+    assert sorted(held) == [("keyRecoveryAgent", True)] * 2 + [("keyRecoveryOfficial", True)]
+
+
+@pytest.mark.parametrize("page", ["README.md", "docs/operations/README.md"])
+def test_what_a_page_links_to_is_there(page: str) -> None:
+    file = REPOSITORY / page
+    linked = [found.partition("#")[0] for found in re.findall(r"\]\(([^):]+)\)", file.read_text("utf-8"))]
+    assert linked
+    assert [found for found in linked if not (file.parent / found).exists()] == []

@@ -47,6 +47,38 @@ def test_every_command_and_all_it_takes_is_described(name: str) -> None:
         assert parameter.help, f"{name} {parameter.name}"
 
 
+@pytest.mark.parametrize(
+    ("names", "taken"),
+    [
+        (
+            ("apply", "enrollment-code", "identity-feed name", "identity-feed end", "derivations", "key-recovery"),
+            {"--data", "--site", "--ca", "--card", "--pin-file", "--passphrase-file"},
+        ),
+        (("card bind",), {"--data", "--site", "--ca"}),
+        (
+            ("init", "ceremony perform"),
+            {"--root-keys", "--root-passphrase-file", "--root-token", "--root-pin-file", "--root-module"},
+        ),
+    ],
+    ids=("access", "site", "roots"),
+)
+def test_a_list_of_options_is_the_same_wherever_it_is_taken(names: tuple[str, ...], taken: set[str]) -> None:
+    told = []
+    for name in names:
+        parameters = [each for each in COMMANDS[f"etymon {name}"].params if set(each.opts) & taken]
+        told.append({option: (each.help, each.required) for each in parameters for option in each.opts})
+    assert set(told[0]) == taken
+    assert all(each == told[0] for each in told)
+
+
+def test_an_option_that_is_not_taken_is_refused(capsys: pytest.CaptureFixture[str]) -> None:
+    for command in (("apply", "file"), ("enrollment-code", "Phones"), ("identity-feed", "end", "hr")):
+        told = typed(capsys, *command, "--signing-in", "x")
+        assert (told.status, told.out, "No such option" in told.err) == (2, "", True), told
+    for command in (("enrollment-code", "Phones"), ("identity-feed", "end", "hr"), ("derivations", "requests")):
+        typed(capsys, *command).refused("Name the site with --site")
+
+
 def test_the_version_is_the_distributions(capsys: pytest.CaptureFixture[str]) -> None:
     told = typed(capsys, "--version")
     assert (told.status, told.out) == (0, f"etymon {importlib.metadata.version('etymon')}\n")

@@ -11,7 +11,7 @@ from etymon.directory import people
 from etymon.graph.http import answers
 from etymon.graph.http.answers import ListOptions
 from etymon.graph.http.gate import Officer, Reader, Services, Source
-from etymon.graph.http.users import anybody
+from etymon.graph.http.users import anybody, people_by_id
 from etymon.graph.representations import derivations as shown
 from etymon.graph.representations.derivations import (
     EndAuthorizedBody,
@@ -21,7 +21,7 @@ from etymon.graph.representations.derivations import (
     RekeyBody,
     RestoreBody,
 )
-from etymon.issuer import approval, changeover, holds, incidents
+from etymon.issuer import approval, changeover, hold_record, holds, incidents
 from etymon.issuer.incidents import Suspect
 from etymon.issuer.request import DerivationRequest
 from etymon.issuer.store import rules
@@ -63,8 +63,16 @@ def refuse_request(
 def list_derivations(request: Request, deps: Services, _: Reader, user: str, options: ListOptions) -> Response:
     """List everything that was derived for a person, also one whose account has ended (then by id)."""
     with deps.database.snapshot() as tx:
-        found = incidents.of_person(tx, anybody(tx, user).id)
-    return answers.whole(request, deps, DERIVATIONS[1:], [shown.derivation(*each) for each in found], options)
+        found = [
+            (*each, hold_record.in_force(tx, each[0], each[1]))
+            for each in incidents.of_person(tx, anybody(tx, user).id)
+        ]
+        holders = people_by_id(tx, {hold.by for *_, hold in found if hold})
+    listed = [
+        shown.derivation(derivation, certificates, attestations, shown.hold(hold, holders) if hold else None)
+        for derivation, certificates, attestations, hold in found
+    ]
+    return answers.whole(request, deps, DERIVATIONS[1:], listed, options)
 
 
 @router.post(DERIVATIONS + "/{derivation}/end")

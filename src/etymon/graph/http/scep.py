@@ -55,6 +55,15 @@ def put_scep_connector(
     return answers.entity(request, deps, CONNECTORS[1:], entity, status=201 if is_new else 200)
 
 
+@router.post(CONNECTORS + "/{name}/check", status_code=204)
+def check_scep_connector(deps: Services, caller: Reader, name: Name, body: ScepConnectorBody) -> Response:
+    """Say whether a connector could be put in force and let anybody in; nothing is saved."""
+    wanted = body.connector(name, caller.person, deps.clock.now())
+    with deps.database.snapshot() as tx:
+        connectors.check(tx, deps.issuer, wanted, body.password())
+    return answers.nothing()
+
+
 @router.delete(CONNECTORS + "/{name}", status_code=204)
 def delete_scep_connector(deps: Services, caller: Officer, name: Name) -> Response:
     """Withdraw a connector; what it gave out lives on."""

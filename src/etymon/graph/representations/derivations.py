@@ -1,7 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0
 """Requests for approval, and what was derived for a person: resources of our own."""
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from datetime import datetime
 from typing import Annotated, Any, Literal
 from uuid import UUID
@@ -12,6 +12,7 @@ from etymon.directory.model import Person
 from etymon.graph.representations.attestation import key_attestation
 from etymon.graph.representations.body import Body, Text, instant
 from etymon.issuer.attestation.model import KeyAttestation
+from etymon.issuer.hold_record import HoldInForce
 from etymon.issuer.holds import Order as HoldOrder
 from etymon.issuer.incidents import Progress
 from etymon.issuer.model import Credential, Derivation, EndReason
@@ -103,10 +104,25 @@ def request(shown: DerivationRequest, applicant: Person | None, rule: str) -> di
     }
 
 
+def hold(shown: HoldInForce, holders: Mapping[UUID, Person]) -> dict[str, Any]:
+    """Show who holds, the cardholder or an officer, since when, why and until when."""
+    holder = holders.get(shown.by)
+    return {
+        "heldBy": shown.by,
+        "heldByPrincipalName": holder.user_principal_name if holder else None,
+        "heldDateTime": shown.since,
+        "heldUntilDateTime": shown.until,
+        "reason": shown.reason or None,
+    }
+
+
 def derivation(
-    shown: Derivation, certificates: Iterable[Credential], attestations: Iterable[KeyAttestation]
+    shown: Derivation,
+    certificates: Iterable[Credential],
+    attestations: Iterable[KeyAttestation],
+    hold: dict[str, Any] | None,
 ) -> dict[str, Any]:
-    """Show a derivation with its certificates, and what was found of its keys."""
+    """Show a derivation with its certificates, what was found of its keys, and the hold it is under."""
     said = shown.link.description if shown.link else None
     return {
         "@odata.type": "#etymon.graph.derivation",
@@ -121,6 +137,7 @@ def derivation(
         "endedDateTime": shown.ended_at,
         "endReason": shown.end_reason.value if shown.end_reason else None,
         "requestId": shown.request,
+        "hold": hold,
         "attestations": [key_attestation(found) for found in attestations],
         "credentials": [
             {

@@ -18,7 +18,7 @@ from etymon.issuer.scep.errors import connector_unknown, name_reserved, not_by_o
 from etymon.issuer.scep.model import HIERARCHY, ChallengeSource, Connector
 from etymon.issuer.store import clients
 from etymon.kernel.entropy import random_id, random_token
-from etymon.kernel.errors import Malformed, NotFound
+from etymon.kernel.errors import Conflict, Malformed, NotFound
 from etymon.kernel.secret import Secret
 from etymon.storage import jobs
 from etymon.storage.database import Transaction
@@ -53,13 +53,8 @@ def save(
     `name_reserved`, and `NotFound` for an unknown client, or where this deployment has no authority for endpoints.
     """
     _require_officer(tx, officer)
-    if connector.name in RESERVED_NAMES:
-        raise name_reserved()
-    authorities.current(tx, HIERARCHY)
-    if connector.client is not None and clients.find(tx, connector.client) is None:
-        raise NotFound("client_unknown", "There is no such client.")
-    password = _suitable(connector, page_password)
-    made = None
+    _require_possible(tx, connector, page_password)
+    password, made = page_password, None
     if connector.source is ChallengeSource.PAGE and password is None:
         password = made = Secret(random_token(deps.entropy, bits=PASSWORD_BITS))
     known = connector_store.find(tx, connector.name)
@@ -90,6 +85,20 @@ def save(
     return made
 
 
+def check(tx: Transaction, deps: Dependencies, connector: Connector, page_password: Secret[str] | None) -> None:
+    """Refuse what `save` would refuse of an officer, and what could let nobody in; nothing is saved.
+
+    Raises like `save`, and `Conflict` `intune_not_configured` where no tenant is named that could confirm requests.
+    """
+    _require_possible(tx, connector, page_password)
+    if connector.source is ChallengeSource.INTUNE and deps.validation is None:
+        raise Conflict(
+            "intune_not_configured",
+            "No tenant is configured that could confirm requests. Set intune_tenant, intune_client_id and "
+            "intune_client_secret_file on the machines that serve.",
+        )
+
+
 def withdraw(tx: Transaction, deps: Dependencies, name: str, *, officer: UUID) -> None:
     """End a connector: nothing is answered there any more; what it gave out lives on. Raises like `save`."""
     _require_officer(tx, officer)
@@ -116,7 +125,12 @@ def page_password_digest(deps: Dependencies, name: str, password: Secret[str]) -
     return deps.digest_key.digest("issuer.scep_page", f"{name}\x00{password.reveal()}")
 
 
-def _suitable(connector: Connector, password: Secret[str] | None) -> Secret[str] | None:
+def _require_possible(tx: Transaction, connector: Connector, password: Secret[str] | None) -> None:
+    if connector.name in RESERVED_NAMES:
+        raise name_reserved()
+    authorities.current(tx, HIERARCHY)
+    if connector.client is not None and clients.find(tx, connector.client) is None:
+        raise NotFound("client_unknown", "There is no such client.")
     if password is not None and connector.source is not ChallengeSource.PAGE:
         raise Malformed("page_password_unsuitable", "Only a connector with a challenge page has a password.")
     if password is not None and not PASSWORD.fullmatch(password.reveal()):
@@ -124,7 +138,6 @@ def _suitable(connector: Connector, password: Secret[str] | None) -> Secret[str]
             "page_password_unsuitable",
             "A page's password has 20 to 200 printable characters of ASCII without spaces; draw it at random.",
         )
-    return password
 
 
 def _require_officer(tx: Transaction, person: UUID) -> None:

@@ -11,7 +11,7 @@ from rich.markup import escape
 
 from etymon.kernel.clock import Clock
 from etymon.kernel.errors import EtymonError, NotPermitted
-from etymon.server.apply import execution, planning, present_state, presentation
+from etymon.server.apply import execution, planning, present_state, presentation, prospects
 from etymon.server.apply.administration_api import AdministrationAPI
 from etymon.server.apply.change import Change, Plan
 from etymon.server.apply.planning import Passwords, Pruning
@@ -52,7 +52,8 @@ def apply(
 ) -> Outcome:
     """Bring about what `organization` says, as far as the roles of `subject` (a user's id) reach.
 
-    Raises the errors of the API, of planning, and NotPermitted `no_writing_role`. What was done before an error stays
+    Raises the errors of the API, of planning, Malformed `plan_impossible` before anything is written, and NotPermitted
+    `no_writing_role`. What was done before an error stays
     done and is told.
     """
     present = present_state.fetch(api, organization.sections, clock.now())
@@ -60,6 +61,7 @@ def apply(
     for line in presentation.lines(plan):
         console.print(line, highlight=False, soft_wrap=True)
     console.print(presentation.summary(plan), highlight=False)
+    prospects.require(api, plan, present.names)
     if wishes.only_look or not plan.changes:
         _tell_who_waits(api, console)
         return Outcome.DIFFERENT if plan.changes else Outcome.AS_WANTED

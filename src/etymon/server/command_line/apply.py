@@ -8,18 +8,11 @@ import typer
 from rich.console import Console
 
 from etymon.kernel.clock import SystemClock
-from etymon.server.command_line.options import (
-    Card,
-    CardFiles,
-    CardPassphraseFile,
-    PINFile,
-    SiteAddress,
-    SiteAnchors,
-    SiteChoice,
-    SiteData,
-)
+from etymon.server.command_line import options
+from etymon.server.command_line.options import Access
 
 
+@options.taken_as("access", options.access)
 def apply(
     file: Annotated[Path, typer.Argument(help="The organisation's file (docs/operations/organization-file.md).")],
     *,
@@ -31,12 +24,7 @@ def apply(
     send_passwords: Annotated[
         bool, typer.Option("--send-passwords", help="Send Wi-Fi passwords again, though nothing else differs.")
     ] = False,
-    data: SiteData = None,
-    site: SiteAddress = "",
-    ca: SiteAnchors = None,
-    card: Card = None,
-    pin_file: PINFile = None,
-    passphrase_file: CardPassphraseFile = None,
+    access: Access,
 ) -> None:
     """Bring an organisation about as FILE describes it: show the difference, ask, do it.
 
@@ -49,14 +37,14 @@ def apply(
 
     console = Console()
     organization = reading.read(file)
-    meant = site_access.chosen(SiteChoice(data, site, ca))
+    meant = site_access.chosen(access.site)
     console.print(f"{organization.name} at {meant.url}", style="bold", highlight=False, markup=False)
     wishes = Wishes(
         Pruning.END if prune else Pruning.KEEP,
         Passwords.AGAIN if send_passwords else Passwords.WITH_CHANGES,
         only_look=check,
     )
-    with site_access.administration(meant, CardFiles(card, pin_file, passphrase_file), console) as (api, signed_in):
+    with site_access.administration(meant, access.card, console) as (api, signed_in):
         outcome = applying.apply(
             organization,
             api,

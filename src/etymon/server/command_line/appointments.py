@@ -2,13 +2,41 @@
 """`etymon key-recovery appointments | confirm`: an Administrator confirms whom an Officer made recover keys."""
 
 import enum
-from typing import Annotated, Any
+from collections.abc import Iterator
+from typing import Annotated
 
 import typer
 
-from etymon.server.command_line.signed_in import PersonArgument, administration, quoted, tell
+from etymon.server.command_line import listing
+from etymon.server.command_line.listing import AsJSON, Column, Item, Listing, Part, key
+from etymon.server.command_line.signed_in import PersonArgument, administration, quoted
 
 ROLES = "/etymon/roles"
+CARDS = Part(
+    lambda each: each["cards"],
+    (Column("Cards", lambda card: f"card {card['identifier']} of {card['trustEntry']}"),),
+    nothing="no card",
+)
+
+
+def _appointed(each: Item) -> str:
+    return f"appointed by {each['appointedBy'] or 'nobody'} at {each['assignedDateTime']}"
+
+
+def _state(each: Item) -> str:
+    return f"confirmed by {each['confirmedBy']}" if each["confirmedBy"] else "waits for an Administrator"
+
+
+LISTING = Listing(
+    "Nobody recovers keys, and nobody is to.",
+    (
+        key("userPrincipalName", "Person"),
+        key("role", "Role"),
+        Column("Appointment", _appointed),
+        Column("State", _state),
+    ),
+    (CARDS,),
+)
 
 
 class RecoveryRole(enum.StrEnum):
@@ -18,12 +46,11 @@ class RecoveryRole(enum.StrEnum):
     OFFICIAL = "keyRecoveryOfficial"
 
 
-def list_(context: typer.Context) -> None:
+def list_(context: typer.Context, *, as_json: AsJSON = False) -> None:
     """List who is to recover keys and who does: who appointed and who confirmed them, when, and their cards."""
     with administration(context) as api:
-        for item in api.every(ROLES):
-            for each in item["appointments"]:
-                _tell(item["userPrincipalName"], each)
+        found = (each for item in api.every(ROLES) for each in _appointments(item))
+        listing.show(LISTING, found, as_json=as_json)
 
 
 def confirm(
@@ -39,18 +66,10 @@ def confirm(
     with administration(context) as api:
         wanted = {"role": role.value, "assignedDateTime": assigned}
         confirmed = api.act(f"{ROLES}/{quoted(person)}/confirm", wanted)
-    for each in confirmed["appointments"]:
-        if each["role"] == role.value:
-            _tell(confirmed["userPrincipalName"], each)
+    listing.show(LISTING, [each for each in _appointments(confirmed) if each["role"] == role.value])
 
 
-def _tell(person: str, appointment: dict[str, Any]) -> None:
-    """Print an appointment on one line, and each card of the person on one below."""
-    confirmer = appointment["confirmedBy"]
-    state = f"confirmed by {confirmer}" if confirmer else "waits for an Administrator"
-    appointed = f"appointed by {appointment['appointedBy'] or 'nobody'} at {appointment['assignedDateTime']}"
-    tell(person, appointment["role"], appointed, state)
-    for card in appointment["cards"]:
-        tell(f"  card {card['identifier']} of {card['trustEntry']}")
-    if not appointment["cards"]:
-        tell("  no card")
+def _appointments(item: Item) -> Iterator[Item]:
+    """Yield a person's appointments, each with the person's name."""
+    for each in item["appointments"]:
+        yield {"userId": item["userId"], "userPrincipalName": item["userPrincipalName"], **each}

@@ -11,16 +11,9 @@ from rich.table import Table
 
 from etymon.kernel.entropy import SystemEntropy
 from etymon.kernel.errors import NotFound
-from etymon.server.command_line import card_issuer
+from etymon.server.command_line import card_issuer, options
 from etymon.server.command_line.files import secret
-from etymon.server.command_line.options import (
-    CardPassphraseFile,
-    PINFile,
-    SiteAddress,
-    SiteAnchors,
-    SiteChoice,
-    SiteData,
-)
+from etymon.server.command_line.options import CardPassphraseFile, PINFile, SiteChoice
 from etymon.server.command_line.signals import on_stop
 
 if TYPE_CHECKING:
@@ -40,16 +33,16 @@ CardFile = Annotated[Path, typer.Argument(help="File that holds the card.")]
 
 
 @app.command()
+@options.taken_as("site", options.site_choice)
 def bind(
     card: CardFile,
     code_file: Annotated[
         Path | None, typer.Option(help="File whose first line is the one-time code; asked otherwise.")
     ] = None,
-    data: SiteData = None,
-    site: SiteAddress = "",
-    ca: SiteAnchors = None,
     pin_file: PINFile = None,
     passphrase_file: CardPassphraseFile = None,
+    *,
+    site: SiteChoice,
 ) -> None:
     """Bind the card to its holder's account with a one-time code, as the page /idp/binding does in a browser.
 
@@ -58,7 +51,7 @@ def bind(
     from etymon.server import card_binding
     from etymon.server.command_line import site_access
 
-    meant = site_access.chosen(SiteChoice(data, site, ca))
+    meant = site_access.chosen(site)
     with site_access.opened(meant, card, pin=pin_file, passphrase=passphrase_file) as identity:
         code = secret(code_file, f"One-time code for {card} (not shown as you type)")
         done = card_binding.bind(meant.url, site_access.transport(meant, identity), code)

@@ -9,17 +9,8 @@ import typer
 from etymon.kernel.clock import SystemClock
 from etymon.kernel.entropy import SystemEntropy
 from etymon.kernel.errors import Malformed
-from etymon.server.command_line.options import (
-    CardPassphraseFile,
-    Passphrase,
-    PINFile,
-    RootChoice,
-    RootDirectory,
-    RootModule,
-    RootPassphraseFile,
-    RootPINFile,
-    RootTokenLabel,
-)
+from etymon.server.command_line import options
+from etymon.server.command_line.options import CardPassphraseFile, Passphrase, PINFile, RootChoice
 from etymon.server.command_line.site import PERSON, Data, assignment, person
 
 if TYPE_CHECKING:
@@ -154,6 +145,7 @@ def confirm(
     from etymon.server.key_ceremony import script as scripts
 
     read = scripts.read(script)
+    _warn(read)
     if card is not None:
         made = ceremony_cards.with_software_card(read, card, pin_file, passphrase_file, SystemClock())
     elif statement is not None and signature is None:
@@ -168,18 +160,16 @@ def confirm(
 
 
 @app.command()
+@options.taken_as("roots", options.root_choice)
 def perform(
     script: ScriptFile,
     data: Data,
     passphrase_file: Passphrase = None,
-    root_keys: RootDirectory = None,
-    root_passphrase_file: RootPassphraseFile = None,
-    root_token: RootTokenLabel = "",
-    root_pin_file: RootPINFile = None,
-    root_module: RootModule = None,
     crl: Annotated[
         list[Path] | None, typer.Option(help="CRLs of the cards' issuers, where there is no network; each of them.")
     ] = None,
+    *,
+    roots: RootChoice,
 ) -> None:
     """Do what a confirmed script says, or go on with it, and write the record."""
     from etymon.server import keyring
@@ -193,15 +183,15 @@ def perform(
     usual = str(read.configuration.get("pkcs11_module", ""))
     if (data / "config.toml").exists():
         usual = load(data).pkcs11_module
-    chosen = RootChoice(root_keys, root_passphrase_file, root_token, root_pin_file, root_module)
     means = performance.Means(
         data=data,
         passphrase=keyring.read_passphrase(passphrase_file),
-        root_keys=root_place(chosen, usual),
+        root_keys=root_place(roots, usual),
         status_of=status_of_cards.source(crl or (), SystemEntropy()),
         clock=SystemClock(),
         entropy=SystemEntropy(),
     )
+    _warn(read)
     made = performance.perform(read, ceremony_cards.kept(script, read), means)
     typer.echo(f"Performed. The record is {made}; print {made.with_suffix('.txt')} and sign it.")
 
@@ -216,6 +206,14 @@ def verify(
 
     for sentence in verification.verify(record, data):
         typer.echo(sentence)
+
+
+def _warn(script: "Script") -> None:
+    """Tell what nobody can undo, before it is confirmed and before it is done."""
+    from etymon.server.key_ceremony import consequences
+
+    for sentence in consequences.lines(script):
+        typer.echo(f"Cannot be undone: {sentence}", err=True)
 
 
 def _written(file: Path, script: "Script") -> None:

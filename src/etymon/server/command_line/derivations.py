@@ -1,10 +1,12 @@
 # SPDX-License-Identifier: Apache-2.0
 """`etymon derivations`: an officer decides about requests, and ends credentials of others (docs/life-cycle.md)."""
 
-from typing import Annotated
+from typing import Annotated, Final
 
 import typer
 
+from etymon.server.command_line import listing
+from etymon.server.command_line.listing import AsJSON, Column, Item, Listing, Part, key
 from etymon.server.command_line.officers import Comment, ReasonOption, Since
 from etymon.server.command_line.signed_in import PersonArgument, access, administration, quoted, tell
 
@@ -14,13 +16,71 @@ app = typer.Typer(no_args_is_help=True, help="Decide about derived credentials o
 app.callback()(access)
 
 
+def _joined(item: Item, *names: str) -> str:
+    return " ".join(filter(None, (item[name] for name in names)))
+
+
+def _held(item: Item) -> str:
+    """Return who holds what a phone has, since when, until when and why."""
+    hold = item["hold"]
+    if not hold:
+        return ""
+    own = hold["heldBy"] == item["userId"]
+    by = "the cardholder" if own else f"officer {hold['heldByPrincipalName'] or hold['heldBy']}"
+    since = f" since {hold['heldDateTime']}" if hold["heldDateTime"] else ""
+    return f"by {by}{since} until {hold['heldUntilDateTime']}" + (f": {hold['reason']}" if hold["reason"] else "")
+
+
+WAITING: Final = Listing(
+    "No request waits for an officer.",
+    (
+        key("id", "Id"),
+        Column("Person", lambda item: item["userPrincipalName"] or item["userId"]),
+        key("issuanceRule", "Rule", words=True),
+        key("requestedDateTime", "Asked"),
+        key("expiresDateTime", "Good until"),
+    ),
+)
+CREDENTIALS: Final = Part(
+    lambda item: item["credentials"],
+    (
+        key("purpose", "Purpose"),
+        key("state", "State"),
+        key("serialNumber", "Serial number"),
+        key("notAfterDateTime", "Good until"),
+        key("endReason", "Ended because"),
+    ),
+)
+KEYS: Final = Part(
+    lambda item: item["attestations"],
+    (
+        Column("Key", lambda found: f"key of {found['purpose']}"),
+        key("verdict", "Verdict"),
+        Column("Where it is", lambda found: (found["securityLevel"] or "").replace("_", " "), words=True),
+        Column("Phone", lambda found: _joined(found, "manufacturer", "model"), words=True),
+        key("authority", "Vouched for by"),
+    ),
+)
+DERIVED: Final = Listing(
+    "Nothing was derived for this person.",
+    (
+        key("id", "Id"),
+        key("state", "State"),
+        Column(
+            "Phone", lambda item: _joined(item, "manufacturer", "model", "serialNumber") or "no phone yet", words=True
+        ),
+        key("endReason", "Ended because"),
+        Column("On hold", _held, words=True),
+    ),
+    (CREDENTIALS, KEYS),
+)
+
+
 @app.command("requests")
-def requests(context: typer.Context) -> None:
+def requests(context: typer.Context, *, as_json: AsJSON = False) -> None:
     """List the requests that wait for an officer, the oldest first."""
     with administration(context) as api:
-        for item in api.every("/etymon/derivationRequests"):
-            name = item["userPrincipalName"] or item["userId"]
-            tell(item["id"], name, f"rule {item['issuanceRule']}", f"asked {item['requestedDateTime']}")
+        listing.show(WAITING, api.every("/etymon/derivationRequests"), as_json=as_json)
 
 
 @app.command("approve")
@@ -44,20 +104,10 @@ def refuse(
 
 
 @app.command("list")
-def list_(context: typer.Context, person: PersonArgument) -> None:
-    """List everything that was derived for a person, the newest first."""
+def list_(context: typer.Context, person: PersonArgument, *, as_json: AsJSON = False) -> None:
+    """List everything that was derived for a person, the newest first; of what is held who holds it, and why."""
     with administration(context) as api:
-        for item in api.every(f"/users/{quoted(person)}/derivations"):
-            device = " ".join(filter(None, (item["manufacturer"], item["model"], item["serialNumber"])))
-            tell(item["id"], item["state"], device or "no phone yet", item["endReason"] or "")
-            for each in item["credentials"]:
-                shown = ("until", each["heldUntilDateTime"]) if each["heldUntilDateTime"] else ()
-                dates = (each["serialNumber"] or "", each["notAfterDateTime"] or "")
-                tell(" ", each["purpose"], each["state"], *shown, *dates)
-            for found in item["attestations"]:
-                where = (found["securityLevel"] or "").replace("_", " ")
-                model = " ".join(filter(None, (found["manufacturer"], found["model"])))
-                tell(" ", f"key of {found['purpose']}", found["verdict"], where, model, found["authority"] or "")
+        listing.show(DERIVED, api.every(f"/users/{quoted(person)}/derivations"), as_json=as_json)
 
 
 @app.command("hold")

@@ -8,16 +8,8 @@ import typer
 from rich.console import Console
 
 from etymon.kernel.errors import Conflict, Malformed, NotFound
-from etymon.server.command_line.options import (
-    Card,
-    CardFiles,
-    CardPassphraseFile,
-    PINFile,
-    SiteAddress,
-    SiteAnchors,
-    SiteChoice,
-    SiteData,
-)
+from etymon.server.command_line import options
+from etymon.server.command_line.options import Access
 
 if TYPE_CHECKING:
     from etymon.server.enrollment_code import EnrollmentCode
@@ -25,17 +17,14 @@ if TYPE_CHECKING:
 PICTURES = (".png", ".svg")
 
 
+@options.taken_as("access", options.access)
 def enrollment_code(
     profile: Annotated[str, typer.Argument(help="Name of the enrollment profile, such as Phones.")],
     output: Annotated[
         Path | None, typer.Option(help="New file for the QR code, .png or .svg; else it is shown in the terminal.")
     ] = None,
-    data: SiteData = None,
-    site: SiteAddress = "",
-    ca: SiteAnchors = None,
-    card: Card = None,
-    pin_file: PINFile = None,
-    passphrase_file: CardPassphraseFile = None,
+    *,
+    access: Access,
 ) -> None:
     """Fetch an enrollment profile's QR code and token, as an Administrator. Whoever has it may enroll a phone.
 
@@ -47,8 +36,8 @@ def enrollment_code(
     if output is not None:
         _require_fit(output)
     console = Console(stderr=True)
-    meant = site_access.chosen(SiteChoice(data, site, ca))
-    with site_access.administration(meant, CardFiles(card, pin_file, passphrase_file), console) as (api, _):
+    meant = site_access.chosen(access.site)
+    with site_access.administration(meant, access.card, console) as (api, _):
         code = enrollment.fetch(api, profile)
     _present(code, output)
 

@@ -7,15 +7,15 @@ See docs/operations/key-recovery.md.
 import base64
 import enum
 import hashlib
-from collections.abc import Mapping
 from pathlib import Path
-from typing import Annotated, Any, Final, TypeAlias
+from typing import Annotated, Final, TypeAlias
 
 import typer
 
 from etymon.kernel.errors import Malformed
-from etymon.server.command_line import appointments, legal_hold
+from etymon.server.command_line import appointments, legal_hold, listing
 from etymon.server.command_line.files import require_new, secret
+from etymon.server.command_line.listing import AsJSON, Column, Item, Listing, Part, key
 from etymon.server.command_line.signed_in import PersonArgument, access, administration, quoted, tell
 
 app = typer.Typer(
@@ -30,6 +30,31 @@ RECOVERIES: Final = "/etymon/keyRecoveries"
 WAITING: Final = "?$filter=state in ('requested', 'half_approved', 'approved')"
 UNEXPLAINED: Final = "?$filter=state in ('refused', 'expired', 'failed') and cause eq null"
 HALVES: Final = ("first", "second")
+
+KEY: Final = (
+    key("serialNumber", "Serial number"),
+    key("keyType", "Key"),
+    key("state", "State"),
+    key("notAfterDateTime", "Certificate until"),
+)
+KEYS: Final = Listing("No key of this person is in escrow.", KEY)
+LISTING: Final = Listing(
+    "No recovery is listed; --all shows those that are over.",
+    (
+        key("id", "Id"),
+        key("state", "State"),
+        Column("Person", lambda item: item["userPrincipalName"] or item["userId"]),
+        key("requestor", "For", words=True),
+        Column("By", lambda item: f"{item['authority']} {item['reference']}", words=True),
+        key("reason", "Reason", words=True),
+        Column("Document", lambda item: item["documentSha256"] or None),
+        Column("Notice", lambda item: "withheld" if item["noticeWithheld"] else None),
+        Column("Until", lambda item: None if item["endedDateTime"] else item["expiresDateTime"]),
+        key("endReason", "Ended because", words=True),
+        key("cause", "Cause", words=True),
+    ),
+    (Part(lambda item: item["keys"], KEY),),
+)
 
 RecoveryArgument: TypeAlias = Annotated[str, typer.Argument(help="Id of the recovery, as `list` shows it.")]
 
@@ -49,11 +74,10 @@ class Authority(enum.StrEnum):
 
 
 @app.command("keys")
-def keys(context: typer.Context, person: PersonArgument) -> None:
+def keys(context: typer.Context, person: PersonArgument, *, as_json: AsJSON = False) -> None:
     """List a person's keys in escrow by their certificates, the newest first."""
     with administration(context) as api:
-        for key in api.every(f"/users/{quoted(person)}/escrowedKeys"):
-            _tell_key(key)
+        listing.show(KEYS, api.every(f"/users/{quoted(person)}/escrowedKeys"), as_json=as_json)
 
 
 @app.command("request")
@@ -94,11 +118,12 @@ def list_(
     *,
     every: Annotated[bool, typer.Option("--all", help="Also those that are over.")] = False,
     unexplained: Annotated[bool, typer.Option(help="Those that were not successful and have no cause yet.")] = False,
+    as_json: AsJSON = False,
 ) -> None:
     """List the recoveries that wait for agents or their official, the oldest first."""
     with administration(context) as api:
-        for item in api.every(RECOVERIES + (UNEXPLAINED if unexplained else "" if every else WAITING)):
-            _tell_recovery(item)
+        found = api.every(RECOVERIES + (UNEXPLAINED if unexplained else "" if every else WAITING))
+        listing.show(LISTING, found, as_json=as_json)
 
 
 @app.command("approve")
@@ -151,14 +176,14 @@ def collect(
     halves = [secret(file, f"The {name} half of the password") for file, name in zip(files, HALVES, strict=True)]
     into.mkdir(mode=0o700, parents=True, exist_ok=True)
     with administration(context) as api:
-        for key in api.item(f"{RECOVERIES}/{quoted(recovery)}")["keys"]:
-            require_new(_package(into, key))
+        for found in api.item(f"{RECOVERIES}/{quoted(recovery)}")["keys"]:
+            require_new(_package(into, found))
         done = api.act(
             f"{RECOVERIES}/{quoted(recovery)}/collect", {"passwordHalves": [half.reveal() for half in halves]}
         )
-    for key in done["keys"]:
-        file = _package(into, key)
-        write_once(file, base64.b64decode(key["pkcs12"]))
+    for found in done["keys"]:
+        file = _package(into, found)
+        write_once(file, base64.b64decode(found["pkcs12"]))
         tell("Written:", file)
     tell("The password is the half that begins with 1-, a hyphen, and the half that begins with 2-.")
 
@@ -174,19 +199,9 @@ def explain(
         _tell_recovery(api.act(f"{RECOVERIES}/{quoted(recovery)}/explain", {"cause": cause}))
 
 
-def _package(into: Path, key: Mapping[str, Any]) -> Path:
-    return into / f"{int(key['serialNumber'], 16):x}.p12"
+def _package(into: Path, found: Item) -> Path:
+    return into / f"{int(found['serialNumber'], 16):x}.p12"
 
 
-def _tell_recovery(item: Mapping[str, Any]) -> None:
-    name = item["userPrincipalName"] or item["userId"]
-    told = (item["cause"] or item["endReason"] or "") if item["endedDateTime"] else f"until {item['expiresDateTime']}"
-    notice = "no notice" if item["noticeWithheld"] else ""
-    tell(item["id"], item["state"], name, f"for {item['requestor']}", f"{item['authority']} {item['reference']}", told)
-    tell(" ", item["reason"], f"document {item['documentSha256'] or 'none'}", notice)
-    for key in item["keys"]:
-        _tell_key(key)
-
-
-def _tell_key(key: Mapping[str, Any]) -> None:
-    tell(" ", key["serialNumber"], key["keyType"], key["state"], f"certificate until {key['notAfterDateTime']}")
+def _tell_recovery(item: Item) -> None:
+    listing.show(LISTING, [item])

@@ -5,11 +5,24 @@ from typing import Annotated, Final
 
 import typer
 
+from etymon.server.command_line import listing
+from etymon.server.command_line.listing import AsJSON, Column, Listing, key
 from etymon.server.command_line.signed_in import PersonArgument, administration, quoted, tell
 
 app = typer.Typer(no_args_is_help=True, help="Keep a person's escrowed keys from being destroyed.")
 
 HOLDS: Final = "/etymon/legalHolds"
+LISTING: Final = Listing(
+    "There is no legal hold; --all shows those that were lifted.",
+    (
+        key("id", "Id"),
+        key("state", "State"),
+        Column("Person", lambda item: item["userPrincipalName"] or item["userId"]),
+        key("reference", "Reference", words=True),
+        key("reason", "Reason", words=True),
+        key("placedDateTime", "Placed"),
+    ),
+)
 
 
 @app.command("place")
@@ -31,12 +44,12 @@ def list_(
     context: typer.Context,
     *,
     every: Annotated[bool, typer.Option("--all", help="Also those that were lifted.")] = False,
+    as_json: AsJSON = False,
 ) -> None:
     """List the holds, the oldest first."""
     with administration(context) as api:
-        for item in api.every(HOLDS + ("" if every else "?$filter=state eq 'live'")):
-            name = item["userPrincipalName"] or item["userId"]
-            tell(item["id"], item["state"], name, item["reference"], item["reason"], f"placed {item['placedDateTime']}")
+        found = api.every(HOLDS + ("" if every else "?$filter=state eq 'live'"))
+        listing.show(LISTING, found, as_json=as_json)
 
 
 @app.command("lift")

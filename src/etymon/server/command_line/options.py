@@ -1,6 +1,12 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Options that several commands share: which site, and the software card to sign in with."""
+"""Options that several commands share: which site, the software card to sign in with, where the root keys are.
 
+A list of options is written once, as a function that makes a value of them; `taken_as` gives it to a command.
+"""
+
+import functools
+import inspect
+from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Annotated, TypeAlias
@@ -45,6 +51,8 @@ RootModule: TypeAlias = Annotated[
     Path | None, typer.Option("--root-module", help="Its PKCS#11 module; else the setting pkcs11_module.")
 ]
 
+Command: TypeAlias = Callable[..., None]
+
 
 @dataclass(frozen=True, slots=True)
 class RootChoice:
@@ -73,3 +81,59 @@ class CardFiles:
     card: Path | None
     pin: Path | None
     passphrase: Path | None
+
+
+@dataclass(frozen=True, slots=True)
+class Access:
+    """Which site is meant, and whose card signs in there."""
+
+    site: SiteChoice
+    card: CardFiles
+
+
+def site_choice(*, data: SiteData = None, site: SiteAddress = "", ca: SiteAnchors = None) -> SiteChoice:
+    """Return which site is meant."""
+    return SiteChoice(data, site, ca)
+
+
+def access(
+    *,
+    data: SiteData = None,
+    site: SiteAddress = "",
+    ca: SiteAnchors = None,
+    card: Card = None,
+    pin_file: PINFile = None,
+    passphrase_file: CardPassphraseFile = None,
+) -> Access:
+    """Return which site is meant and who signs in."""
+    return Access(SiteChoice(data, site, ca), CardFiles(card, pin_file, passphrase_file))
+
+
+def root_choice(
+    *,
+    root_keys: RootDirectory = None,
+    root_passphrase_file: RootPassphraseFile = None,
+    root_token: RootTokenLabel = "",
+    root_pin_file: RootPINFile = None,
+    root_module: RootModule = None,
+) -> RootChoice:
+    """Return where the root keys are."""
+    return RootChoice(root_keys, root_passphrase_file, root_token, root_pin_file, root_module)
+
+
+def taken_as(name: str, options: Callable[..., object]) -> Callable[[Command], Command]:
+    """Let a command take the options of a function, and get what it makes of them as its keyword argument `name`."""
+    listed = inspect.signature(options).parameters
+
+    def taken(command: Command) -> Command:
+        @functools.wraps(command)
+        def run(*arguments: object, **given: object) -> None:
+            made = options(**{option: given.pop(option) for option in listed})
+            command(*arguments, **given, **{name: made})
+
+        own = inspect.signature(command)
+        parameters = [each for each in own.parameters.values() if each.name != name]
+        run.__dict__["__signature__"] = own.replace(parameters=[*parameters, *listed.values()])
+        return run
+
+    return taken

@@ -8,17 +8,10 @@ from urllib.parse import quote
 
 import typer
 from rich.console import Console
+from rich.text import Text
 
-from etymon.server.command_line.options import (
-    Card,
-    CardFiles,
-    CardPassphraseFile,
-    PINFile,
-    SiteAddress,
-    SiteAnchors,
-    SiteChoice,
-    SiteData,
-)
+from etymon.server.command_line import options
+from etymon.server.command_line.options import Access
 
 if TYPE_CHECKING:
     from etymon.server.apply.administration_api import AdministrationAPI
@@ -26,18 +19,10 @@ if TYPE_CHECKING:
 PersonArgument: TypeAlias = Annotated[str, typer.Argument(help="User principal name, or id; by id also after the end.")]
 
 
-def access(
-    context: typer.Context,
-    *,
-    data: SiteData = None,
-    site: SiteAddress = "",
-    ca: SiteAnchors = None,
-    card: Card = None,
-    pin_file: PINFile = None,
-    passphrase_file: CardPassphraseFile = None,
-) -> None:
+@options.taken_as("signing_in", options.access)
+def access(context: typer.Context, *, signing_in: Access) -> None:
     """Keep which site is meant and who signs in, for the command that follows."""
-    context.obj = (SiteChoice(data, site, ca), CardFiles(card, pin_file, passphrase_file))
+    context.obj = signing_in
 
 
 @contextmanager
@@ -45,9 +30,9 @@ def administration(context: typer.Context) -> "Iterator[AdministrationAPI]":
     """Give the administration API as whoever signs in."""
     from etymon.server.command_line import site_access
 
-    choice, files = context.obj
-    console = Console(stderr=True)
-    with site_access.administration(site_access.chosen(choice), files, console) as (api, _):
+    signing_in: Access = context.obj
+    meant = site_access.chosen(signing_in.site)
+    with site_access.administration(meant, signing_in.card, Console(stderr=True)) as (api, _):
         yield api
 
 
@@ -58,4 +43,4 @@ def quoted(text: str) -> str:
 
 def tell(*parts: Any) -> None:
     """Print one line as it is."""
-    Console(highlight=False).print("  ".join(str(part) for part in parts), markup=False, soft_wrap=True)
+    Console().print(Text("  ".join(str(part) for part in parts)), soft_wrap=True)

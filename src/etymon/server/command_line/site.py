@@ -12,15 +12,8 @@ from rich.console import Console
 from etymon.kernel.clock import SystemClock
 from etymon.kernel.entropy import SystemEntropy
 from etymon.kernel.errors import Conflict, Malformed
-from etymon.server.command_line.options import (
-    Passphrase,
-    RootChoice,
-    RootDirectory,
-    RootModule,
-    RootPassphraseFile,
-    RootPINFile,
-    RootTokenLabel,
-)
+from etymon.server.command_line import options
+from etymon.server.command_line.options import Passphrase, RootChoice
 from etymon.server.command_line.signals import on_stop
 
 if TYPE_CHECKING:
@@ -30,6 +23,7 @@ Data = Annotated[Path, typer.Option("--data", help="Data directory of the organi
 PERSON = "'user@agency.example,Display Name,mail@agency.example'"
 
 
+@options.taken_as("roots", options.root_choice)
 def init(
     data: Data,
     organization: Annotated[str, typer.Option(help="Name of the organisation.")],
@@ -41,15 +35,12 @@ def init(
     ],
     administrator: Annotated[str, typer.Option(help=f"First Administrator: {PERSON}.")],
     officer: Annotated[str, typer.Option(help=f"First Officer: {PERSON}.")],
-    root_keys: RootDirectory = None,
-    root_passphrase_file: RootPassphraseFile = None,
-    root_token: RootTokenLabel = "",
-    root_pin_file: RootPINFile = None,
-    root_module: RootModule = None,
     passphrase_file: Passphrase = None,
     settings: Annotated[
         list[str] | None, typer.Option("--set", help="Further settings, NAME=VALUE; see `etymon settings`.")
     ] = None,
+    *,
+    roots: RootChoice,
 ) -> None:
     """Make an organisation from nothing and print one-time codes for its Administrator and its Officer."""
     from etymon.directory.model import Role
@@ -61,14 +52,13 @@ def init(
     console = Console()
     configuration: dict[str, object] = {"organization": organization, "status_url": status_url}
     configuration.update(assignment(text) for text in settings or ())
-    chosen = RootChoice(root_keys, root_passphrase_file, root_token, root_pin_file, root_module)
-    roots = root_place(chosen, str(configuration.get("pkcs11_module", "")))
+    root_keys = root_place(roots, str(configuration.get("pkcs11_module", "")))
     with console.status("…") as status:
         codes = initialize(
             data,
             configuration,
             passphrase=keyring.read_passphrase(passphrase_file),
-            root_keys=roots,
+            root_keys=root_keys,
             founders=(
                 Founder(Role.ADMINISTRATOR, *person("Administrator", administrator)),
                 Founder(Role.OFFICER, *person("Officer", officer)),
@@ -78,7 +68,7 @@ def init(
             entropy=SystemEntropy(),
             progress=lambda what: status.update(f"making {what} …"),
         )
-    where = root_keys or f"the token {root_token}"
+    where = roots.directory or f"the token {roots.token}"
     console.print(
         f"The organisation is in {data}. Its root keys are in {where}: take it to a safe place.", soft_wrap=True
     )

@@ -7,7 +7,7 @@ import sys
 import warnings
 from collections.abc import Iterator
 from pathlib import Path
-from typing import Annotated, Literal
+from typing import IO, Annotated, Literal, TypeAlias
 
 import typer
 
@@ -19,6 +19,20 @@ app = typer.Typer(
 )
 
 Files = list[Path]
+Anchors: TypeAlias = Annotated[Files | None, typer.Option("--anchor", help="File of trust anchors; may repeat.")]
+Intermediates: TypeAlias = Annotated[
+    Files | None, typer.Option("--intermediate", help="File of intermediates; may repeat.")
+]
+CRLs: TypeAlias = Annotated[Files | None, typer.Option("--crl", help="File of CRLs; may repeat.")]
+Revocation: TypeAlias = Annotated[
+    Literal["required", "off"],
+    typer.Option("--revocation", help="Whether a usable CRL is needed for each certificate."),
+]
+Moment: TypeAlias = Annotated[str | None, typer.Option("--at", help="Moment, RFC 3339 with zone; else now.")]
+Batch: TypeAlias = Annotated[
+    str | None,
+    typer.Option("--batch", help="File of questions, a JSON object a line; - for stdin. Options fill what lacks."),
+]
 
 
 @app.command("certificate")
@@ -26,9 +40,9 @@ def certificate(
     leaf: Annotated[
         str | None, typer.Argument(help="File of the certificate to judge, PEM or DER; - for stdin.")
     ] = None,
-    anchor: Annotated[Files | None, typer.Option(help="File of trust anchors; may repeat.")] = None,
-    intermediate: Annotated[Files | None, typer.Option(help="File of intermediates; may repeat.")] = None,
-    crl: Annotated[Files | None, typer.Option(help="File of CRLs; may repeat.")] = None,
+    anchor: Anchors = None,
+    intermediate: Intermediates = None,
+    crl: CRLs = None,
     policy: Annotated[list[str] | None, typer.Option(help="Accepted policy OID, else any; may repeat.")] = None,
     *,
     explicit_policy: Annotated[
@@ -40,21 +54,16 @@ def certificate(
     inhibit_any_policy: Annotated[
         bool, typer.Option("--inhibit-any-policy", help="anyPolicy in a certificate counts for nothing.")
     ] = False,
-    revocation: Annotated[
-        Literal["required", "off"], typer.Option(help="Whether a usable CRL is needed for each certificate.")
-    ] = "required",
-    at: Annotated[str | None, typer.Option(help="Moment, RFC 3339 with zone; else now.")] = None,
+    revocation: Revocation = "required",
+    at: Moment = None,
     leniency: Annotated[list[str] | None, typer.Option(help="Departure from a standard to accept; may repeat.")] = None,
-    batch: Annotated[
-        str | None, typer.Option(help="File of questions, a JSON object a line; - for stdin. Options fill what lacks.")
-    ] = None,
+    batch: Batch = None,
 ) -> None:
     """Judge a certificate's path (RFC 5280): one JSON object a leaf; exit 0 valid, 1 not valid, 2 unusable input."""
     from etymon.kernel.clock import SystemClock
     from etymon.server import certificate_questions as questions
 
-    if (leaf is None) == (batch is None):
-        raise typer.BadParameter("Give either a certificate or --batch.")
+    _require_one(leaf, batch, "a certificate")
     given = questions.Question(
         leaf=leaf or "",
         anchor=_names(anchor),
@@ -69,13 +78,8 @@ def certificate(
         leniency=tuple(leniency or ()),
     )
     verifier = questions.Verifier(SystemClock(), sys.stdin.buffer)
-    with warnings.catch_warnings(), contextlib.ExitStack() as opened:
-        warnings.simplefilter("ignore", UserWarning)  # the library's remarks on serial numbers and lengths
-        if batch is None:
-            answers = iter([questions.ask(given, verifier)])
-        else:
-            lines = sys.stdin.buffer if batch == "-" else opened.enter_context(Path(batch).open("rb"))
-            answers = questions.batch(lines, given, verifier)
+    with _asked(batch) as lines:
+        answers = iter([questions.ask(given, verifier)]) if lines is None else questions.batch(lines, given, verifier)
         raise typer.Exit(_tell(answers))
 
 
@@ -91,10 +95,8 @@ def attestation(
     revocations: Annotated[
         str | None, typer.Option(help="List of revoked attestation keys, JSON as Google publishes it.")
     ] = None,
-    at: Annotated[str | None, typer.Option(help="Moment, RFC 3339 with zone; else now.")] = None,
-    batch: Annotated[
-        str | None, typer.Option(help="File of questions, a JSON object a line; - for stdin. Options fill what lacks.")
-    ] = None,
+    at: Moment = None,
+    batch: Batch = None,
 ) -> None:
     """Judge an Android key attestation: one JSON object a chain; exit 0 valid, 1 not valid, 2 unusable input.
 
@@ -103,34 +105,26 @@ def attestation(
     from etymon.kernel.clock import SystemClock
     from etymon.server import attestation_questions as questions
 
-    if (chain is None) == (batch is None):
-        raise typer.BadParameter("Give either a chain or --batch.")
+    _require_one(chain, batch, "a chain")
     given = questions.Question(chain or "", _names(root), challenge, revocations, at)
     verifier = questions.Verifier(SystemClock(), sys.stdin.buffer)
-    with warnings.catch_warnings(), contextlib.ExitStack() as opened:
-        warnings.simplefilter("ignore", UserWarning)  # the library's remarks on serial numbers and lengths
-        if batch is None:
-            answers = iter([questions.ask(given, verifier)])
-        else:
-            lines = sys.stdin.buffer if batch == "-" else opened.enter_context(Path(batch).open("rb"))
-            answers = questions.batch(lines, given, verifier)
+    with _asked(batch) as lines:
+        answers = iter([questions.ask(given, verifier)]) if lines is None else questions.batch(lines, given, verifier)
         raise typer.Exit(_tell(answers))
 
 
 @app.command("card")
 def card(
     card: Annotated[Path, typer.Argument(help="File of the software card whose signed objects are judged.")],
-    anchor: Annotated[Files | None, typer.Option(help="File of trust anchors; may repeat.")] = None,
-    intermediate: Annotated[Files | None, typer.Option(help="File of intermediates; may repeat.")] = None,
-    crl: Annotated[Files | None, typer.Option(help="File of CRLs; may repeat.")] = None,
+    anchor: Anchors = None,
+    intermediate: Intermediates = None,
+    crl: CRLs = None,
     policy: Annotated[
         list[str] | None, typer.Option(help="Accepted policy OID, else the one for content signing; may repeat.")
     ] = None,
     *,
-    revocation: Annotated[
-        Literal["required", "off"], typer.Option(help="Whether a usable CRL is needed for each certificate.")
-    ] = "required",
-    at: Annotated[str | None, typer.Option(help="Moment, RFC 3339 with zone; else now.")] = None,
+    revocation: Revocation = "required",
+    at: Moment = None,
     passphrase_file: CardPassphraseFile = None,
 ) -> None:
     """Judge a card's CHUID and security object, and whoever signed them: one JSON object; exit as `certificate`."""
@@ -150,15 +144,27 @@ def card(
         revocation=revocation,
         at=at,
     )
-    with (
-        storage.load(card, secret(passphrase_file, "Passphrase of the card file")) as stored,
-        warnings.catch_warnings(),
-    ):
-        warnings.simplefilter("ignore", UserWarning)  # the library's remarks on serial numbers and lengths
+    with storage.load(card, secret(passphrase_file, "Passphrase of the card file")) as stored, _asked(None):
         client = PIVClient(LocalTransport(PIVApplet(stored.state, stored.save, SystemEntropy())))
         client.select()
         verifier = questions.Verifier(SystemClock(), sys.stdin.buffer)
         raise typer.Exit(_tell(iter([questions.ask_of_card(given, verifier, client)])))
+
+
+def _require_one(subject: str | None, batch: str | None, name: str) -> None:
+    if (subject is None) == (batch is None):
+        raise typer.BadParameter(f"Give either {name} or --batch.")
+
+
+@contextlib.contextmanager
+def _asked(batch: str | None) -> Iterator[IO[bytes] | None]:
+    """Give the lines of a batch, or None for one question; the library's remarks are not told meanwhile."""
+    with warnings.catch_warnings(), contextlib.ExitStack() as opened:
+        warnings.simplefilter("ignore", UserWarning)  # on serial numbers and lengths
+        if batch is None:
+            yield None
+        else:
+            yield sys.stdin.buffer if batch == "-" else opened.enter_context(Path(batch).open("rb"))
 
 
 def _tell(answers: Iterator[tuple[dict[str, object], int]]) -> int:

@@ -7,7 +7,7 @@ import hashlib
 import importlib.metadata
 import json
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import datetime
 from pathlib import Path
 from typing import Any, Final
@@ -78,7 +78,8 @@ class Script:
     """What a ceremony does.
 
     `authorities` are names of what is made (an organisation's, a hierarchy, one more), whose list is, or of what is
-    revoked, for a `reason` of `REASONS`.
+    revoked, for a `reason` of `REASONS`. Of what is revoked, `in_use` says how many certificates of which profile were
+    good when the script was written, and `successor` which authority issues instead.
     """
 
     id: UUID
@@ -92,6 +93,8 @@ class Script:
     configuration: Mapping[str, object]
     trust_entries: tuple[TrustEntry, ...]
     reason: str = ""
+    in_use: Mapping[str, int] = field(default_factory=dict)
+    successor: str = ""
 
     def __post_init__(self) -> None:
         if self.reason not in (REASONS if self.kind is Kind.REVOCATION else {""}):
@@ -115,6 +118,8 @@ class Script:
             "configuration": dict(self.configuration),
             "trust_entries": [entry.to_document() for entry in self.trust_entries],
             **({"reason": self.reason} if self.reason else {}),
+            **({"in_use": dict(self.in_use)} if self.in_use else {}),
+            **({"successor": self.successor} if self.successor else {}),
         }
 
     @classmethod
@@ -135,6 +140,8 @@ class Script:
                 configuration=dict(document["configuration"]),
                 trust_entries=tuple(TrustEntry.from_document(found) for found in document["trust_entries"]),
                 reason=str(document.get("reason", "")),
+                in_use={str(profile): int(number) for profile, number in document.get("in_use", {}).items()},
+                successor=str(document.get("successor", "")),
             )
         except (KeyError, ValueError, TypeError, AttributeError) as exc:
             raise _unreadable() from exc

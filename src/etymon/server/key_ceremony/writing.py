@@ -4,12 +4,13 @@
 import re
 from collections.abc import Mapping, Sequence
 from contextlib import closing
+from dataclasses import replace
 from pathlib import Path
 from typing import Final
 
 from cryptography import x509
 
-from etymon.ca import authorities, ceremony
+from etymon.ca import authorities, ceremony, certificates
 from etymon.ca.model import SubjectNames
 from etymon.directory import bindings, roles, trust
 from etymon.directory.model import Role
@@ -22,6 +23,7 @@ from etymon.pki.certificate import load_many
 from etymon.pki.trust_entry import TrustEntry, TrustKind
 from etymon.server import deployment, settings
 from etymon.server.deployment import HIERARCHIES
+from etymon.server.key_ceremony import consequences
 from etymon.server.key_ceremony.script import MAY_TAKE_PART, Kind, Participant, Script, this_program
 from etymon.storage.database import Transaction
 
@@ -80,7 +82,11 @@ def revocation(
     """Return the script that has an issuing authority's certificate revoked by its root, for one of `REASONS`."""
     with closing(deployment.open_database(data, settings.load(data))) as database, database.snapshot() as tx:
         authorities.require_revocable(authorities.load(tx, name))
-    return _later(data, Kind.REVOCATION, (name,), cards, place, KeyType.P256, clock, entropy, reason)
+        in_use = certificates.in_use(tx, name, clock.now())
+        newest = authorities.current(tx, name.split("-", maxsplit=1)[0])
+    successor = newest.name if newest.name != name and newest.revoked_at is None else ""
+    script = _later(data, Kind.REVOCATION, (name,), cards, place, KeyType.P256, clock, entropy, reason)
+    return replace(script, in_use=in_use, successor=successor)
 
 
 def root_lists(data: Path, cards: Sequence[Path], place: str, clock: Clock, entropy: Entropy) -> Script:
@@ -109,6 +115,7 @@ def readable(script: Script) -> str:
         f"Script: SHA-256 {script.sha256}",
         _acts(script),
     ]
+    lines += [f"Cannot be undone: {sentence}" for sentence in consequences.lines(script)]
     lines += [f"Setting {name}: {value}" for name, value in script.configuration.items()]
     lines += [f"Cards trusted: {entry.name}, {len(entry.anchors)} anchors" for entry in script.trust_entries]
     lines += [
