@@ -99,11 +99,18 @@ class PlacedKeys(Mapping[str, Signer]):
         return self._files
 
 
-def token(read: Settings, refused: RefusedPIN) -> Token | None:
-    """Return the token that the settings name; None where keys are in files."""
+def token_choice(read: Settings) -> TokenChoice | None:
+    """Return which token the settings name; None where keys are in files."""
     if not read.pkcs11_module:
         return None
-    choice = TokenChoice(read.pkcs11_token_label, read.pkcs11_token_serial, read.pkcs11_slot)
+    return TokenChoice(read.pkcs11_token_label, read.pkcs11_token_serial, read.pkcs11_slot)
+
+
+def token(read: Settings, refused: RefusedPIN) -> Token | None:
+    """Return the token that the settings name; None where keys are in files."""
+    choice = token_choice(read)
+    if choice is None:
+        return None
     file = Path(read.pkcs11_pin_file) if read.pkcs11_pin_file else None
     return Token(Path(read.pkcs11_module), choice, lambda: read_pin(file), refused)
 
