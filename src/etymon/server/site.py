@@ -26,7 +26,7 @@ from etymon.issuer import http as issuer_http
 from etymon.kernel.errors import EtymonError, NotPermitted, Unavailable
 from etymon.mdm import branding as mdm_branding
 from etymon.mdm import http as mdm_http
-from etymon.server import entrances, follow_ups, process_events, software_integrity, tls_identity
+from etymon.server import entrances, follow_ups, key_places, process_events, software_integrity, tls_identity
 from etymon.server.deployment import HIERARCHIES
 from etymon.server.metrics import Measured, Metrics
 from etymon.server.proxy_files import client_cas
@@ -257,6 +257,7 @@ def health(wiring: Wiring, _request: Request) -> Response:
     if ours:
         raise Unavailable("crl_about_to_lapse", f"No new revocation list of {ours} was made in time. Run the worker.")
     rings = (
+        ("token_unavailable", key_places.is_away(wiring.deployment.token)),
         ("termination_late", late),
         ("card_status_unavailable", silent),
         ("authority_revoked", issuing & revoked),
