@@ -18,7 +18,7 @@ from etymon.storage.database import Database
 from support import programs
 from support.clock import TurnedClock
 from support.databases import ENGINES, Databases, PostgreSQLDatabases, SQLiteDatabases, running_postgresql
-from support.tokens import Tokens
+from support.tokens import Faults, TestToken, Tokens
 
 hypothesis.settings.register_profile("untimed", deadline=None)
 hypothesis.settings.load_profile("untimed")  # how long an example takes says how busy the machine is
@@ -120,3 +120,15 @@ def empty_database(databases: Databases) -> Iterator[Database]:
 def tokens(tmp_path_factory: pytest.TempPathFactory) -> Tokens:
     """Tokens of a test process; each test makes its own."""
     return Tokens(tmp_path_factory.mktemp("softhsm"))
+
+
+@pytest.fixture(scope="session")
+def faults(tokens: Tokens, tmp_path_factory: pytest.TempPathFactory) -> Faults:
+    """A module before SoftHSM that answers as a device in trouble does."""
+    return Faults(tmp_path_factory.mktemp("shim"), tokens.module)
+
+
+@pytest.fixture
+def faulty(tokens: Tokens, faults: Faults) -> TestToken:
+    """A token of its own behind that module."""
+    return tokens.make().with_module(faults.module)

@@ -24,7 +24,14 @@ from etymon.storage.database import Database
 from support.ca_site import ORGANIZATION, CASite
 from support.clock import TurnedClock
 from support.databases import SQLiteDatabases
-from support.tokens import DEVICE_REMOVED, FAULT_SHIM_PROGRAMS, Faults, TestToken, Tokens
+from support.tokens import (
+    DEVICE_REMOVED,
+    FAULT_SHIM_PROGRAMS,
+    SESSION_HANDLE_INVALID,
+    Faults,
+    TestToken,
+    Tokens,
+)
 
 pytestmark = pytest.mark.needs("softhsm2-util", "openssl")
 
@@ -69,16 +76,6 @@ def test_openssl_verifies_certificate_list_and_answer(
     assert "Response verify OK" in told
     assert f"{leaf}: revoked" in told
     database.close()
-
-
-@pytest.fixture(scope="module")
-def faults(tokens: Tokens, tmp_path_factory: pytest.TempPathFactory) -> Faults:
-    return Faults(tmp_path_factory.mktemp("shim"), tokens.module)
-
-
-@pytest.fixture
-def faulty(tokens: Tokens, faults: Faults) -> TestToken:
-    return tokens.make().with_module(faults.module)
 
 
 @pytest.mark.needs(*FAULT_SHIM_PROGRAMS)
@@ -140,3 +137,39 @@ def test_escrowed_keys_open_with_the_token_alone(tokens: Tokens, entropy: Entrop
         assert other.id != kept.id
         with pytest.raises(Unavailable, match="escrowed_key_unusable"):
             other.unwrap(wrapped, b"context")
+
+
+@pytest.mark.needs(*FAULT_SHIM_PROGRAMS)
+def test_what_escrow_keeps_is_not_given_up_while_the_token_is_away(
+    faulty: TestToken, faults: Faults, entropy: Entropy
+) -> None:
+    plain, cipher = Secret(b"a private key" * 100), TokenCipher(faulty.open(), "escrow")
+    cipher.generate(entropy.octets(32))
+    kept = TokenKeyEncryptionKey(cipher, entropy)
+    faults.fail(DEVICE_REMOVED, 1)  # in the middle of a deposit
+    wrapped = kept.wrap(plain, b"context")
+    with faults.unplugged(faulty.slot):
+        for act in (lambda: kept.wrap(plain, b"context"), lambda: kept.unwrap(wrapped, b"context")):
+            with pytest.raises(Unavailable, match="token_not_present"):  # and not `escrowed_key_unusable`
+                act()
+    faults.fail(DEVICE_REMOVED, 1)  # in the middle of a release
+    assert kept.unwrap(wrapped, b"context") == plain
+
+
+@pytest.mark.needs(*FAULT_SHIM_PROGRAMS)
+@pytest.mark.parametrize("kind", [KeyType.RSA2048, KeyType.P384])
+def test_a_session_that_is_lost_stops_no_issuance_under_a_key_of_any_kind(
+    kind: KeyType,
+    sqlite_databases: SQLiteDatabases,
+    faulty: TestToken,
+    faults: Faults,
+    tmp_path: Path,
+    entropy: Entropy,
+) -> None:
+    database = sqlite_databases.migrated()
+    site = in_token(database, tmp_path, faulty.open(), kind, entropy)
+    for answer in (DEVICE_REMOVED, SESSION_HANDLE_INVALID):
+        faults.fail(answer, 1)
+        issued = site.issue()
+        issued.certificate.verify_directly_issued_by(issued.chain[0])
+    database.close()

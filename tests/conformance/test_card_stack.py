@@ -4,6 +4,7 @@
 pcscd with vpcd runs in namespaces of its own; see `support.card_reader`.
 """
 
+import shlex
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -18,6 +19,7 @@ from etymon.wire.piv import Algorithm, KeyReference
 from support import card_reader
 from support.card_issuer import PIN, CardIssuer, IssuedCard, authority, server_certificate
 from support.card_reader import Reader
+from support.page_commands import commands
 from support.tls_server import server_context, tls_server, write_pem
 
 pytestmark = [pytest.mark.serial, pytest.mark.needs(*card_reader.PROGRAMS)]
@@ -115,6 +117,17 @@ def test_opensc_has_each_signing_key_sign(slot: Reader, ec_card: IssuedCard, key
     assert isinstance(public_key, ec.EllipticCurvePublicKey)
     signature = (slot.directory / "signature").read_bytes()
     public_key.verify(signature, b"signed through a reader", ec.ECDSA(hashes.SHA256()))
+
+
+@pytest.mark.needs("pkcs11-tool")
+def test_a_card_in_a_reader_signs_a_ceremonys_statement_by_the_pages_command(slot: Reader, ec_card: IssuedCard) -> None:
+    (command,) = (each for each in commands("key-ceremony.md") if each.startswith("pkcs11-tool "))
+    (slot.directory / "ada.statement").write_bytes(b"what is confirmed")
+    with slot.inserted(ec_card.applet):
+        slot.run(*shlex.split(command), "--pin", PIN_TEXT)
+    public_key = ec_card.certificates[KeyReference.AUTHENTICATION].public_key()
+    assert isinstance(public_key, ec.EllipticCurvePublicKey)
+    public_key.verify((slot.directory / "ada.signature").read_bytes(), b"what is confirmed", ec.ECDSA(hashes.SHA256()))
 
 
 @pytest.mark.needs("pkcs11-tool")

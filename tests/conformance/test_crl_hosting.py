@@ -49,8 +49,8 @@ http {{
 """
 
 
-def block(language: str) -> str:
-    found = re.search(rf"^```{language}\n(.*?)^```$", PAGE, re.MULTILINE | re.DOTALL)
+def block(language: str, begins: str = "") -> str:
+    found = re.search(rf"^```{language}\n({begins}.*?)^```$", PAGE, re.MULTILINE | re.DOTALL)
     assert found is not None
     return found[1]
 
@@ -137,7 +137,7 @@ def test_answers_in_the_address_are_kept_and_others_are_not(judged: Judged, ngin
 
 def test_the_commands_of_the_page_see_that_it_works(judged: Judged, nginx: str, tmp_path: Path) -> None:
     assert judged.site.authorities  # the root and the authority below it are what the commands fetch
-    commands = block("sh")
+    commands = block("sh", "curl")
     assert STATUS_URL in commands
     done = subprocess.run(
         ["bash", "-euxc", commands.replace(STATUS_URL, nginx)],

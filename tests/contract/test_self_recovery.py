@@ -105,8 +105,8 @@ def test_the_owner_gets_a_key_that_openssl_opens_and_is_told_at_all_addresses(si
     assert packed_keys.judge(package, password, tmp_path) == (spki(key.public_key), key.certificate)
     assert packed_keys.refuses(package, password.lower(), tmp_path)
     assert released(site, key) == [owner.session.proof]
-    (mail,) = site.mail()
-    assert mail["to"] == list(addresses)
+    mail, *others = site.mail()
+    assert {(*each["to"],) for each in (mail, *others)} == {(address,) for address in addresses}
     assert key.certificate is not None
     assert f"{key.certificate.serial_number:x}" in str(mail["text"])
     assert "handed out as a file at a card session" in str(mail["text"])
@@ -117,7 +117,7 @@ def test_the_owner_gets_a_key_that_openssl_opens_and_is_told_at_all_addresses(si
     assert site.events("escrow:key:released")[0].facts["card_proof"] == str(owner.session.proof)
     assert not any(password in str(event) for event in site.events())
     assert owner.recover(offered).keys() == {key.id}, "whoever loses the file fetches it again"
-    assert len(site.mail()) == 1
+    assert len(site.mail()) == len(addresses)
 
 
 def test_all_keys_come_under_one_password_and_another_key_has_another(site: IssuerSite) -> None:

@@ -3,15 +3,13 @@
 
 import os
 import subprocess
-import threading
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
-from time import monotonic
 
 import pkcs11
 import pytest
 from cryptography.hazmat.primitives.serialization import Encoding, PublicFormat
-from pkcs11 import Attribute, MechanismFlag, TokenFlag
+from pkcs11 import Attribute, MechanismFlag
 
 from etymon.kernel.errors import Conflict, EtymonError, Malformed, NotFound, Unavailable
 from etymon.kernel.secret import Secret
@@ -22,16 +20,7 @@ from etymon.pki.cryptoki import TokenChoice
 from etymon.pki.signer import checked_signature
 from etymon.pki.token import OpenSession
 from etymon.pki.token_keys import TokenCipher, TokenKeys
-from etymon.pki.token_workers import WORKERS
-from support import patience
 from support.tokens import (
-    DEVICE_ERROR,
-    DEVICE_REMOVED,
-    FAULT_SHIM_PROGRAMS,
-    SESSION_HANDLE_INVALID,
-    TOKEN_NOT_PRESENT,
-    USER_NOT_LOGGED_IN,
-    Faults,
     TestToken,
     Tokens,
 )
@@ -39,23 +28,11 @@ from support.tokens import (
 pytestmark = pytest.mark.needs("softhsm2-util")
 
 TBS = b"to be signed"
-WRONG = Secret("not the pin")
-GONE = "token_not_present|token_key_missing"  # SoftHSM may show a token whose files are gone, without its keys
 
 
 @pytest.fixture
 def token(tokens: Tokens) -> TestToken:
     return tokens.make()
-
-
-@pytest.fixture(scope="module")
-def faults(tokens: Tokens, tmp_path_factory: pytest.TempPathFactory) -> Faults:
-    return Faults(tmp_path_factory.mktemp("shim"), tokens.module)
-
-
-@pytest.fixture
-def faulty(token: TestToken, faults: Faults) -> TestToken:
-    return token.with_module(faults.module)
 
 
 @pytest.fixture(scope="module")
@@ -183,104 +160,6 @@ def test_what_is_no_module_is_told(tmp_path: Path, token: TestToken) -> None:
     for module in (tmp_path / "text.so", tmp_path / "nothing.so", Path("/lib/x86_64-linux-gnu/libz.so.1")):
         with pytest.raises(Unavailable, match="token_module_unusable"):
             TokenKeys(token.with_module(module).open()).find("derived")
-
-
-@pytest.mark.needs(*FAULT_SHIM_PROGRAMS)
-def test_a_refused_pin_is_sent_once(faulty: TestToken, faults: Faults) -> None:
-    before = faults.logins
-    for token in (faulty.open(WRONG), faulty.open(WRONG)):  # the second is the process started again
-        for _ in range(3):
-            with pytest.raises(Unavailable, match="token_pin_refused"):
-                TokenKeys(token).find("derived")
-    assert faults.logins == before + 1
-    assert WRONG.reveal() not in faulty.refused.file.read_text()
-    TokenKeys(faulty.open()).generate("derived", KeyType.P256)
-    assert not faulty.refused.file.exists()
-
-
-@pytest.mark.needs(*FAULT_SHIM_PROGRAMS)
-@pytest.mark.parametrize("flag", [TokenFlag.USER_PIN_LOCKED, TokenFlag.USER_PIN_FINAL_TRY])
-def test_the_last_try_of_a_pin_is_left_to_people(flag: TokenFlag, faulty: TestToken, faults: Faults) -> None:
-    before = faults.logins
-    with faults.flagged(flag), pytest.raises(Unavailable, match="token_pin_locked"):
-        TokenKeys(faulty.open()).find("derived")
-    assert faults.logins == before
-
-
-@pytest.mark.needs(*FAULT_SHIM_PROGRAMS)
-@pytest.mark.parametrize(
-    "answer", [SESSION_HANDLE_INVALID, DEVICE_REMOVED, TOKEN_NOT_PRESENT, USER_NOT_LOGGED_IN, DEVICE_ERROR]
-)
-def test_a_session_that_is_lost_is_opened_again(answer: int, faulty: TestToken, faults: Faults) -> None:
-    signer = TokenKeys(faulty.open()).generate("derived", KeyType.P256)
-    checked_signature(signer, TBS)
-    faults.fail(answer, 1)
-    assert checked_signature(signer, TBS)
-    faults.fail(answer, 2)  # and once more: then it is told
-    with pytest.raises(Unavailable, match="token_failed"):
-        signer.sign(TBS)
-    assert checked_signature(signer, TBS)
-
-
-def test_whoever_closes_all_sessions_does_not_stop_the_others(token: TestToken) -> None:
-    signer = TokenKeys(token.open()).generate("derived", KeyType.P256)
-    for _ in range(3):
-        token.close_all_sessions()
-        assert checked_signature(signer, TBS)
-
-
-@pytest.mark.needs(*FAULT_SHIM_PROGRAMS)
-def test_a_token_that_was_taken_away_is_told_and_works_again_when_it_is_back(faulty: TestToken, faults: Faults) -> None:
-    signer = TokenKeys(faulty.open()).generate("derived", KeyType.RSA2048)
-    with faults.unplugged(faulty.slot):
-        for _ in range(3):
-            with pytest.raises(Unavailable, match="token_not_present"):
-                signer.sign(TBS)
-    assert checked_signature(signer, TBS)
-
-
-def test_a_token_whose_files_are_gone_is_told_whatever_is_asked_of_it(token: TestToken) -> None:
-    opened = token.open()
-    signer, cipher = TokenKeys(opened).generate("derived", KeyType.P256), TokenCipher(opened, "escrow")
-    cipher.generate(b"an identifier")
-    enciphered = cipher.encrypt(bytes(12), Secret(b"key"), b"context")
-    token.lose()
-    for ask in (lambda: signer.sign(TBS), lambda: cipher.decrypt(bytes(12), enciphered, b"context")):
-        with pytest.raises(Unavailable, match=GONE):
-            ask()
-
-
-@pytest.mark.needs(*FAULT_SHIM_PROGRAMS)
-def test_a_token_that_is_silent_keeps_nobody_and_works_again_when_it_speaks(faulty: TestToken, faults: Faults) -> None:
-    signer = TokenKeys(faulty.open(limit_seconds=0.2)).generate("derived", KeyType.P256)
-    with faults.hanging():
-        for _ in range(WORKERS):
-            with pytest.raises(Unavailable, match="token_silent"):
-                signer.sign(TBS)
-        before = monotonic()
-        for _ in range(20):
-            with pytest.raises(Unavailable, match="token_silent"):
-                signer.sign(TBS)
-        assert monotonic() - before < 0.2, "nobody waits once every session hangs"
-
-    def speaks() -> bool:
-        try:
-            return bool(checked_signature(signer, TBS))
-        except Unavailable:
-            return False
-
-    patience.until(speaks, "the token speaks")
-    assert threading.active_count() < 100
-
-
-@pytest.mark.needs(*FAULT_SHIM_PROGRAMS)
-def test_many_threads_sign_at_once_with_a_few_sessions_and_one_login(faulty: TestToken, faults: Faults) -> None:
-    before = faults.logins
-    signer = TokenKeys(faulty.open()).generate("derived", KeyType.P256)
-    with ThreadPoolExecutor(16) as pool:
-        assert all(pool.map(lambda number: checked_signature(signer, b"%d" % number), range(200)))
-    assert faults.logins == before + 1
-    assert faults.initializations == 1
 
 
 def test_a_process_that_was_forked_signs_and_leaves_the_parents_sessions_alone(token: TestToken) -> None:

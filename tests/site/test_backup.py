@@ -13,7 +13,6 @@ import threading
 from collections.abc import Callable
 from contextlib import nullcontext
 from pathlib import Path
-from typing import Final
 
 import pyrage
 import pytest
@@ -25,76 +24,21 @@ from etymon.audit import verification
 from etymon.ca import crl, issuance
 from etymon.ca.model import IssuanceRequest, SubjectNames
 from etymon.directory import bindings
-from etymon.directory.model import Role
-from etymon.kernel.clock import SystemClock
-from etymon.kernel.entropy import SystemEntropy
 from etymon.kernel.errors import Conflict, NotPermitted
 from etymon.kernel.secret import Secret
-from etymon.server import follow_ups, initialization, process_events, software_integrity
-from etymon.server.deployment import Deployment
-from etymon.server.initialization import Founder, RootKeys
+from etymon.server import follow_ups, process_events, software_integrity
 from etymon.server.wiring import Wiring
 from etymon.storage.database import Database
+from support.backup_office import Office, made
 from support.ca_site import fresh_key, names_for
 from support.databases import PostgreSQLDatabases
-from support.typed_command import Typed, typed
-
-PASSPHRASE: Final = "a passphrase of some length"
-ADA: Final = Founder(Role.ADMINISTRATOR, "ada@agency.example", "Ada Adler", "ada@agency.example")
-
-
-def made(directory: Path, database_url: str) -> Secret[str]:
-    """Make an organisation in `data` and return its Administrator's one-time code."""
-    codes = initialization.initialize(
-        directory / "data",
-        {
-            "organization": "Example Agency",
-            "loopback_demo": True,
-            "status_url": "http://127.0.0.1:1",
-            **({"database_url": database_url} if database_url else {}),
-        },
-        passphrase=Secret(PASSPHRASE),
-        root_keys=RootKeys(directory / "roots", Secret(PASSPHRASE)),
-        founders=[ADA],
-        trust_entries=[],
-        clock=SystemClock(),
-        entropy=SystemEntropy(),
-        progress=lambda _: None,
-    )
-    return codes[ADA.user_principal_name]
-
-
-class Office:
-    """An organisation, its backups and what opens them."""
-
-    def __init__(self, directory: Path, captured: pytest.CaptureFixture[str], code: Secret[str]) -> None:
-        self.directory, self.data, self._captured, self.code = directory, directory / "data", captured, code
-        self.passphrase, self.identity = directory / "passphrase", directory / "identity"
-        self.passphrase.write_text(PASSPHRASE)
-        self.recipient = self.type("backup-key", self.identity).out.strip()
-
-    def type(self, *arguments: str | Path) -> Typed:
-        return typed(self._captured, *arguments)
-
-    def backup(self) -> Path:
-        file = self.directory / "backup.age"
-        done = self.type("backup", file, "--data", self.data, "--recipient", self.recipient)
-        assert done.status == 0, done
-        return file
-
-    def restore(self, file: Path, data: str = "restored", identity: Path | None = None) -> Typed:
-        opened = ("--identity", identity or self.identity, "--passphrase-file", self.passphrase)
-        return self.type("restore", file, "--data", self.directory / data, *opened)
-
-    def opened(self, data: Path) -> Deployment:
-        return Deployment.open(data, Secret(PASSPHRASE), SystemClock(), SystemEntropy())
 
 
 @pytest.fixture(scope="module")
 def made_once(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, Secret[str]]:
     """A data directory on SQLite, which each test copies, and its Administrator's code."""
     directory = tmp_path_factory.mktemp("organization")
-    return directory / "data", made(directory, "")
+    return directory / "data", made(directory)
 
 
 @pytest.fixture
@@ -213,7 +157,7 @@ def test_a_deployment_on_postgresql_is_restored_into_an_empty_database_only(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     first, second = postgresql_databases.empty(), postgresql_databases.empty()
-    code = made(tmp_path, first.engine.url.render_as_string(hide_password=False))
+    code = made(tmp_path, database_url=first.engine.url.render_as_string(hide_password=False))
     office = Office(tmp_path, capsys, code)
     before = rows(first)
     file = office.backup()

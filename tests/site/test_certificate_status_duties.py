@@ -25,9 +25,10 @@ from etymon.pki import keys
 from etymon.pki.signer import Signer, SoftwareSigner
 from etymon.server import follow_ups
 from etymon.server.deployment import Deployment
+from etymon.server.health import Health
 from etymon.server.initialization import RootKeys, initialize
 from etymon.server.metrics import Metrics
-from etymon.server.site import Site, health
+from etymon.server.site import Site
 from etymon.server.wiring import Wiring
 from etymon.storage import jobs
 from etymon.web.exchange import Request
@@ -83,7 +84,7 @@ class Running:
         return [found for name in signers if (found := crl.publish(brought, name)) is not None]
 
     def health(self) -> dict[str, object]:
-        found: dict[str, object] = json.loads(bytes(health(self.wiring, LOOKED).body))
+        found: dict[str, object] = json.loads(bytes(Health(self.wiring).answer(LOOKED).body))
         return found
 
     def lists(self) -> dict[str, crl.ListHead]:

@@ -23,11 +23,11 @@ from etymon.pki.algorithms import KeyType
 from etymon.pki.cryptoki import TokenChoice
 from etymon.server import tls_identity
 from etymon.server.deployment import Deployment
+from etymon.server.health import Health
 from etymon.server.initialization import RootKeys
 from etymon.server.key_ceremony import performance, verification, writing
 from etymon.server.key_ceremony.script import Script
 from etymon.server.key_places import RootToken
-from etymon.server.site import health
 from etymon.server.wiring import Wiring
 from etymon.storage import jobs
 from etymon.web.exchange import Request
@@ -146,14 +146,14 @@ def test_health_rings_until_a_successor_stands(older: Founded, tmp_path: Path) -
     here = older.copy(tmp_path)
     here.later(revocation(here, "derived", "keyCompromise"))
     deployment = here.opened()
-    assert json.loads(bytes(health(Wiring(deployment), LOOKED).body))["alarms"] == ["authority_revoked"]
+    assert json.loads(bytes(Health(Wiring(deployment)).answer(LOOKED).body))["alarms"] == ["authority_revoked"]
     (job,) = jobs.claim(deployment.database, deployment.clock, [revoked_authorities.TELL])
     assert job.payload == {"authority": "derived"}, "officers are told of what is left"
     here.later(successor(here, "derived-2"))
     here.later(successor(here, "device-2"))
     assert (revocation(here, "device").successor, revocation(here, "device-2").successor) == ("device-2", "")
     wired = Wiring(deployment)
-    assert json.loads(bytes(health(wired, LOOKED).body))["status"] == "ok"
+    assert json.loads(bytes(Health(wired).answer(LOOKED).body))["status"] == "ok"
     assert wired.issuer.authority == "derived-2"
     with deployment.database.snapshot() as tx:
         second = authorities.load(tx, "derived-2").certificate

@@ -1,6 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0
 """An organisation whose keys are in PKCS#11 tokens, made and served by the commands an operator types."""
 
+import json
 import os
 import subprocess
 import sys
@@ -14,15 +15,20 @@ from etymon.kernel.entropy import SystemEntropy
 from etymon.kernel.errors import Conflict, EtymonError, Malformed, Unavailable
 from etymon.pki.cryptoki import TokenChoice
 from etymon.pki.token_keys import TokenKeys
-from etymon.server import initialization, settings, wiring
+from etymon.server import follow_ups, initialization, settings, wiring
 from etymon.server.deployment import HIERARCHIES, Deployment
+from etymon.server.health import TOKEN_LOOKED_AT_EVERY_SECONDS, Health
 from etymon.server.initialization import RootKeys
 from etymon.server.key_places import RootToken
+from etymon.server.wiring import Wiring
+from etymon.web.exchange import Request
 from support.card_office import PASSPHRASE
 from support.running_clock import RunningClock
-from support.tokens import PIN, TestToken, Tokens
+from support.tokens import FAULT_SHIM_PROGRAMS, PIN, Faults, TestToken, Tokens
 
 pytestmark = pytest.mark.needs("softhsm2-util")
+
+LOOKED = Request("GET", "/healthz", {}, {}, {}, {}, b"", None, "127.0.0.1")
 
 
 def token_settings(token: TestToken, directory: Path, **further: object) -> dict[str, object]:
@@ -199,3 +205,30 @@ def test_a_pin_may_come_as_a_service_credential(kept: Kept, tmp_path: Path, monk
     (tmp_path / "etymon-token-pin").write_text(PIN.reveal())
     monkeypatch.setenv("CREDENTIALS_DIRECTORY", str(tmp_path))
     opened(kept.data).require_keys()
+
+
+def alarms(site: Wiring) -> list[str]:
+    told = json.loads(bytes(Health(site).answer(LOOKED).body))
+    assert told["status"] == ("alarm" if "alarms" in told else "ok")
+    return list(told.get("alarms", []))
+
+
+@pytest.mark.needs(*FAULT_SHIM_PROGRAMS)
+def test_health_rings_while_the_token_cannot_be_reached(
+    kept: Kept, faults: Faults, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("ETYMON_PKCS11_MODULE", str(faults.module))
+    site = Wiring(opened(kept.data))
+    follow_ups.seal(site.deployment)
+    assert alarms(site) == []
+    with faults.unplugged(kept.token.slot):
+        assert [alarms(site) for _ in range(2)] == [["token_unavailable"]] * 2
+    assert alarms(site) == []
+    now = [0.0]
+    kept_health = Health(site, lambda: now[0])
+    assert json.loads(bytes(kept_health.answer(LOOKED).body))["status"] == "ok"
+    with faults.unplugged(kept.token.slot):
+        assert json.loads(bytes(kept_health.answer(LOOKED).body))["status"] == "ok", "it was looked at just now"
+        now[0] += TOKEN_LOOKED_AT_EVERY_SECONDS
+        assert json.loads(bytes(kept_health.answer(LOOKED).body))["status"] == "alarm"
+    site.deployment.database.close()

@@ -53,14 +53,43 @@ static CK_RV login(CK_SESSION_HANDLE session, CK_USER_TYPE user, CK_UTF8CHAR_PTR
 	return softhsm->C_Login(session, user, pin, length);
 }
 
+static CK_RV find_objects_init(CK_SESSION_HANDLE session, CK_ATTRIBUTE_PTR template, CK_ULONG count)
+{
+	while (hanging)
+		usleep(1000);
+	return softhsm->C_FindObjectsInit(session, template, count);
+}
+
+static int fails(void)
+{
+	return failures > 0 && __sync_fetch_and_sub(&failures, 1) > 0;
+}
+
 static CK_RV sign(CK_SESSION_HANDLE session, CK_BYTE_PTR data, CK_ULONG length, CK_BYTE_PTR signature,
                   CK_ULONG_PTR signature_length)
 {
 	while (hanging)
 		usleep(1000);
-	if (failures > 0 && __sync_fetch_and_sub(&failures, 1) > 0)
+	if (fails())
 		return answer;
 	return softhsm->C_Sign(session, data, length, signature, signature_length);
+}
+
+/* The call that fails ends what was begun all the same, PKCS#11 v2.40 §5.8.2 and §5.9.2. */
+static CK_RV encrypt(CK_SESSION_HANDLE session, CK_BYTE_PTR data, CK_ULONG length, CK_BYTE_PTR encrypted,
+                     CK_ULONG_PTR encrypted_length)
+{
+	int failing = encrypted && fails();
+	CK_RV result = softhsm->C_Encrypt(session, data, length, encrypted, encrypted_length);
+	return failing ? answer : result;
+}
+
+static CK_RV decrypt(CK_SESSION_HANDLE session, CK_BYTE_PTR encrypted, CK_ULONG length, CK_BYTE_PTR data,
+                     CK_ULONG_PTR data_length)
+{
+	int failing = data && fails();
+	CK_RV result = softhsm->C_Decrypt(session, encrypted, length, data, data_length);
+	return failing ? answer : result;
 }
 
 CK_RV C_GetFunctionList(CK_FUNCTION_LIST_PTR_PTR list)
@@ -76,7 +105,10 @@ CK_RV C_GetFunctionList(CK_FUNCTION_LIST_PTR_PTR list)
 		shim.C_GetTokenInfo = get_token_info;
 		shim.C_OpenSession = open_session;
 		shim.C_Login = login;
+		shim.C_FindObjectsInit = find_objects_init;
 		shim.C_Sign = sign;
+		shim.C_Encrypt = encrypt;
+		shim.C_Decrypt = decrypt;
 	}
 	*list = &shim;
 	return CKR_OK;

@@ -133,12 +133,12 @@ class Faults:
         self._shim = ctypes.CDLL(str(self.module))
 
     def fail(self, result: int, times: int) -> None:
-        """Answer the next signatures with an error, so many times."""
+        """Answer what is to be signed, enciphered or deciphered next with an error, so many times."""
         self._shim.shim_fail(ctypes.c_ulong(result), times)
 
     @contextmanager
     def hanging(self) -> Iterator[None]:
-        """Give no signature, and do not come back, while the block runs."""
+        """Give no signature and find no key, and do not come back, while the block runs."""
         self._shim.shim_hang(1)
         try:
             yield

@@ -16,3 +16,9 @@ class TrailDamaged(Unavailable):
     """The trail is not what was signed; nothing may be added to it until somebody has looked."""
 
     default_code: ClassVar[str] = "audit_trail_damaged"
+
+
+class NotRecorded(Unavailable):
+    """The database refused an event; the change it tells of is rolled back with it."""
+
+    default_code: ClassVar[str] = "audit_not_recorded"

@@ -10,6 +10,7 @@ from uuid import UUID
 import sqlalchemy as sa
 
 from etymon.audit.chain import START, canonical
+from etymon.audit.errors import NotRecorded
 from etymon.audit.model import AuditEvent, ChainHead, Checkpoint, Fact, Outcome, RecordedEvent, SealedEvent
 from etymon.audit.tables import checkpoints, events, pending, seals
 from etymon.storage.database import Transaction
@@ -42,7 +43,7 @@ _OLDEST_PENDING: Final = sa.select(pending.c.recorded_at).order_by(pending.c.rec
 
 
 def add_event(tx: Transaction, recorded: RecordedEvent) -> None:
-    """Save an event and queue it for the sealer."""
+    """Save an event and queue it for the sealer; `NotRecorded` where the database refuses it."""
     event = recorded.event
     row = {
         "id": recorded.id,
@@ -54,8 +55,16 @@ def add_event(tx: Transaction, recorded: RecordedEvent) -> None:
         "outcome": event.outcome.value,
         "facts": canonical(event.facts),
     }
-    tx.execute(_ADD_EVENT, row)
-    tx.execute(_ADD_PENDING, {"event_id": recorded.id, "recorded_at": recorded.recorded_at})
+    try:
+        tx.execute(_ADD_EVENT, row)
+        tx.execute(_ADD_PENDING, {"event_id": recorded.id, "recorded_at": recorded.recorded_at})
+    except sa.exc.OperationalError:
+        raise  # the database is gone or full; the transaction tells of that
+    except sa.exc.DatabaseError as exc:
+        raise NotRecorded(
+            detail="The audit trail could not be written, so nothing was done. See what the database says of it.",
+            reason=type(exc.orig).__name__,
+        ) from exc
 
 
 def oldest_pending(tx: Transaction) -> datetime | None:

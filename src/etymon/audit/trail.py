@@ -17,6 +17,7 @@ PAGE_LIMIT: Final = 200
 def record(tx: Transaction, clock: Clock, entropy: Entropy, event: AuditEvent) -> None:
     """Save `event` with the change it tells of: both are kept, or neither (CP 5.4.1).
 
+    `NotRecorded` where the database refuses the event: whoever catches that must not go on in the same transaction.
     A refusal rolls its own transaction back; what it has to say is recorded in one that follows.
     """
     store.add_event(tx, RecordedEvent(random_id(entropy), clock.now(), event))

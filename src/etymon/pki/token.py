@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import Final, TypeVar
 
 import pkcs11
-from pkcs11 import PKCS11Error, TokenFlag
+from pkcs11 import Attribute, PKCS11Error, TokenFlag
 from pkcs11.types import Session
 from pkcs11.types import Token as FoundToken
 
@@ -27,8 +27,13 @@ T = TypeVar("T")
 
 LIMIT_SECONDS: Final = 10.0
 """How long somebody waits for one signature; a network HSM that takes longer is out of order."""
+LOOK_LIMIT_SECONDS: Final = 2.0
+"""How long somebody waits who only wants to know whether the token is there."""
 GENERATION_LIMIT_SECONDS: Final = 300.0
 """How long a key may take to be made: RSA-4096 in a small token takes minutes."""
+
+_NOTHING: Final = {Attribute.LABEL: "etymon looks whether the token answers"}
+"""What no object is called: it is looked for in the token, and whatever else is there matters not."""
 
 REFUSED: Final = (
     pkcs11.PinIncorrect, pkcs11.PinInvalid, pkcs11.PinLenRange, pkcs11.PinLocked, pkcs11.PinExpired,
@@ -105,14 +110,20 @@ class Token:
     def use(self, act: Callable[[OpenSession], T], *, limit_seconds: float | None = None) -> T:
         """Return what `act` returns, given an open session with the user logged in.
 
-        When the token or the session was lost, `act` is called once more with another session: it must be safe to
-        repeat. Raises `Unavailable`: `token_not_present`, `token_silent`, `token_pin_refused`, `token_failed` …
+        When it fails, as where the token or the session was lost, `act` is called once more with another session: it
+        must be safe to repeat. Raises `Unavailable`: `token_not_present`, `token_silent`, `token_pin_refused`,
+        `token_failed` …
         """
         if os.getpid() != self._process:  # threads and sessions are those of the process that forked
             cryptoki.initialize(os.path.realpath(self._module))
             self._begin()
         limit = self._limit_seconds if limit_seconds is None else limit_seconds
         return self._workers.do(lambda state: self._on_worker(state, act), limit_seconds=limit)
+
+    def require_reachable(self) -> None:
+        """Ask the token something at once; `Unavailable`, as `use` raises it, where it does not answer soon."""
+        limit = min(LOOK_LIMIT_SECONDS, self._limit_seconds)
+        self.use(lambda opened: list(opened.open.get_objects(_NOTHING)), limit_seconds=limit)
 
     def _begin(self) -> None:
         self._process = os.getpid()
@@ -122,16 +133,12 @@ class Token:
         self._workers = Workers(OpenSession)
 
     def _on_worker(self, state: OpenSession, act: Callable[[OpenSession], T]) -> T:
-        if state.session is not None:
-            try:
-                if cryptoki.is_logged_in(self._module, state.session):  # logged out, private keys cannot be seen
-                    return act(state)
-            except PKCS11Error:
-                pass  # what the new session says is told
-            self._close(state)
         try:
-            self._open(state)
-            return act(state)
+            return self._once(state, act)
+        except PKCS11Error:
+            self._close(state)  # what the new session says is told
+        try:
+            return self._once(state, act)
         except pkcs11.NoSuchKey as exc:
             self._close(state)
             raise Unavailable(
@@ -142,6 +149,13 @@ class Token:
             raise Unavailable(
                 "token_failed", f"The token {self.choice} answers with an error: {type(exc).__name__}. See to it."
             ) from exc
+
+    def _once(self, state: OpenSession, act: Callable[[OpenSession], T]) -> T:
+        if state.session is not None and not cryptoki.is_logged_in(self._module, state.session):
+            self._close(state)  # logged out, private keys cannot be seen
+        if state.session is None:
+            self._open(state)
+        return act(state)
 
     def _open(self, state: OpenSession) -> None:
         """Give the worker a new session. Whoever comes first after a loss logs in; the login counts for all of them."""

@@ -139,17 +139,23 @@ class TokenCipher:
         """Return what was enciphered, or None for anything else; `Unavailable` while the token is not there."""
         parameters = GCMParams(nonce, context, TAG_BITS)
 
+        def deciphered(key: pkcs11.Key) -> Secret[bytes]:
+            plain = cast("DecryptMixin", key).decrypt(
+                ciphertext, mechanism=Mechanism.AES_GCM, mechanism_param=parameters
+            )
+            return Secret(cast("bytes", plain))
+
         def act(opened: OpenSession) -> Secret[bytes] | None:
             key = self._key(opened)
             try:
-                plain = cast("DecryptMixin", key).decrypt(
-                    ciphertext, mechanism=Mechanism.AES_GCM, mechanism_param=parameters
-                )
+                return deciphered(key)
             except pkcs11.PKCS11Error:
-                # modules have many answers to a wrong tag: if the key still works it was the ciphertext
+                # modules have many answers to a wrong tag: the key still works, or the token is out of order
                 cast("EncryptMixin", key).encrypt(b"", mechanism=Mechanism.AES_GCM, mechanism_param=parameters)
-                return None
-            return Secret(cast("bytes", plain))
+            try:
+                return deciphered(key)
+            except pkcs11.PKCS11Error:
+                return None  # again, and the key works: it is the ciphertext
 
         return self._token.use(act)
 

@@ -11,7 +11,9 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Final, Protocol
 
-from etymon.kernel.errors import Conflict, Malformed, Unavailable
+import structlog
+
+from etymon.kernel.errors import Conflict, EtymonError, Malformed, Unavailable
 from etymon.kernel.secret import DigestKey, Secret
 from etymon.pki.algorithms import KeyType
 from etymon.pki.cryptoki import TokenChoice
@@ -20,6 +22,8 @@ from etymon.pki.signer import Signer
 from etymon.pki.token import RefusedPIN, Token
 from etymon.pki.token_keys import TokenCipher, TokenKeys
 from etymon.server.settings import Settings
+
+log = structlog.get_logger("etymon.server")
 
 PIN_CREDENTIAL: Final = "etymon-token-pin"
 ESCROW_KEY: Final = "escrow"
@@ -99,13 +103,31 @@ class PlacedKeys(Mapping[str, Signer]):
         return self._files
 
 
-def token(read: Settings, refused: RefusedPIN) -> Token | None:
-    """Return the token that the settings name; None where keys are in files."""
+def token_choice(read: Settings) -> TokenChoice | None:
+    """Return which token the settings name; None where keys are in files."""
     if not read.pkcs11_module:
         return None
-    choice = TokenChoice(read.pkcs11_token_label, read.pkcs11_token_serial, read.pkcs11_slot)
+    return TokenChoice(read.pkcs11_token_label, read.pkcs11_token_serial, read.pkcs11_slot)
+
+
+def token(read: Settings, refused: RefusedPIN) -> Token | None:
+    """Return the token that the settings name; None where keys are in files."""
+    choice = token_choice(read)
+    if choice is None:
+        return None
     file = Path(read.pkcs11_pin_file) if read.pkcs11_pin_file else None
     return Token(Path(read.pkcs11_module), choice, lambda: read_pin(file), refused)
+
+
+def is_away(opened: Token | None) -> bool:
+    """Say whether a deployment's token does not answer, and the log why; a deployment without one misses none."""
+    try:
+        if opened is not None:
+            opened.require_reachable()
+    except EtymonError as error:
+        log.warning("token_unavailable", error_code=error.code)
+        return True
+    return False
 
 
 def refused_pin(directory: Path, name: str, key: DigestKey) -> RefusedPIN:

@@ -15,15 +15,14 @@ from starlette.responses import RedirectResponse, Response
 from starlette.routing import BaseRoute, Mount, Route
 from starlette.types import ASGIApp, Receive, Scope, Send
 
-from etymon.audit import sealer
-from etymon.ca import authorities, crl
+from etymon.ca import crl
 from etymon.ca.http import status
 from etymon.directory import http as directory_http
 from etymon.graph import http as graph_http
 from etymon.idp import http as idp_http
-from etymon.issuer import card_status_monitor, issuance_rules, terminations, unknown_cards
+from etymon.issuer import card_status_monitor, terminations, unknown_cards
 from etymon.issuer import http as issuer_http
-from etymon.kernel.errors import EtymonError, NotPermitted, Unavailable
+from etymon.kernel.errors import EtymonError, NotPermitted
 from etymon.mdm import branding as mdm_branding
 from etymon.mdm import http as mdm_http
 from etymon.server import (
@@ -34,14 +33,14 @@ from etymon.server import (
     tls_identity,
     unsafe_settings,
 )
-from etymon.server.deployment import HIERARCHIES
+from etymon.server.health import Health
 from etymon.server.metrics import Measured, Metrics
 from etymon.server.proxy_files import client_cas
 from etymon.server.wiring import Wiring
 from etymon.server.worker import Worker
 from etymon.web.branding import Branding
 from etymon.web.connections import Entrance
-from etymon.web.exchange import Request, endpoint, json_response
+from etymon.web.exchange import Request, endpoint
 from etymon.web.listeners import ClientCertificate, Identity, Listener, Listeners
 from etymon.web.pages import Pages
 from etymon.web.unknown_address import nothing_here
@@ -135,7 +134,7 @@ class Site:
             "site": [
                 Route("/", _to("/issuer/")),
                 Route("/devicelogin", _to("/idp/device")),
-                endpoint("/healthz", partial(health, wiring), methods=("GET",)),
+                endpoint("/healthz", Health(wiring).answer, methods=("GET",)),
                 endpoint("/metrics", partial(_metrics, wiring, self.metrics), methods=("GET",)),
                 *directory_http.site_routes(wiring.feeds),
                 *idp_http.site_routes(idp),
@@ -253,36 +252,6 @@ def _branding(wiring: Wiring) -> Branding:
 def _known_cas(wiring: Wiring) -> str:
     with wiring.deployment.database.snapshot() as tx:
         return client_cas(tx)
-
-
-def health(wiring: Wiring, _request: Request) -> Response:
-    """Answer 200 while the database answers, the audit trail is being sealed and lists are made; a problem otherwise.
-
-    What a person has to see to, and another replica would do no better, is an alarm and no problem: so is a root's
-    list that is about to lapse, which only somebody with its key can make.
-    """
-    clock = wiring.deployment.clock
-    with wiring.deployment.database.snapshot() as tx:
-        sealer.require_live(tx, clock)
-        lapsing = [head for head in crl.heads(tx) if head.is_about_to_lapse(clock.now())]
-        _, late = terminations.count(tx, wiring.issuer)
-        silent = any(source.silent_since for source in card_status_monitor.all_sources(tx))
-        revoked = authorities.revoked(tx)
-        ending = issuance_rules.with_ending_keys(tx, clock.now())
-        issuing = {authorities.current(tx, name).name for name in HIERARCHIES if authorities.issuing(tx, name)}
-    ours = ", ".join(head.ca for head in lapsing if not head.offline and head.ca not in revoked)
-    if ours:
-        raise Unavailable("crl_about_to_lapse", f"No new revocation list of {ours} was made in time. Run the worker.")
-    rings = (
-        ("termination_late", late),
-        ("card_status_unavailable", silent),
-        ("authority_revoked", issuing & revoked),
-        ("encryption_keys_end_with_2030", ending),
-    )
-    told: dict[str, object] = {"status": "ok", "crl_about_to_lapse": [head.ca for head in lapsing]}
-    if alarms := [name for name, ringing in rings if ringing]:
-        told |= {"status": "alarm", "alarms": alarms}
-    return json_response(told)
 
 
 def _metrics(wiring: Wiring, metrics: Metrics, request: Request) -> Response:

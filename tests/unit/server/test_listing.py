@@ -57,6 +57,7 @@ SHOWN: dict[str, tuple[Listing, dict[str, Any]]] = {
                 {
                     "purpose": "authentication",
                     "state": "held",
+                    "revokedAuthority": None,
                     "serialNumber": SERIAL,
                     "notAfterDateTime": WHEN,
                     "endReason": None,
@@ -64,6 +65,7 @@ SHOWN: dict[str, tuple[Listing, dict[str, Any]]] = {
             ],
             "attestations": [
                 {
+                    "use": "certificate",
                     "purpose": "authentication",
                     "verdict": "attested",
                     "securityLevel": "trusted_environment",
@@ -79,6 +81,7 @@ SHOWN: dict[str, tuple[Listing, dict[str, Any]]] = {
         {
             "id": ID,
             "state": "active",
+            "revokedAuthority": None,
             "serialNumber": SERIAL,
             "connector": "fleet",
             "userPrincipalName": NAME,
@@ -144,6 +147,7 @@ SHOWN: dict[str, tuple[Listing, dict[str, Any]]] = {
             "appointedBy": OFFICER,
             "assignedDateTime": WHEN,
             "confirmedBy": None,
+            "counts": False,
             "cards": [{"trustEntry": "agency-cards", "identifier": ID}],
         },
     ),

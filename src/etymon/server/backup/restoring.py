@@ -20,7 +20,8 @@ from etymon.kernel.clock import Clock
 from etymon.kernel.entropy import Entropy
 from etymon.kernel.errors import Conflict, Malformed, NotFound
 from etymon.kernel.secret import Secret
-from etymon.server import keyring, process_events, settings
+from etymon.pki.cryptoki import TokenChoice
+from etymon.server import key_places, keyring, process_events, settings
 from etymon.server.backup import archive, database_copy
 from etymon.server.backup.taking import CONFIGURATION, FOLDERS, MANIFEST, VERSION
 from etymon.server.deployment import DATABASE_FILE, DIGESTS, database_url, require_database
@@ -32,11 +33,12 @@ _MEMBERS: Final = frozenset({MANIFEST, CONFIGURATION, database_copy.SQLITE, data
 
 @dataclass(frozen=True, slots=True)
 class Restored:
-    """What a backup was of. `is_older` says that its schema needs `etymon upgrade`."""
+    """What a backup was of. `is_older` says that its schema needs `etymon upgrade`; `token` has keys that it lacks."""
 
     organization: str
     taken_at: str
     is_older: bool
+    token: TokenChoice | None
 
 
 def restore(
@@ -70,7 +72,7 @@ def restore(
         room.rename(data)
     finally:
         shutil.rmtree(room, ignore_errors=True)
-    return Restored(str(manifest["organization"]), str(manifest["taken_at"]), is_older)
+    return Restored(str(manifest["organization"]), str(manifest["taken_at"]), is_older, key_places.token_choice(read))
 
 
 def _is_expected(name: str) -> bool:

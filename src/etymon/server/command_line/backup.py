@@ -64,6 +64,12 @@ def restore(
         "since is not in it: docs/operations/backup-and-restore.md.",
         soft_wrap=True,
     )
+    if restored.token is not None:
+        console.print(
+            f"It has keys in the token {restored.token}, and no backup has those: connect that token, or the copy its "
+            "maker's means made of it, before the services start.",
+            soft_wrap=True,
+        )
     if restored.is_older:
         console.print(f"Its database is of an older program: run `etymon upgrade --data {data}` first.", soft_wrap=True)
 
