@@ -4,6 +4,7 @@
 import fcntl
 import logging
 import os
+import sys
 import tempfile
 from collections.abc import Generator, Iterator
 from pathlib import Path
@@ -19,6 +20,9 @@ from support import programs
 from support.clock import TurnedClock
 from support.databases import ENGINES, Databases, PostgreSQLDatabases, SQLiteDatabases, running_postgresql
 from support.tokens import Faults, TestToken, Tokens
+
+structlog.configure(logger_factory=structlog.PrintLoggerFactory(sys.__stderr__))
+"""What a site that runs in this process logs is no part of what a command that a test types beside it prints."""
 
 hypothesis.settings.register_profile("untimed", deadline=None)
 hypothesis.settings.load_profile("untimed")  # how long an example takes says how busy the machine is
