@@ -82,7 +82,7 @@ class Desk:
                 actor=TEST,
             )
             for role in held:
-                roles.assign(tx, deps, person.id, role, actor=TEST)
+                roles.assign(tx, deps, person.id, role, actor=TEST, authority="letter")
         return person
 
     def code(self, person: Person) -> Secret[str]:
