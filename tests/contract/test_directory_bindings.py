@@ -170,7 +170,7 @@ def test_an_officer_keeps_a_card_whichever_entries_are_removed(site: DirectorySi
         officer = site.person(f"officer-of-{entry}")
         bind(site, officer, entry=entry)
         with site.database.transaction() as tx:
-            roles.assign(tx, site.deps, officer.id, Role.OFFICER, actor=ADMINISTRATOR)
+            roles.assign(tx, site.deps, officer.id, Role.OFFICER, actor=ADMINISTRATOR, authority="letter")
         if entry == "cards":
             refusal = refused(site, lambda tx: trust.remove(tx, site.deps, "cards", actor=ADMINISTRATOR))
             assert (type(refusal), refusal.code) == (NotPermitted, "last_officers")

@@ -30,7 +30,7 @@ def group(site: DirectorySite, name: str = "field staff") -> Group:
 
 def assign(site: DirectorySite, person: Person, role: Role) -> None:
     with site.database.transaction() as tx:
-        roles.assign(tx, site.deps, person.id, role, actor=ADMINISTRATOR)
+        roles.assign(tx, site.deps, person.id, role, actor=ADMINISTRATOR, authority="letter")
 
 
 def refused(site: DirectorySite, act: Callable[[Transaction], object]) -> EtymonError:
@@ -162,7 +162,7 @@ def test_an_account_ends_once_and_does_not_change_afterwards(site: DirectorySite
     for act in (
         lambda tx: people.update(tx, site.deps, alice.id, display_name="A", actor=ADMINISTRATOR),
         lambda tx: groups.add_member(tx, site.deps, staff.id, alice.id, actor=ADMINISTRATOR),
-        lambda tx: roles.assign(tx, site.deps, alice.id, Role.OPERATOR, actor=ADMINISTRATOR),
+        lambda tx: roles.assign(tx, site.deps, alice.id, Role.OPERATOR, actor=ADMINISTRATOR, authority="letter"),
     ):
         assert refused(site, act).code == "person_unknown"
 

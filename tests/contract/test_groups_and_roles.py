@@ -137,7 +137,9 @@ def test_nobody_holds_two_of_administrator_officer_and_auditor(site: DirectorySi
     alice = site.person("alice")
     assign(site, alice, held)
     assign(site, alice, Role.OPERATOR)
-    refusal = refused(site, lambda tx: roles.assign(tx, site.deps, alice.id, asked, actor=ADMINISTRATOR))
+    refusal = refused(
+        site, lambda tx: roles.assign(tx, site.deps, alice.id, asked, actor=ADMINISTRATOR, authority="letter")
+    )
     assert (type(refusal), refusal.code) == (Conflict, "roles_separated")
     with site.database.snapshot() as tx:
         assert roles.roles_of(tx, alice.id) == {held, Role.OPERATOR}
@@ -174,22 +176,25 @@ def test_neither_administrator_nor_auditor_recovers_keys(site: DirectorySite, re
             tx.execute(copied)
 
 
-def test_who_recovers_keys_is_appointed_on_somebodys_authority_which_is_on_record(site: DirectorySite) -> None:
-    alice, agent = site.person("alice"), Role.KEY_RECOVERY_AGENT
+@pytest.mark.parametrize("role", list(Role))
+def test_every_role_is_given_and_taken_on_somebodys_authority_which_is_on_record(
+    site: DirectorySite, role: Role
+) -> None:
+    alice = site.person("alice")
     for act in (roles.assign, roles.withdraw):
         for authority, expected in (("", "authority_missing"), (" ", "authority"), ("two\nlines", "authority")):
             refusal = refused(
                 site,
-                partial(act, deps=site.deps, person_id=alice.id, role=agent, actor=ADMINISTRATOR, authority=authority),
+                partial(act, deps=site.deps, person_id=alice.id, role=role, actor=ADMINISTRATOR, authority=authority),
             )
             assert (type(refusal), refusal.code) == (Malformed, expected)
         with site.database.transaction() as tx:
-            act(tx, site.deps, alice.id, agent, actor=ADMINISTRATOR, authority="letter 12/34")
+            act(tx, site.deps, alice.id, role, actor=ADMINISTRATOR, authority="letter 12/34")
     with site.database.snapshot() as tx:
         told = [event.event for event in trail.page(tx, subject=f"person:{alice.id}", limit=10)]
     assert sorted((one.name, one.facts["role"], one.facts["authority"]) for one in told if "role" in one.name) == [
-        ("directory:role:assigned", "keyRecoveryAgent", "letter 12/34"),
-        ("directory:role:withdrawn", "keyRecoveryAgent", "letter 12/34"),
+        ("directory:role:assigned", role.value, "letter 12/34"),
+        ("directory:role:withdrawn", role.value, "letter 12/34"),
     ]
 
 
@@ -330,9 +335,11 @@ def test_a_role_given_twice_is_recorded_once_and_can_be_withdrawn(site: Director
     assign(site, alice, Role.OFFICER)
     with site.database.transaction() as tx:
         assert roles.holders(tx, Role.OFFICER) == [alice]
-        roles.withdraw(tx, site.deps, alice.id, Role.OFFICER, actor=ADMINISTRATOR)
+        roles.withdraw(tx, site.deps, alice.id, Role.OFFICER, actor=ADMINISTRATOR, authority="letter")
         assert roles.holders(tx, Role.OFFICER) == []
-        roles.assign(tx, site.deps, alice.id, Role.AUDITOR, actor=ADMINISTRATOR)
+        roles.assign(tx, site.deps, alice.id, Role.AUDITOR, actor=ADMINISTRATOR, authority="letter")
     assert site.events(f"person:{alice.id}").count("directory:role:assigned") == 2
-    not_held = refused(site, lambda tx: roles.withdraw(tx, site.deps, alice.id, Role.OFFICER, actor=ADMINISTRATOR))
+    not_held = refused(
+        site, lambda tx: roles.withdraw(tx, site.deps, alice.id, Role.OFFICER, actor=ADMINISTRATOR, authority="letter")
+    )
     assert (type(not_held), not_held.code) == (NotFound, "role_not_held")

@@ -1,7 +1,8 @@
 # SPDX-License-Identifier: Apache-2.0
-"""`etymon card bind` and `etymon enrollment-code` as they are typed, against a whole site."""
+"""`etymon card bind`, `etymon enrollment-code` and `etymon audit list` as they are typed, against a whole site."""
 
 import io
+import json
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -61,6 +62,14 @@ class Desk:
             *("--passphrase-file", self.passphrase),
         )
 
+    def audit_list(self, card: Card, *options: str | Path) -> Typed:
+        return typed(
+            self._captured,
+            *("audit", "list", "--site", self.site.url, "--ca", self.anchors, *options),
+            *("--card", card.made.file, "--pin-file", self.file("pin", card.pin)),
+            *("--passphrase-file", self.passphrase),
+        )
+
     def person(self, name: str, *held: Role) -> Person:
         deps = self.site.wiring.directory
         with self.site.deployment.database.transaction() as tx:
@@ -73,7 +82,7 @@ class Desk:
                 actor=TEST,
             )
             for role in held:
-                roles.assign(tx, deps, person.id, role, actor=TEST)
+                roles.assign(tx, deps, person.id, role, actor=TEST, authority="letter")
         return person
 
     def code(self, person: Person) -> Secret[str]:
@@ -175,6 +184,23 @@ def test_an_enrollment_code_is_given_as_token_picture_and_drawing(desk: Desk) ->
     drawn = desk.enrollment_code(card, "Tablets").out
     assert "▀" in drawn
     assert token in drawn
+
+
+def test_an_auditor_lists_the_trail_by_role(desk: Desk) -> None:
+    auditor, ina = desk.bound("aude", Role.AUDITOR), desk.person("ina", Role.OPERATOR)
+    about = ("--subject", f"person:{ina.id}", "--since", "2020-01-01T00:00:00Z")
+    told = desk.audit_list(auditor, *about, "--name", "directory:role:assigned", "--json")
+    assert (told.status, told.err) == (0, "")
+    (event,) = map(json.loads, told.out.splitlines())
+    assert (event["actor"], event["facts"]["role"]) == (TEST, "operator")
+    (line,) = desk.audit_list(auditor, *about, "--limit", "1").out.splitlines()
+    assert 'role="operator"' in line
+    nothing = desk.audit_list(auditor, *about, "--until", "2020-01-02T00:00:00Z")
+    assert (nothing.status, nothing.out, nothing.err) == (0, "", "No such event is in the trail.\n")
+    desk.audit_list(auditor, "--since", "yesterday").refused("--since is a time with its offset")
+    refused = desk.audit_list(desk.bound("adam", Role.ADMINISTRATOR))
+    assert refused.status == 2
+    assert "This needs the role auditor." in refused.err
 
 
 def test_an_enrollment_code_is_for_administrators_and_for_one_profile_with_a_token(desk: Desk) -> None:

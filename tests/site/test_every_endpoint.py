@@ -73,7 +73,7 @@ def administrators_token(site: WholeSite) -> str:
     card = site.card_for("sweep-admin")
     with site.deployment.database.transaction() as tx:
         person = site.person("sweep-admin").id
-        roles.assign(tx, site.wiring.directory, person, Role.ADMINISTRATOR, actor=TEST)
+        roles.assign(tx, site.wiring.directory, person, Role.ADMINISTRATOR, actor=TEST, authority="letter")
     tool = Enrolling(site)
     assert tool.start("", client_id=ADMINISTRATION_CLIENT, scope="openid administration").is_success
     site_pages.approve(site.browser(card), tool.user_code)

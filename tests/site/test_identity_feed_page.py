@@ -34,7 +34,7 @@ def officers_card(site: WholeSite, folder: Path) -> None:
         person = people.create(
             tx, deps, user_principal_name=f"olga@{DOMAIN}", display_name="Olga Example", mail_addresses=(), actor=TEST
         )
-        roles.assign(tx, deps, person.id, Role.OFFICER, actor=TEST)
+        roles.assign(tx, deps, person.id, Role.OFFICER, actor=TEST, authority="letter")
         bindings.bind(tx, deps, trust_entry=ENTRY, identifier=card.made.uuid, person_id=person.id, actor=TEST)
     (folder / "officer.card").symlink_to(card.made.file)
     (folder / "card.pin").write_text(card.pin.reveal())

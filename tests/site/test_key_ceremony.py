@@ -336,16 +336,16 @@ def test_who_takes_part_later_is_judged_by_the_directory(founded: Founded, tmp_p
     with deployment.database.transaction() as tx:
         otto = people.by_user_principal_name(tx, "otto@agency.example")
         assert otto is not None
-        roles.withdraw(tx, wired.directory, otto.id, Role.OFFICER, actor="test")
+        roles.withdraw(tx, wired.directory, otto.id, Role.OFFICER, actor="test", authority="letter")
         appoint_officer(tx, wired.directory, otto)  # and nobody confirms it
     with pytest.raises(NotPermitted, match="role_not_held"):
         here.later(script)
     with pytest.raises(NotPermitted, match="role_not_held"):
         writing.root_lists(data, founded.cards(), "Room 1", assembly.clock, assembly.entropy)
     with deployment.database.transaction() as tx:
-        roles.withdraw(tx, wired.directory, otto.id, Role.OFFICER, actor="test")
-        roles.assign(tx, wired.directory, otto.id, Role.AUDITOR, actor="test")
-        roles.assign(tx, wired.directory, otto.id, Role.OPERATOR, actor="test")
+        roles.withdraw(tx, wired.directory, otto.id, Role.OFFICER, actor="test", authority="letter")
+        roles.assign(tx, wired.directory, otto.id, Role.AUDITOR, actor="test", authority="letter")
+        roles.assign(tx, wired.directory, otto.id, Role.OPERATOR, actor="test", authority="letter")
     with pytest.raises(NotPermitted, match="role_not_held"):
         here.later(script)
     with pytest.raises(NotPermitted, match="auditor_never_counts"):

@@ -95,7 +95,7 @@ def test_a_phone_keeps_its_keys_during_a_hold_and_replaces_them_after_it(site: W
             mail_addresses=(),
             actor=TEST,
         )
-        roles.assign(tx, site.wiring.directory, officer.id, Role.OFFICER, actor=TEST)
+        roles.assign(tx, site.wiring.directory, officer.id, Role.OFFICER, actor=TEST, authority="letter")
     keys = {entry.alias for entry in held.phone.device.keys.entries()}
     holds.hold(deps, derivation["id"], holds.Order(officer.id, "Suspected."))
     with pytest.raises(EtymonError) as refused:

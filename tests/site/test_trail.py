@@ -365,7 +365,9 @@ def test_callers_of_the_administration_api_who_may_not(site: WholeSite) -> None:
 
     card = site.card_for("trail-auditor")
     with site.deployment.database.transaction() as tx:
-        roles.assign(tx, site.wiring.directory, site.person("trail-auditor").id, Role.AUDITOR, actor=TEST)
+        roles.assign(
+            tx, site.wiring.directory, site.person("trail-auditor").id, Role.AUDITOR, actor=TEST, authority="letter"
+        )
     tool = Enrolling(site)
     assert tool.start("", client_id=ADMINISTRATION_CLIENT, scope="openid administration").is_success
     site_pages.approve(site.browser(card), tool.user_code)

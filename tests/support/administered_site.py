@@ -83,7 +83,7 @@ class AdministeredSite(IdPSite):
         person = self.directory.person(name)
         with self.database.transaction() as tx:
             for role in held:
-                roles.assign(tx, self.directory.deps, person.id, role, actor=ADMINISTRATOR)
+                roles.assign(tx, self.directory.deps, person.id, role, actor=ADMINISTRATOR, authority="letter")
             bindings.bind(
                 tx,
                 self.directory.deps,

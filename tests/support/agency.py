@@ -7,6 +7,7 @@ from typing import Any
 CARD = "00000000-0000-4000-8000-000000000001"
 AGENCY: dict[str, Any] = {
     "organization": "Test Agency",
+    "rolesAuthority": "letter 1/26",
     "trustEntries": [
         {
             "name": "agency-cards",

@@ -27,7 +27,7 @@ def give(tx: Transaction, deps: Recording, person: Person, *held: Role, authorit
 def appoint_officer(tx: Transaction, deps: Recording, person: Person) -> Person:
     """Have another Officer make a person one, and return that other; it counts for nothing, for nobody confirmed it."""
     giver = _holder(tx, deps, APPOINTING, Role.OFFICER)
-    roles.assign(tx, deps, person.id, Role.OFFICER, actor=f"person:{giver.id}", by=giver.id)
+    roles.assign(tx, deps, person.id, Role.OFFICER, actor=f"person:{giver.id}", by=giver.id, authority="letter")
     return giver
 
 
@@ -37,5 +37,5 @@ def _holder(tx: Transaction, deps: Recording, name: str, role: Role) -> Person:
         found = people.create(
             tx, deps, user_principal_name=name, display_name=role.value, mail_addresses=(), actor=ADMINISTRATOR
         )
-        roles.assign(tx, deps, found.id, role, actor=ADMINISTRATOR)
+        roles.assign(tx, deps, found.id, role, actor=ADMINISTRATOR, authority="letter")
     return found

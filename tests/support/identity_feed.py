@@ -89,7 +89,7 @@ class FeedSite:
 
     def give_role(self, person: str, role: Role = Role.OFFICER) -> None:
         with self.database.transaction() as tx:
-            roles.assign(tx, self.deps, uuid.UUID(person), role, actor=ADMINISTRATOR)
+            roles.assign(tx, self.deps, uuid.UUID(person), role, actor=ADMINISTRATOR, authority="letter")
 
     def bind(self, person: str, identifier: str) -> None:
         with self.database.transaction() as tx:

@@ -190,7 +190,7 @@ class IdPSite:
         self.bind("cards", name, person)
         with self.database.transaction() as tx:
             for role in roles_:
-                roles.assign(tx, self.directory.deps, person.id, role, actor=ADMINISTRATOR)
+                roles.assign(tx, self.directory.deps, person.id, role, actor=ADMINISTRATOR, authority="letter")
         return Holder(person, self.card(name, **wrong))
 
     def derived_holder(self, holder: Holder) -> Holder:

@@ -172,7 +172,7 @@ class IssuerSite:
                 actor=ADMINISTRATOR,
             )
             if role is not None:
-                roles.assign(tx, self.deps, person.id, role, actor=ADMINISTRATOR)
+                roles.assign(tx, self.deps, person.id, role, actor=ADMINISTRATOR, authority="letter")
         return person
 
     def _group(self, name: str, *members: Person) -> uuid.UUID:

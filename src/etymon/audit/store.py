@@ -2,7 +2,7 @@
 """The trail's SQL."""
 
 import json
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from datetime import datetime
 from typing import Any, Final
 from uuid import UUID
@@ -178,22 +178,38 @@ def page(
     *,
     before: tuple[datetime, UUID] | None,
     limit: int,
-    actor: str | None,
-    subject: str | None,
-    name: str | None,
+    wanted: Mapping[str, str | None],
+    since: datetime | None,
+    until: datetime | None,
 ) -> list[RecordedEvent]:
-    """Return events newest first, from before a known one on."""
-    wanted = sa.select(*EVENT_COLUMNS)
-    for column, value in ((events.c.actor, actor), (events.c.subject, subject), (events.c.name, name)):
+    """Return events newest first, from before a known one on; `wanted` has what columns hold, None for anything."""
+    query = sa.select(*EVENT_COLUMNS)
+    for column, value in wanted.items():
         if value is not None:
-            wanted = wanted.where(column == value)
+            query = query.where(events.c[column] == value)
+    if since is not None:
+        query = query.where(events.c.recorded_at >= since)
+    if until is not None:
+        query = query.where(events.c.recorded_at < until)
     if before is not None:
         moment, id_ = before
-        wanted = wanted.where(
+        query = query.where(
             sa.or_(events.c.recorded_at < moment, sa.and_(events.c.recorded_at == moment, events.c.id < id_))
         )
-    rows = tx.execute(wanted.order_by(events.c.recorded_at.desc(), events.c.id.desc()).limit(limit))
+    rows = tx.execute(query.order_by(events.c.recorded_at.desc(), events.c.id.desc()).limit(limit))
     return [_recorded(row) for row in rows]
+
+
+def find(tx: Transaction, id_: UUID) -> RecordedEvent | None:
+    """Return an event."""
+    row = tx.execute(sa.select(*EVENT_COLUMNS).where(events.c.id == id_)).one_or_none()
+    return None if row is None else _recorded(row)
+
+
+def sequences_of(tx: Transaction, ids: Sequence[UUID]) -> dict[UUID, int]:
+    """Return the places of events in the chain, of those that have one."""
+    rows = tx.execute(sa.select(seals.c.event_id, seals.c.sequence).where(seals.c.event_id.in_(ids)))
+    return {row.event_id: row.sequence for row in rows}
 
 
 def _facts(text: str) -> dict[str, Fact]:

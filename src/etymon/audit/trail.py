@@ -14,13 +14,15 @@ from etymon.storage.database import Transaction
 PAGE_LIMIT: Final = 200
 
 
-def record(tx: Transaction, clock: Clock, entropy: Entropy, event: AuditEvent) -> None:
-    """Save `event` with the change it tells of: both are kept, or neither (CP 5.4.1).
+def record(tx: Transaction, clock: Clock, entropy: Entropy, event: AuditEvent) -> UUID:
+    """Save `event` with the change it tells of, and return its id: both are kept, or neither (CP 5.4.1).
 
     `NotRecorded` where the database refuses the event: whoever catches that must not go on in the same transaction.
     A refusal rolls its own transaction back; what it has to say is recorded in one that follows.
     """
-    store.add_event(tx, RecordedEvent(random_id(entropy), clock.now(), event))
+    recorded = RecordedEvent(random_id(entropy), clock.now(), event)
+    store.add_event(tx, recorded)
+    return recorded.id
 
 
 def page(
@@ -31,6 +33,12 @@ def page(
     actor: str | None = None,
     subject: str | None = None,
     name: str | None = None,
+    since: datetime | None = None,
+    until: datetime | None = None,
 ) -> list[RecordedEvent]:
-    """Return events newest first, at most `PAGE_LIMIT`; `before` is (time, id) of the last one already seen."""
-    return store.page(tx, before=before, limit=min(limit, PAGE_LIMIT), actor=actor, subject=subject, name=name)
+    """Return events newest first, at most `PAGE_LIMIT`; `before` is (time, id) of the last one already seen.
+
+    Those at `since` are among them, those at `until` are not.
+    """
+    wanted = {"actor": actor, "subject": subject, "name": name}
+    return store.page(tx, before=before, limit=min(limit, PAGE_LIMIT), wanted=wanted, since=since, until=until)

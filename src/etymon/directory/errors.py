@@ -44,7 +44,7 @@ def roles_separated() -> Conflict:
 
 
 def authority_missing() -> Malformed:
-    """A role in key recovery is given or taken on somebody's authority."""
+    """A role is given or taken on somebody's authority (CP 5.4.1)."""
     return Malformed("authority_missing", "Say on whose authority: name the letter of appointment, or its end.")
 
 

@@ -15,7 +15,7 @@ from etymon.directory.errors import (
     role_not_held,
     roles_separated,
 )
-from etymon.directory.model import CONFIRMED_ROLES, RECOVERY_ROLES, Appointment, Person, Role, check_authority
+from etymon.directory.model import CONFIRMED_ROLES, Appointment, Person, Role, check_authority
 from etymon.directory.separation import CONFIRMED_BY, require_may_open
 from etymon.directory.store import bindings as bindings_store
 from etymon.directory.store import groups as store
@@ -32,14 +32,14 @@ def assign(
     role: Role,
     *,
     actor: str,
-    authority: str = "",
+    authority: str,
     by: UUID | None = None,
 ) -> None:
     """Give an active person a role on somebody's authority (CP 5.4.1); nothing happens when the person holds it.
 
     `Conflict` when the person would hold two of administrator, officer and auditor (CP 5.2.4), or one of administrator
     and auditor and a role in key recovery (KRP 5.2.1). The database refuses that too, whoever asks at the same time.
-    `Malformed` `authority_missing` when it is not said who appoints somebody to recover keys. One of `CONFIRMED_ROLES`,
+    `Malformed` `authority_missing` when it is not said on whose authority. One of `CONFIRMED_ROLES`,
     given by the person `by`, counts once it is confirmed; a binding code that the person may have ends. An Officer's
     role that nobody gave, which is the founding's, counts at once.
     """
@@ -78,7 +78,7 @@ def confirm(tx: Transaction, deps: Recording, person_id: UUID, role: Role, *, se
     record(tx, deps, "role:confirmed", actor=f"person:{by}", subject=f"person:{person_id}", facts=facts)
 
 
-def withdraw(tx: Transaction, deps: Recording, person_id: UUID, role: Role, *, actor: str, authority: str = "") -> None:
+def withdraw(tx: Transaction, deps: Recording, person_id: UUID, role: Role, *, actor: str, authority: str) -> None:
     """Take a role from a person; `NotFound` when the person does not hold it. `Malformed` as for `assign`."""
     facts = _facts(role, authority)
     store.remove_role(tx, person_id, role)
@@ -123,9 +123,7 @@ def holders(
 
 
 def _facts(role: Role, authority: str) -> dict[str, Fact]:
-    if authority:
-        check_authority(authority)
-        return {"role": role.value, "authority": authority}
-    if role in RECOVERY_ROLES:
+    if not authority:
         raise authority_missing()
-    return {"role": role.value}
+    check_authority(authority)
+    return {"role": role.value, "authority": authority}

@@ -20,7 +20,8 @@ OFFICIALS: Final = frozenset({Role.KEY_RECOVERY_OFFICIAL})
 RECOVERERS: Final = AGENTS | OFFICIALS
 ANALYSTS: Final = RECOVERERS | OFFICERS
 HOLDERS: Final = OFFICIALS | OFFICERS
-RECOVERY_READERS: Final = ANALYSTS | {Role.AUDITOR}
+AUDITORS: Final = frozenset({Role.AUDITOR})
+RECOVERY_READERS: Final = ANALYSTS | AUDITORS
 """Whose keys are recovered or held, and why, is for few to see."""
 
 

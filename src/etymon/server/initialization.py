@@ -10,6 +10,7 @@ from collections.abc import Callable, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Final
 from uuid import UUID
 
 from etymon.audit import sealer
@@ -36,6 +37,9 @@ from etymon.storage import migrations
 from etymon.storage.database import Database, Transaction
 
 ACTOR = "init"
+
+FOUNDING: Final = "founding"
+"""On whose authority the first two people hold their roles: whoever founds the organisation."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -286,7 +290,7 @@ def found(tx: Transaction, deps: DirectoryDependencies, founder: Founder, *, act
         mail_addresses=(founder.mail,),
         actor=actor,
     )
-    roles.assign(tx, deps, person.id, founder.role, actor=actor)
+    roles.assign(tx, deps, person.id, founder.role, actor=actor, authority=FOUNDING)
     return person
 
 

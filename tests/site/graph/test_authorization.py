@@ -94,7 +94,9 @@ def test_a_role_that_was_withdrawn_ends_with_the_next_request(running: RunningSi
     client = running.administration(admin)
     assert client.get("/beta/users").status_code == 200
     with running.site.database.transaction() as tx:
-        roles.withdraw(tx, running.site.directory.deps, admin.id, Role.ADMINISTRATOR, actor=ADMINISTRATOR)
+        roles.withdraw(
+            tx, running.site.directory.deps, admin.id, Role.ADMINISTRATOR, actor=ADMINISTRATOR, authority="letter"
+        )
     assert refusal(client.get("/beta/users")) == (403, "Authorization_RequestDenied", "role_missing")
 
 

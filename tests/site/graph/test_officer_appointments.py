@@ -39,15 +39,16 @@ def test_one_officer_with_a_spare_card_is_no_second_officer(running: RunningSite
     mallory = running.administration(running.somebody("mallory", Role.OFFICER))
     puppet = running.somebody("puppet", Role.OPERATOR)
     path, account = f"{ROLES}/{puppet.id}", f"/beta/users/{puppet.id}"
-    ok(mallory.put(path, json={"roles": ["auditor", "operator"]}))  # an Auditor's account is the Officers' to open
+    # an Auditor's account is the Officers' to open
+    ok(mallory.put(path, json={"roles": ["auditor", "operator"], "authority": "letter"}))
     card = created(mallory.post(f"{account}/cards", json=CARD))
-    ok(mallory.put(path, json={"roles": ["officer", "operator"]}))
+    ok(mallory.put(path, json={"roles": ["officer", "operator"], "authority": "letter"}))
     for act in (*acts_on(mallory, account), partial(mallory.delete, f"{account}/cards/{card['id']}")):
         assert code(act()) == (403, "officer_role_held")
     theirs = running.administration(puppet)
     for act in (
         partial(theirs.put, RULE, json={"groupIds": [], "purposes": ["authentication"], "lifetimeDays": 30}),
-        partial(theirs.put, path, json={"roles": []}),
+        partial(theirs.put, path, json={"roles": [], "authority": "letter"}),
         partial(theirs.put, "/beta/etymon/identityFeeds/own", json=FEED),
         partial(theirs.post, "/beta/etymon/cardStatusSources/check"),
         partial(theirs.get, "/beta/etymon/keyRecoveries"),
@@ -58,8 +59,9 @@ def test_one_officer_with_a_spare_card_is_no_second_officer(running: RunningSite
     seen = waiting(mallory, puppet.id)
     for confirmer in (mallory, theirs):
         assert code(confirmer.post(f"{path}/confirm", json=seen)) == (403, "role_missing")
-    assert code(mallory.put(path, json={"roles": []})) == (403, "separated_roles")  # the Operator's role is not theirs
-    assert ok(mallory.put(path, json={"roles": ["operator"]}))["appointments"] == []
+    # the Operator's role is not theirs
+    assert code(mallory.put(path, json={"roles": [], "authority": "letter"})) == (403, "separated_roles")
+    assert ok(mallory.put(path, json={"roles": ["operator"], "authority": "letter"}))["appointments"] == []
 
 
 def test_an_officer_counts_when_an_administrator_confirmed_the_appointment_as_it_was_seen(
@@ -69,11 +71,11 @@ def test_an_officer_counts_when_an_administrator_confirmed_the_appointment_as_it
     kim = running.somebody("kim")
     path, account = f"{ROLES}/{kim.id}", f"/beta/users/{kim.id}"
     created(admin.post(f"{account}/cards", json=CARD))
-    ok(officer.put(path, json={"roles": ["officer"]}))
+    ok(officer.put(path, json={"roles": ["officer"], "authority": "letter"}))
     seen = waiting(admin, kim.id)
     running.site.clock.advance(timedelta(seconds=1))
     for roles in ([], ["officer"]):  # given anew, for another card perhaps
-        ok(officer.put(path, json={"roles": roles}))
+        ok(officer.put(path, json={"roles": roles, "authority": "letter"}))
     assert code(admin.post(f"{path}/confirm", json=seen)) == (409, "appointment_changed")
     theirs = running.administration(kim)
     assert code(theirs.get("/beta/users")) == (403, "role_missing")

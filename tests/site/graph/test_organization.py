@@ -267,20 +267,25 @@ def test_roles_are_given_by_those_who_hold_their_kind_and_never_to_themselves(
     alice = running.site.directory.person()
     path = f"/beta/etymon/roles/{alice.id}"
     assert ok(admin.get(path))["roles"] == []
-    assert ok(admin.put(path, json={"roles": ["operator"]}))["roles"] == ["operator"]
-    assert code(admin.put(path, json={"roles": ["officer", "operator"]})) == (403, "separated_roles")
-    assert code(officer.put(path, json={"roles": ["auditor"]})) == (403, "separated_roles")
-    assert ok(officer.put(path, json={"roles": ["auditor", "operator"]}))["roles"] == ["auditor", "operator"]
-    assert code(admin.put(path, json={"roles": ["administrator", "operator"]})) == (403, "separated_roles")
-    assert officer.put(path, json={"roles": ["auditor", "officer", "operator"]}).status_code == 409
+    letter = {"authority": "letter"}
+    assert code(admin.put(path, json={"roles": ["operator"]})) == (400, "authority_missing")
+    assert code(admin.put(path, json={"roles": ["operator"], "authority": " "})) == (400, "authority")
+    assert ok(admin.put(path, json={"roles": ["operator"], **letter}))["roles"] == ["operator"]
+    assert ok(admin.put(path, json={"roles": ["operator"]}))["roles"] == ["operator"], "nothing changes"
+    assert code(admin.put(path, json={"roles": []})) == (400, "authority_missing")
+    assert code(admin.put(path, json={"roles": ["officer", "operator"], **letter})) == (403, "separated_roles")
+    assert code(officer.put(path, json={"roles": ["auditor"], **letter})) == (403, "separated_roles")
+    assert ok(officer.put(path, json={"roles": ["auditor", "operator"], **letter}))["roles"] == ["auditor", "operator"]
+    assert code(admin.put(path, json={"roles": ["administrator", "operator"], **letter})) == (403, "separated_roles")
+    assert officer.put(path, json={"roles": ["auditor", "officer", "operator"], **letter}).status_code == 409
     assert ok(admin.get(path))["roles"] == ["auditor", "operator"]
     everybody = {
         one["userPrincipalName"].split("@")[0]: one["roles"] for one in ok(admin.get("/beta/etymon/roles"))["value"]
     }
     assert everybody["admin"] == ["administrator"]
     assert everybody["alice"] == ["auditor", "operator"]
-    assert code(admin.put("/beta/etymon/roles/admin@example.test", json={"roles": []})) == (403, "own_roles")
-    assert admin.put(path, json={"roles": ["king"]}).status_code == 400
+    assert code(admin.put("/beta/etymon/roles/admin@example.test", json={"roles": [], **letter})) == (403, "own_roles")
+    assert admin.put(path, json={"roles": ["king"], "authority": "letter"}).status_code == 400
     bob = running.somebody("bob")
     agent, path = {"roles": ["keyRecoveryAgent", "officer"]}, f"/beta/etymon/roles/{bob.id}"
     assert code(admin.put(path, json={**agent, "authority": "letter"})) == (403, "separated_roles")
@@ -288,7 +293,7 @@ def test_roles_are_given_by_those_who_hold_their_kind_and_never_to_themselves(
     assert ok(officer.put(path, json={**agent, "authority": "letter"}))["roles"] == agent["roles"]
     assert code(officer.put(path, json={"roles": []})) == (400, "authority_missing")
     assert ok(officer.put(path, json={"roles": [], "authority": "its end"}))["roles"] == []
-    assert admin.put(f"/beta/etymon/roles/{uuid4()}", json={"roles": []}).status_code == 404
+    assert admin.put(f"/beta/etymon/roles/{uuid4()}", json={"roles": [], "authority": "letter"}).status_code == 404
 
 
 def test_neither_administrator_nor_officer_opens_an_account_of_the_other(

@@ -40,7 +40,9 @@ def test_one_officer_with_one_spare_card_recovers_nobodys_key(running: RunningSi
     for name, role in PUPPETS.items():
         puppet = running.somebody(name)
         path, account = f"/beta/etymon/roles/{puppet.id}", f"/beta/users/{puppet.id}"
-        ok(mallory.put(path, json={"roles": ["auditor"]}))  # an Auditor's account is the Officers' to open
+        ok(
+            mallory.put(path, json={"roles": ["auditor"], "authority": "letter"})
+        )  # an Auditor's account is the Officers' to open
         card = created(mallory.post(f"{account}/cards", json=CARD))
         ok(mallory.put(path, json={"roles": [role], "authority": "letter"}))
         for act in (
@@ -103,7 +105,7 @@ def test_a_card_that_was_changed_between_look_and_confirmation_is_not_confirmed(
 
     def given(card: str) -> JSON:
         """Bind a card, appoint, and return what an Administrator who looks at the list sees."""
-        ok(officer.put(path, json={"roles": ["auditor"]}))
+        ok(officer.put(path, json={"roles": ["auditor"], "authority": "letter"}))
         bound = created(officer.post(f"{account}/cards", json={"trustEntry": "cards", "identifier": card}))
         ok(officer.put(path, json={"roles": ["keyRecoveryAgent"], "authority": "letter"}))
         seen = next(each for each in ok(admin.get("/beta/etymon/roles"))["value"] if each["id"] == str(kim.id))

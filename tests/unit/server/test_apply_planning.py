@@ -28,6 +28,7 @@ from etymon.server.apply.resource import (
     Resource,
     Role,
     Sections,
+    Value,
 )
 from support import organizations
 
@@ -48,13 +49,21 @@ def organization(*resources: Resource, empty: Iterable[Kind] = ()) -> Organizati
     return Organization("Test Agency", sections)
 
 
-def user(name: str, *cards: str, display_name: str = "Somebody", roles: Iterable[str] | None = None) -> Resource:
+def user(
+    name: str,
+    *cards: str,
+    display_name: str = "Somebody",
+    roles: Iterable[str] | None = None,
+    authority: str = "letter",
+) -> Resource:
     links: dict[Link, frozenset[Reference | LeftOut | Card | HeldRole]] = {
         Link.CARDS: frozenset(Card("cards", card) for card in cards)
     }
     if roles is not None:
         links[Link.ROLES] = frozenset(map(HeldRole, roles))
-    return Resource(Kind.USER, f"{name}@agency.test", {"displayName": display_name}, links=links, id=f"id-{name}")
+    properties: dict[str, Value] = {"displayName": display_name}
+    id_ = f"id-{name}"
+    return Resource(Kind.USER, f"{name}@agency.test", properties, links=links, id=id_, roles_authority=authority)
 
 
 def group(name: str, *members: str) -> Resource:
@@ -197,6 +206,15 @@ def test_a_role_is_lost_before_another_is_given() -> None:
     wanted = organization(user("ana", roles=["officer"]), user("ben", roles=["auditor"]))
     changes = [change for change in plan(wanted, there, Pruning.END).changes if isinstance(change, Join)]
     assert [bool(change.removed) for change in changes] == [True, True, False, False]
+
+
+def test_no_role_is_given_or_taken_on_nobodys_authority() -> None:
+    there, alike = present(user("ana"), user("ben", roles=["officer"])), user("ben", roles=["officer"], authority="")
+    for wanted in (user("ana", roles=["operator"], authority=""), user("ben", roles=[], authority="")):
+        with pytest.raises(Malformed, match="on whose authority the roles of") as caught:
+            plan(organization(wanted), there, Pruning.END)
+        assert caught.value.code == "authority_missing"
+    assert not plan(organization(user("ana"), alike), there, Pruning.END).changes
 
 
 def test_roles_and_accounts_of_officers_are_the_officers_to_change() -> None:

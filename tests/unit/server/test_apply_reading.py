@@ -67,6 +67,7 @@ def test_absent_cards_roles_members_and_assignments_are_not_looked_at(folder: Pa
 
 def test_a_card_is_named_by_its_identifier_in_the_spelling_of_path_validation(folder: Path) -> None:
     text = TRUST + (
+        "rolesAuthority: letter 1/26\n"
         "users:\n  - userPrincipalName: alice@agency.test\n    displayName: Alice\n    roles: [auditor]\n"
         f"    cards: [{{trustEntry: agency-cards, identifier: {CARD}}}]\n"
     )
@@ -75,13 +76,21 @@ def test_a_card_is_named_by_its_identifier_in_the_spelling_of_path_validation(fo
     assert user.links[Link.ROLES] == {HeldRole("auditor")}
 
 
-def test_whoever_recovers_keys_is_appointed_on_somebodys_authority(folder: Path) -> None:
-    text = "organization: A\nusers: [{userPrincipalName: a@b, displayName: A, roles: [officer, keyRecoveryAgent]%s}]\n"
-    (user,) = read(folder, text % ", rolesAuthority: letter 12/34").sections[Kind.USER]
-    assert user.roles_authority == "letter 12/34"
-    for nobody in ("", ", rolesAuthority: ' '"):
-        with pytest.raises(Malformed, match="name in rolesAuthority on whose authority"):
-            read(folder, text % nobody)
+def test_whoever_holds_a_role_holds_it_on_somebodys_authority(folder: Path) -> None:
+    one, text = (
+        "rolesAuthority: letter 12/34",
+        "organization: A\n%susers: [{userPrincipalName: a@b, displayName: A%s}]\n",
+    )
+    for role in ("operator", "auditor", "keyRecoveryAgent"):
+        held = f", roles: [{role}]"
+        for all_, own, expected in (("", f", {one}", "letter 12/34"), (f"{one}\n", "", "letter 12/34")):
+            (user,) = read(folder, text % (all_, held + own)).sections[Kind.USER]
+            assert user.roles_authority == expected
+        (user,) = read(folder, text % (f"{one}\n", f"{held}, rolesAuthority: letter 2")).sections[Kind.USER]
+        assert user.roles_authority == "letter 2", "what is said of one goes before what is said of all"
+        for nobody in ("", ", rolesAuthority: ' '"):
+            with pytest.raises(Malformed, match="name in rolesAuthority on whose authority a@b has roles"):
+                read(folder, text % ("", held + nobody))
 
 
 def test_a_card_is_named_by_its_certificate(folder: Path, root: declared_pki.Certified) -> None:

@@ -8,6 +8,7 @@ from fastapi import APIRouter, FastAPI
 from etymon.graph.dependencies import Dependencies
 from etymon.graph.http import (
     attestation,
+    audit_events,
     branding,
     derivations,
     derived_credentials,
@@ -57,6 +58,7 @@ def create_app(deps: Dependencies) -> FastAPI:
         managed_certificates,
         identity,
         key_recoveries,
+        audit_events,
     ):
         resources.include_router(module.router)
     for version in VERSIONS:

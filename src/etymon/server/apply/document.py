@@ -49,7 +49,7 @@ class CardDocument(Part):
 class UserDocument(Part):
     """A person with an account. `cards` and `roles` are left as they are where they are absent.
 
-    `rolesAuthority` says on whose authority `roles` are as they are; whoever recovers keys needs one.
+    `rolesAuthority` says on whose authority `roles` are as they are, where the organisation's does not.
     """
 
     user_principal_name: Principal
@@ -61,13 +61,6 @@ class UserDocument(Part):
         Literal["administrator", "officer", "auditor", "operator", "keyRecoveryAgent", "keyRecoveryOfficial"], ...
     ] = ()
     roles_authority: Annotated[str, Field(max_length=200)] = ""
-
-    @model_validator(mode="after")
-    def _names_authority(self) -> "UserDocument":
-        if {"keyRecoveryAgent", "keyRecoveryOfficial"} & set(self.roles) and not self.roles_authority.strip():
-            message = "name in rolesAuthority on whose authority this user recovers keys"
-            raise ValueError(message)
-        return self
 
 
 class GroupDocument(Part):
@@ -222,9 +215,13 @@ class ConnectorDocument(Part):
 
 
 class OrganizationDocument(Part):
-    """One organisation."""
+    """One organisation.
+
+    `rolesAuthority` says on whose authority its users have the roles they have; nobody is given one without.
+    """
 
     organization: Name
+    roles_authority: Annotated[str, Field(max_length=200)] = ""
     trust_entries: tuple[TrustDocument, ...] = ()
     attestation_authorities: tuple[AttestationAuthorityDocument, ...] = ()
     users: tuple[UserDocument, ...] = ()
@@ -235,3 +232,11 @@ class OrganizationDocument(Part):
     configurations: tuple[ConfigurationDocument, ...] = ()
     issuance_rules: tuple[IssuanceRuleDocument, ...] = ()
     connectors: tuple[ConnectorDocument, ...] = ()
+
+    @model_validator(mode="after")
+    def _names_authority(self) -> "OrganizationDocument":
+        for user in self.users:
+            if user.roles and not (user.roles_authority.strip() or self.roles_authority.strip()):
+                message = f"name in rolesAuthority on whose authority {user.user_principal_name} has roles"
+                raise ValueError(message)
+        return self

@@ -226,6 +226,10 @@ def _given(
     user: Resource, before: frozenset[Joined], added: frozenset[Joined], removed: frozenset[Joined]
 ) -> Iterator[Join]:
     """Yield the roles that Administrators give and take, and those that Officers do, apart from each other."""
+    if (added or removed) and not user.roles_authority:
+        raise Malformed(
+            "authority_missing", f"Name in rolesAuthority on whose authority the roles of {user.name} are taken."
+        )
     for giver in Role:
         theirs = frozenset(HeldRole(name) for name, by in GIVEN_BY.items() if by is giver)
         given, taken = added & theirs, removed & theirs

@@ -95,7 +95,8 @@ def _user(part: UserDocument, document: OrganizationDocument, folder: Path) -> R
         links[Link.CARDS] = frozenset(_card(card, document, folder) for card in part.cards)
     if part.says("roles"):
         links[Link.ROLES] = frozenset(map(HeldRole, part.roles))
-    return Resource(Kind.USER, part.user_principal_name, properties, links=links, roles_authority=part.roles_authority)
+    authority = part.roles_authority.strip() or document.roles_authority.strip()
+    return Resource(Kind.USER, part.user_principal_name, properties, links=links, roles_authority=authority)
 
 
 def _card(part: CardDocument, document: OrganizationDocument, folder: Path) -> Card:

@@ -1,11 +1,17 @@
 # SPDX-License-Identifier: Apache-2.0
-"""`etymon audit verify | export | checkpoint | key`: the audit trail in an auditor's hands."""
+"""`etymon audit list`: the audit trail by an Auditor's role. `verify | export | checkpoint | key`: by the machine's.
 
+The latter read the database and the keys themselves, as whoever may do that on the machine: an Operator.
+"""
+
+import functools
+import itertools
 import json
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import ExitStack, contextmanager
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING, Annotated, Final
+from urllib.parse import urlencode
 
 import typer
 from rich.console import Console
@@ -20,7 +26,9 @@ if TYPE_CHECKING:
     from etymon.pki.algorithms import PublicKey
     from etymon.storage.database import Database
 
-from etymon.server.command_line.options import Passphrase
+from etymon.server.command_line import listing, options, signed_in
+from etymon.server.command_line.listing import AsJSON, Column, Item, Listing
+from etymon.server.command_line.options import Access, Passphrase
 
 app = typer.Typer(help="Verify, export and keep the audit trail.", no_args_is_help=True)
 
@@ -32,6 +40,48 @@ Keys = Annotated[
 Known = Annotated[
     Path | None, typer.Option("--checkpoint", help="A checkpoint kept elsewhere, or an earlier export: shows cuts.")
 ]
+
+
+def _facts(item: Item) -> str:
+    return " ".join(f"{name}={json.dumps(value, ensure_ascii=False)}" for name, value in item["facts"].items())
+
+
+TIME: Final = "recordedDateTime"
+LARGEST_PAGE: Final = 100
+EVENTS: Final = Listing(
+    "No such event is in the trail.",
+    (
+        listing.key("sequence", "Place"),
+        listing.key(TIME, "Time"),
+        listing.key("name", "Event"),
+        listing.key("outcome", "Outcome"),
+        listing.key("actor", "Actor"),
+        listing.key("subject", "Subject"),
+        listing.key("source", "From"),
+        Column("Facts", _facts, words=True),
+    ),
+)
+
+
+@app.command("list")
+@options.taken_as("signing_in", options.access)
+def list_(
+    context: typer.Context,
+    *,
+    name: Annotated[str, typer.Option(help="Events of this name, such as directory:role:assigned.")] = "",
+    actor: Annotated[str, typer.Option(help="What this one did, such as person:ID.")] = "",
+    subject: Annotated[str, typer.Option(help="What was done to this one, such as person:ID.")] = "",
+    since: Annotated[str, typer.Option(help="Since when, such as 2026-01-31T08:00:00Z.")] = "",
+    until: Annotated[str, typer.Option(help="Before when.")] = "",
+    limit: Annotated[int | None, typer.Option(min=1, help="So many at most; all otherwise.")] = None,
+    as_json: AsJSON = False,
+    signing_in: Access,
+) -> None:
+    """List events, the newest first, signing in as an Auditor. That it was read is in the trail."""
+    path = _address({"name": name, "actor": actor, "subject": subject}, since=since, until=until, limit=limit)
+    context.obj = signing_in
+    with signed_in.administration(context) as api:
+        listing.show(EVENTS, itertools.islice(api.every(path), limit), as_json=as_json)
 
 
 @app.command("verify")
@@ -121,6 +171,21 @@ def show_key(
     deployment.database.close()
     public = deployment.signer("audit-seal").public_key
     typer.echo(public.public_bytes(Encoding.PEM, PublicFormat.SubjectPublicKeyInfo), nl=False)
+
+
+def _address(said: Mapping[str, str], *, since: str, until: str, limit: int | None) -> str:
+    """Return where the events are that are meant."""
+    from etymon.graph.representations.body import instant
+    from etymon.wire import odata
+
+    conditions: list[odata.Expression] = [odata.Comparison(name, "eq", value) for name, value in said.items() if value]
+    if since:
+        conditions.append(odata.Comparison(TIME, "ge", instant(since, "--since")))
+    if until:
+        conditions.append(odata.Comparison(TIME, "lt", instant(until, "--until")))
+    query = {} if limit is None else {"$top": min(limit, LARGEST_PAGE)}
+    narrowed = {"$filter": odata.write_filter(functools.reduce(odata.And, conditions))} if conditions else {}
+    return f"/etymon/auditEvents?{urlencode({**query, **narrowed})}"
 
 
 @contextmanager
