@@ -80,11 +80,11 @@ def test_no_role_is_given_or_taken_without_its_event(directory: DirectorySite) -
 
     def give() -> None:
         with database.transaction() as tx:
-            roles.assign(tx, directory.deps, person.id, Role.OFFICER, actor=ADMINISTRATOR)
+            roles.assign(tx, directory.deps, person.id, Role.OFFICER, actor=ADMINISTRATOR, authority="letter")
 
     def take() -> None:
         with database.transaction() as tx:
-            roles.withdraw(tx, directory.deps, person.id, Role.OFFICER, actor=ADMINISTRATOR)
+            roles.withdraw(tx, directory.deps, person.id, Role.OFFICER, actor=ADMINISTRATOR, authority="letter")
 
     not_done(database, give)
     assert held() == set()

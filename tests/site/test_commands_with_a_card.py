@@ -3,6 +3,7 @@
 
 import io
 import json
+import shlex
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -21,6 +22,7 @@ from etymon.pki.keys import write_once
 from etymon.wire import enrollment_qr
 from support.card_office import ENTRY, PASSPHRASE, Card
 from support.founding import founded
+from support.page_commands import commands
 from support.typed_command import Typed, typed
 from support.whole_site import DOMAIN, TEST, WholeSite
 
@@ -197,6 +199,12 @@ def test_an_auditor_lists_the_trail_by_role(desk: Desk) -> None:
     assert 'role="operator"' in line
     nothing = desk.audit_list(auditor, *about, "--until", "2020-01-02T00:00:00Z")
     assert (nothing.status, nothing.out, nothing.err) == (0, "", "No such event is in the trail.\n")
+    of_the_page = [found for found in commands("audit-trail.md") if found.startswith("etymon audit list")]
+    for command in of_the_page:
+        options = shlex.split(command.replace("person:ID", f"person:{ina.id}"))[3:]
+        del options[options.index("--site") :]  # the last, and this site has another address
+        assert desk.audit_list(auditor, *options).status == 0, command
+    assert len(of_the_page) == 2
     desk.audit_list(auditor, "--since", "yesterday").refused("--since is a time with its offset")
     refused = desk.audit_list(desk.bound("adam", Role.ADMINISTRATOR))
     assert refused.status == 2

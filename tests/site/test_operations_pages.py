@@ -54,6 +54,8 @@ def type_in(captured: pytest.CaptureFixture[str], command: str, **replaced: str)
 def test_an_auditor_fetches_and_verifies_the_trail(data: Path, capsys: pytest.CaptureFixture[str]) -> None:
     site, said = Deployment.open(data, Secret(PASSPHRASE), SystemClock(), SystemEntropy()), []
     for command in commands("audit-trail.md"):
+        if command.startswith("etymon audit list"):
+            continue  # by role, at a running site: test_commands_with_a_card
         said.append(type_in(capsys, command, DIR=str(data), FILE="passphrase"))
         follow_ups.seal(site)  # as the worker of a running site does within seconds
     site.database.close()
@@ -103,7 +105,7 @@ def test_an_attestation_is_judged_by_files(
     tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.chdir(tmp_path)
-    (command,) = commands("key-attestation.md")
+    command = next(found for found in commands("key-attestation.md") if "--challenge" in found)
     maker = attestations.Maker(NOW)
     key = attestations.ec_key().public_key()
     Path("chain.pem").write_bytes(attestations.pem(maker.chain(key, challenge=b"cha")))
