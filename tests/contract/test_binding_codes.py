@@ -2,6 +2,7 @@
 """One-time codes that make a first binding, on both engines."""
 
 import threading
+import time
 import uuid
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
@@ -10,9 +11,10 @@ from datetime import timedelta
 import pytest
 import sqlalchemy as sa
 
-from etymon.directory import bindings
+from etymon.directory import bindings, roles
 from etymon.directory.bindings import CODE_LIFETIME, CODE_TRIES, INITIAL_CODE_LIFETIME
-from etymon.directory.model import Person
+from etymon.directory.model import Person, Role
+from etymon.directory.store import people as people_store
 from etymon.directory.tables import binding_codes
 from etymon.kernel.entropy import Entropy
 from etymon.kernel.errors import Conflict, EtymonError, NotPermitted
@@ -180,6 +182,63 @@ def test_the_code_of_an_ended_account_is_refused(site: DirectorySite) -> None:
         redeem(site, code)
     ended = refused(site, lambda tx: bindings.issue_code(tx, site.deps, person_id=alice.id, actor=ADMINISTRATOR))
     assert ended.code == "person_unknown"
+
+
+@pytest.mark.parametrize("act", ["assign", "withdraw"])
+def test_a_code_and_a_role_at_once_do_not_wait_for_each_other(site: DirectorySite, act: str) -> None:
+    site.trust()
+    alice = site.person()
+    change_role = {"assign": roles.assign, "withdraw": roles.withdraw}[act]
+    if act == "withdraw":
+        with site.database.transaction() as tx:
+            roles.assign(tx, site.deps, alice.id, Role.OFFICER, actor=ADMINISTRATOR)
+    presented = bindings.present_code(site.deps, issue(site, alice), source="192.0.2.7")
+    held, redeeming = threading.Event(), threading.Event()
+
+    def change() -> None:
+        with site.database.transaction() as tx:
+            people_store.locked(tx, alice.id)
+            held.set()
+            redeeming.wait(10)
+            time.sleep(0.2)  # until the other has gone as far as it can
+            change_role(tx, site.deps, alice.id, Role.OFFICER, actor=ADMINISTRATOR)
+
+    def redeemed() -> str:
+        held.wait(10)
+        redeeming.set()
+        try:
+            with site.database.transaction() as tx:
+                bindings.redeem_code(tx, site.deps, presented, trust_entry="cards", identifier=CARD)
+        except NotPermitted as refusal:
+            return refusal.code
+        return "done"
+
+    with ThreadPoolExecutor(2) as workers:
+        changing, redeeming_ = workers.submit(change), workers.submit(redeemed)
+        changing.result()
+        assert redeeming_.result() == "binding_code_refused"
+    assert person_for(site) is None
+
+
+def test_a_withdrawn_role_takes_the_code_along_that_was_made_while_it_was_held(site: DirectorySite) -> None:
+    site.trust()
+    olga = site.person()
+    with site.database.transaction() as tx:
+        roles.assign(tx, site.deps, olga.id, Role.OFFICER, actor=ADMINISTRATOR)
+    code = issue(site, olga)
+    assert (
+        refused(site, lambda tx: roles.withdraw(tx, site.deps, olga.id, Role.AUDITOR, actor=ADMINISTRATOR)).code
+        == "role_not_held"
+    )
+    presented = bindings.present_code(site.deps, code, source="192.0.2.7")  # nothing happened to it
+    with site.database.transaction() as tx:
+        roles.withdraw(tx, site.deps, olga.id, Role.OFFICER, actor=ADMINISTRATOR)
+    late = refused(
+        site, lambda tx: bindings.redeem_code(tx, site.deps, presented, trust_entry="cards", identifier=CARD)
+    )
+    assert late.code == "binding_code_refused"
+    with pytest.raises(NotPermitted):
+        redeem(site, code)
 
 
 def test_of_several_who_redeem_one_code_at_once_one_does(site: DirectorySite) -> None:

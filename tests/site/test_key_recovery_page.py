@@ -73,14 +73,17 @@ def test_every_command_of_the_page_does_what_it_says(
         name = " ".join(command.split("$")[1].split()[1:3])
         shown[name] = done.out
         if "appointments" in command and name == "list":
-            given = re.search(rf"kim-{run}@\S+  keyRecoveryAgent  appointed by {by} at (\S+)  waits", done.out)
+            given = re.search(
+                rf"kim-{run}@\S+  keyRecoveryAgent  appointed by {official.person.user_principal_name} at (\S+)  waits",
+                done.out,
+            )
             assert given
             words["ASSIGNED"] = given[1]
         if name in {"request alice@agency.example", "legal-hold place"}:
             found = ID.search(done.out)
             assert found
             words["RECOVERY" if name.startswith("request") else "HOLD"] = found[0]
-    confirmed = f"at {words['ASSIGNED']}  confirmed by {desks['ADMINISTRATOR'].person.id}"
+    confirmed = f"at {words['ASSIGNED']}  confirmed by {desks['ADMINISTRATOR'].person.user_principal_name}"
     assert confirmed in shown["confirm kim@agency.example"]
     assert serial in shown["keys alice@agency.example"]
     assert words["RECOVERY"] in shown["list"]

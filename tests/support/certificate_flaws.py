@@ -215,6 +215,7 @@ FIELD_FLAWS: list[Flaw] = [
     ("policies_among_issuers", RESPONDER, lambda: rebuilt(RESPONDER, CertificatePolicies=policies("2.999.1.6"))),
     ("hardware_is_not_claimed", DERIVED, lambda: rebuilt(DERIVED, CertificatePolicies=policies(f"{FEDERAL}.41"))),
     ("hardware_is_not_claimed", SIGNATURE, lambda: rebuilt(SIGNATURE, CertificatePolicies=policies(f"{FEDERAL}.16"))),
+    ("hardware_is_not_claimed", SIGNATURE, lambda: rebuilt(SIGNATURE, CertificatePolicies=policies(f"{FEDERAL}.47"))),
     (
         "policy_qualifiers_are_addresses",
         DERIVED,

@@ -76,20 +76,6 @@ hardware: phones' keys count as software, whatever their attestation says of a k
 
 _HARDWARE: Final = "derived-piv-authentication-hardware"
 
-HARDWARE_POLICIES: Final = frozenset(
-    {
-        EXAMPLE_POLICY_OIDS[_HARDWARE],
-        *(f"{_FEDERAL}.{arc}" for arc in (4, 7, 12, 13, 15, 16, 17, 18, 19, 36, 38, 41, 45, 46)),
-        *(f"{_FEDERAL_TEST}.{arc}" for arc in (9, 11, 12, 13, 78, 79, 83, 84, 98, 110)),
-        *(f"{_DEFENSE}.{arc}" for arc in (9, 10, 19, 20, 42, 43, 44)),
-        *(f"{_EXTERNAL}.{arc}" for arc in (2, 3, 5, 6, 7, 10)),
-    }
-)
-"""Policies of keys in validated hardware, a card's among them: Common Policy, bridge, their test arc, Department of
-Defense, External Certification Authorities. Most also ask that a biometric identified the person, in person."""
-
-_PIV_I: Final = frozenset({"piv-i-authentication", "piv-i-card-authentication", "piv-i-content-signing"})
-
 _ALTERNATIVES: Final[Mapping[str, tuple[str, ...]]] = {
     "subscriber": (f"{_FEDERAL}.7", f"{_FEDERAL}.16"),
     "derived-piv-authentication": (f"{_FEDERAL}.41", "2.999.1.41"),
@@ -100,6 +86,25 @@ _ALTERNATIVES: Final[Mapping[str, tuple[str, ...]]] = {
     "tls-server": (f"{_FEDERAL}.36", f"{_FEDERAL}.37", f"{_FEDERAL}.38"),
 }
 """Further OIDs that say the same in somebody else's certificate: hardware, high, and the bridge's own."""
+
+_SOFTWARE_ALTERNATIVES: Final = frozenset({f"{_FEDERAL}.37"})
+"""Of the alternatives, the one of keys in software: the bridge's for devices."""
+
+HARDWARE_POLICIES: Final = frozenset(
+    {
+        EXAMPLE_POLICY_OIDS[_HARDWARE],
+        *(oid for name, oid in FEDERAL_POLICY_OIDS.items() if name not in DEPLOYMENT_POLICIES),
+        *frozenset(oid for oids in _ALTERNATIVES.values() for oid in oids) - _SOFTWARE_ALTERNATIVES,
+        *(f"{_FEDERAL}.{arc}" for arc in (4, 12, 15)),
+        *(f"{_FEDERAL_TEST}.{arc}" for arc in (9, 11, 12, 13, 78, 79, 83, 84, 98, 110)),
+        *(f"{_DEFENSE}.{arc}" for arc in (9, 10, 19, 20, 42, 43, 44)),
+        *(f"{_EXTERNAL}.{arc}" for arc in (2, 3, 5, 6, 7, 10)),
+    }
+)
+"""Policies of keys in validated hardware, a card's among them: Common Policy, bridge, their test arc, Department of
+Defense, External Certification Authorities. Most also ask that a biometric identified the person, in person."""
+
+_PIV_I: Final = frozenset({"piv-i-authentication", "piv-i-card-authentication", "piv-i-content-signing"})
 
 
 class PolicyFamily(enum.StrEnum):

@@ -230,9 +230,11 @@ def redeem_code(
     `wrong_certificate_kind` unless the entry is one of cards; `Conflict` `identifier_bound` when the card is
     somebody else's. The code stays as it was when the caller's transaction fails.
     """
+    kind = store.keep_entry(tx, trust_entry)
+    people_store.lock(tx, presented.person_id)  # before the code, as whoever ends the person's codes does
     if not store.use_code(tx, presented.id, deps.clock.now()):
         raise code_refused()
-    if store.keep_entry(tx, trust_entry) is not TrustKind.CARD:
+    if kind is not TrustKind.CARD:
         raise not_a_card()
     actor = f"person:{presented.person_id}"
     person, _, _ = _bound(tx, deps, trust_entry, identifier, presented.person_id, actor=actor)

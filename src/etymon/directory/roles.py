@@ -79,8 +79,13 @@ def confirm(tx: Transaction, deps: Recording, person_id: UUID, role: Role, *, se
 
 
 def withdraw(tx: Transaction, deps: Recording, person_id: UUID, role: Role, *, actor: str, authority: str) -> None:
-    """Take a role from a person; `NotFound` when the person does not hold it. `Malformed` as for `assign`."""
+    """Take a role from an active person; `NotFound` when the person does not hold it. `Malformed` as for `assign`.
+
+    A binding code that the person may have ends: whoever held the role may have made it for themselves.
+    """
     facts = _facts(role, authority)
+    people_store.locked(tx, person_id)
+    bindings_store.replace_codes(tx, person_id)
     store.remove_role(tx, person_id, role)
     record(tx, deps, "role:withdrawn", actor=actor, subject=f"person:{person_id}", facts=facts)
 

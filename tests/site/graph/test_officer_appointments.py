@@ -21,6 +21,7 @@ def waiting(client: httpx.Client, user: object) -> JSON:
     """Return what whoever looks sees of an Officer's appointment, as it is confirmed."""
     (appointment,) = ok(client.get(f"{ROLES}/{user}"))["appointments"]
     assert (appointment["role"], appointment["counts"]) == ("officer", False)
+    assert (appointment["confirmedBy"], appointment["confirmedByPrincipalName"]) == (None, None)
     return {"role": "officer", "assignedDateTime": appointment["assignedDateTime"]}
 
 
@@ -86,6 +87,8 @@ def test_an_officer_counts_when_an_administrator_confirmed_the_appointment_as_it
         (confirmed,) = ok(admin.post(f"{path}/confirm", json=now))["appointments"]
         assert confirmed["counts"]
         assert confirmed["cards"] == [CARD]
+        names = (confirmed["appointedByPrincipalName"], confirmed["confirmedByPrincipalName"])
+        assert names == ("officer@example.test", "admin@example.test")
         assert confirmed["confirmedBy"] not in {None, confirmed["appointedBy"], str(kim.id)}
     assert ok(theirs.get("/beta/users"))["value"]
     with running.site.database.snapshot() as tx:

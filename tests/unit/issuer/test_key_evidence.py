@@ -70,6 +70,12 @@ def test_nothing_is_shown_of_a_chain_that_proves_nothing() -> None:
         assert (shown["verdict"], shown["applicationId"]) == ("attestation_untrusted_root", None)
 
 
+def test_a_proved_chain_that_is_not_understood_any_more_is_shown_without_a_description() -> None:
+    shown = key_attestation(replace(found(), chain=(b"\x30\x00",)))
+    assert {shown[name] for name in ("bootState", "deviceLocked", "osVersion", "applicationId")} == {None}
+    assert (shown["verdict"], shown["securityLevel"]) == ("attested", "trusted_environment")
+
+
 def test_what_the_phones_system_says_is_printable_and_short_or_nothing() -> None:
     package = sequence(octets(b"\x1b[2Jorg.\xe2\x80\xaeexample" + b"x" * 200), made.integer(1))
     hostile = octets(sequence(set_of(*[package] * 25), set_of(*[octets(bytes(32))] * 25)))

@@ -2,6 +2,7 @@
 """The client of the administration API: pages, patience, and what answers mean."""
 
 from collections.abc import Callable, Iterable
+from functools import partial
 from typing import Any
 
 import httpx
@@ -9,9 +10,13 @@ import pytest
 
 from etymon.kernel.errors import Conflict, EtymonError, Malformed, NotAuthenticated, NotFound, NotPermitted, Unavailable
 from etymon.kernel.secret import Secret
-from etymon.server.apply import present_state
+from etymon.server.apply import present_state, prospects
 from etymon.server.apply.administration_api import AdministrationAPI
-from etymon.server.apply.resource import Kind
+from etymon.server.apply.applying import counts
+from etymon.server.apply.change import Create, Plan
+from etymon.server.apply.names import Names
+from etymon.server.apply.resource import Kind, Resource
+from etymon.server.command_line.officers import batches
 from support.clock import TurnedClock
 
 SITE = "https://site.test:8443"
@@ -142,6 +147,9 @@ def test_only_what_reads_is_tried_again_when_a_gateway_fails() -> None:
             "person_unknown",
             "No such user.",
         ),
+        (error(404, "ResourceNotFound", "No resource.", "nothing_here"), NotFound, "not_offered", "No resource."),
+        (httpx.Response(404, text="?"), NotFound, "not_offered", "There is no such thing"),
+        (error(405, "MethodNotAllowed", "Not so.", "wrong_method"), Unavailable, "not_offered", "Not so."),
         (error(409, "Conflict", "It is somebody else's.", "identifier_bound"), Conflict, "identifier_bound", "else's"),
         (httpx.Response(409, text="?"), Conflict, "refused", "does not allow this"),
         (httpx.Response(500, json={"error": "?"}), Unavailable, "api_failed", "500"),
@@ -155,6 +163,40 @@ def test_a_refusal_is_told_by_its_meaning(
         API([answer]).client.put("/etymon/trustEntries/x", {})
     assert caught.value.code == code
     assert told in caught.value.detail
+
+
+@pytest.mark.parametrize(
+    ("answer", "cannot_be_done"),
+    [
+        (error(404, "ResourceNotFound", "No resource.", "nothing_here"), None),
+        (httpx.Response(405, text="?"), None),
+        (error(404, "ResourceNotFound", "No such client.", "client_unknown"), Malformed),
+        (httpx.Response(500, text="?"), Unavailable),
+    ],
+)
+def test_what_an_older_site_cannot_be_asked_stands_in_nobodys_way(
+    answer: httpx.Response, cannot_be_done: type[EtymonError] | None
+) -> None:
+    wanted = Resource(
+        Kind.CONNECTOR, "estate", properties={"challengeSource": "page", "clientId": "", "lifetimeDays": 30}
+    )
+    ask = partial(prospects.require, API([answer]).client, Plan((Create(wanted),), ()), Names())
+    if cannot_be_done is None:
+        ask()
+    else:
+        with pytest.raises(cannot_be_done):
+            ask()
+
+
+def test_an_older_site_counts_what_remains_each_time_and_has_no_cursor() -> None:
+    answers = [httpx.Response(200, json={"ended": 1, "remaining": left}) for left in (1, 0)]
+    assert [left for _, left in batches(API(answers).client, "/etymon/x", {}, "ended")] == [1, 0]
+
+
+def test_an_older_site_lists_appointments_that_count_once_they_are_confirmed() -> None:
+    assert counts({"confirmedBy": "somebody"})
+    assert not counts({"confirmedBy": None})
+    assert not counts({"confirmedBy": "somebody", "counts": False})
 
 
 def test_what_is_gone_already_is_deleted() -> None:

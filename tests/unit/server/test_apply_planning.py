@@ -250,6 +250,17 @@ def test_a_card_goes_to_another_person_only_with_pruning_and_is_free_first() -> 
     assert not first.after
 
 
+@pytest.mark.parametrize("held", ["officer", "keyRecoveryAgent"])
+def test_a_card_that_the_operator_may_not_take_goes_to_nobody(held: str) -> None:
+    there = present(user("ola", "7", roles=[held]), user("ana"), ENTRY)
+    wanted = organization(user("ola", roles=[held]), user("ana", "7"))
+    with pytest.raises(Conflict, match="card_of_another") as refused:
+        plan(wanted, there, Pruning.END, operator="id-other")
+    assert CLOSED[held] in refused.value.detail
+    if held == "officer":
+        assert plan(wanted, there, Pruning.END, operator="id-ola").changes
+
+
 def test_an_account_that_ends_frees_its_card_for_one_that_begins() -> None:
     there = present(user("ana-before", "7"), ENTRY)
     changes = plan(organization(user("ana", "7")), there, Pruning.END).changes

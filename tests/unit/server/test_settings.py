@@ -194,6 +194,9 @@ def test_nobody_mints_a_policy_of_somebody_elses_by_accident(change: dict[str, o
         *(("subscriber", f"2.16.840.1.101.3.2.1.3.{arc}") for arc in (4, 7, 12, 15, 16, 18)),
         ("device-identity", "2.16.840.1.101.3.2.1.3.36"),
         ("managed-endpoint", "2.16.840.1.101.3.2.1.3.38"),
+        ("subscriber", "2.16.840.1.101.3.2.1.3.20"),
+        ("subscriber", "2.16.840.1.101.3.2.1.3.39"),
+        ("derived-piv-authentication", "2.16.840.1.101.3.2.1.3.47"),
         ("derived-piv-authentication", "2.16.840.1.101.3.2.1.48.110"),
         ("subscriber", "2.16.840.1.101.2.1.11.44"),
         ("subscriber", "2.16.840.1.101.3.2.1.12.10"),
@@ -207,6 +210,14 @@ def test_nobody_is_authorized_to_claim_hardware_for_software_keys(name: str, oid
         settings.checked({**SAFE, **chosen})
     assert f"policy_oids: {oid} for {name} is a policy of keys in validated hardware" in caught.value.detail
     assert "biometric" in caught.value.detail
+
+
+def test_what_is_recognised_counts_as_hardware_unless_software_keys_have_it() -> None:
+    oids = {
+        oid for name in policies.EXAMPLE_POLICY_OIDS for oid in policies.recognised(name) if policies.is_federal(oid)
+    }
+    of_software = {f"2.16.840.1.101.3.2.1.3.{arc}" for arc in (6, 8, 37, 40)}
+    assert oids - policies.HARDWARE_POLICIES == of_software
 
 
 def test_no_oid_is_chosen_for_what_is_not_issued() -> None:

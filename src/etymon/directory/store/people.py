@@ -72,6 +72,11 @@ def end(tx: Transaction, person_id: UUID, now: datetime) -> None:
     tx.execute(mail_addresses.update().where(mail_addresses.c.person_id == person_id).values(released_at=now))
 
 
+def lock(tx: Transaction, person_id: UUID) -> None:
+    """Have an active person's account not end before this transaction does; nothing happens where there is none."""
+    tx.execute(_LOCKED, {"id": person_id}).one_or_none()
+
+
 def locked(tx: Transaction, person_id: UUID) -> Person:
     """Return an active person whose account cannot end before this transaction does; `NotFound` otherwise."""
     person = _one(tx, _LOCKED, id=person_id)

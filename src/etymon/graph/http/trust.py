@@ -12,7 +12,7 @@ from etymon.directory.model import CONFIRMED_ROLES, Person, Role
 from etymon.graph.http import answers
 from etymon.graph.http.answers import ItemOptions, ListOptions
 from etymon.graph.http.gate import Administrator, AdministratorOrOfficer, Officer, Reader, Services
-from etymon.graph.http.users import find
+from etymon.graph.http.users import find, people_by_id
 from etymon.graph.representations import trust as shown
 from etymon.graph.representations.trust import ConfirmedBody, IssuanceRuleBody, RolesBody, TrustEntryBody
 from etymon.issuer import issuance_rules
@@ -156,5 +156,7 @@ def confirm_role(request: Request, deps: Services, caller: Administrator, user: 
 
 def _roles(tx: Transaction, person: Person) -> dict[str, object]:
     held = roles.appointments(tx, person.id)
-    is_confirmed = any(each.role in CONFIRMED_ROLES for each in held)
-    return shown.roles(person, held, bindings.live_cards_of(tx, person.id) if is_confirmed else ())
+    confirmed = [each for each in held if each.role in CONFIRMED_ROLES]
+    others = {id_ for each in confirmed for id_ in (each.appointed_by, each.confirmed_by) if id_}
+    cards = bindings.live_cards_of(tx, person.id) if confirmed else ()
+    return shown.roles(person, held, cards, people_by_id(tx, others))

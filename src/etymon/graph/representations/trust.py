@@ -1,7 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0
 """Trust entries, issuance rules and roles: resources of our own."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from datetime import datetime, timedelta
 from typing import Annotated, Any, Final, Literal
 from uuid import UUID
@@ -167,8 +167,13 @@ def issuance_rule(shown: IssuanceRule) -> dict[str, Any]:
     }
 
 
-def roles(person: Person, held: Sequence[Appointment], cards: Sequence[Binding]) -> dict[str, Any]:
-    """Show which roles a person has; of those that are confirmed, who gave and confirmed them, and to which cards."""
+def roles(
+    person: Person, held: Sequence[Appointment], cards: Sequence[Binding], others: Mapping[UUID, Person]
+) -> dict[str, Any]:
+    """Show which roles a person has; of those that are confirmed, who gave and confirmed them, and to which cards.
+
+    `others` are the people who gave or confirmed them, by id.
+    """
     return {
         "@odata.type": "#etymon.graph.roles",
         "id": person.id,
@@ -181,7 +186,9 @@ def roles(person: Person, held: Sequence[Appointment], cards: Sequence[Binding])
                 "role": each.role.value,
                 "assignedDateTime": each.assigned_at,
                 "appointedBy": each.appointed_by,
+                "appointedByPrincipalName": _name(each.appointed_by, others),
                 "confirmedBy": each.confirmed_by,
+                "confirmedByPrincipalName": _name(each.confirmed_by, others),
                 "confirmedDateTime": each.confirmed_at,
                 "counts": each.counts,
                 "cards": [{"trustEntry": card.trust_entry, "identifier": card.identifier} for card in cards],
@@ -190,3 +197,8 @@ def roles(person: Person, held: Sequence[Appointment], cards: Sequence[Binding])
             if each.role in CONFIRMED_ROLES
         ],
     }
+
+
+def _name(id_: UUID | None, others: Mapping[UUID, Person]) -> str | None:
+    found = others.get(id_) if id_ else None
+    return found.user_principal_name if found else None

@@ -34,10 +34,16 @@ class Described:
 
 
 def described(found: KeyAttestation) -> Described | None:
-    """Return what the chain of a proved key says besides; None where nothing it says is proved."""
+    """Return what the chain of a proved key says besides; None where it proves nothing or is not understood.
+
+    What was proved once may be more than today's reader takes: the verdict stands, and the others of a list are shown.
+    """
     if not found.is_proved:
         return None
-    attested = key_attestation.read(found.chain)
+    try:
+        attested = key_attestation.read(found.chain)
+    except NotAttested:
+        return None
     application = _application(attested)
     return Described(
         boot_state=attested.boot_state.name.lower() if attested.boot_state is not None else "",

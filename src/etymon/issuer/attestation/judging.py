@@ -156,7 +156,11 @@ def _other_device(tx: Transaction, judged: Judged, derivation: UUID) -> NotAttes
     if judged.attested is None or first is None:
         return None
     try:
-        judged.attested.require_same_device(key_attestation.read(first.chain))
+        before = key_attestation.read(first.chain)
+    except NotAttested:
+        return None  # taken by an earlier reader, and not understood by today's: it does not tell
+    try:
+        judged.attested.require_same_device(before)
     except NotAttested as refused:
         return refused
     return None

@@ -20,6 +20,12 @@ PAUSES_SECONDS: Final = (1.0, 2.0, 4.0, 8.0)
 """How long is waited before the same is tried again, unless the API says how long."""
 
 
+NOT_OFFERED: Final = "not_offered"
+"""The code where a site, older than this program perhaps, has no such address or method."""
+
+_NO_ADDRESS: Final = frozenset({"nothing_here", "ResourceNotFound", "refused"})
+"""Codes of a 404 that is no answer about a thing: the site's where no resource is, Graph's alone, or none."""
+
 ROLES_ADVICE: Final = "Sign in as somebody who holds the role."
 
 
@@ -157,12 +163,12 @@ def _refusal(response: httpx.Response) -> EtymonError:
         case 403:
             return NotPermitted(code, f"{told} {ROLES_ADVICE}" if code == "role_missing" else told)
         case 404:
-            return NotFound(code, told or "There is no such thing.")
+            return NotFound(NOT_OFFERED if code in _NO_ADDRESS else code, told or "There is no such thing.")
         case 409 | 412:
             return Conflict(code, told or "It exists in a state that does not allow this.")
         case _:
             return Unavailable(
-                "api_failed",
+                NOT_OFFERED if response.status_code == httpx.codes.METHOD_NOT_ALLOWED else "api_failed",
                 f"The administration API failed ({response.status_code}). {told} Run the same command again later: "
                 "what is done already is not done twice.",
             )

@@ -12,7 +12,7 @@ from rich.markup import escape
 from etymon.kernel.clock import Clock
 from etymon.kernel.errors import EtymonError, NotPermitted
 from etymon.server.apply import execution, planning, present_state, presentation, prospects
-from etymon.server.apply.administration_api import AdministrationAPI
+from etymon.server.apply.administration_api import AdministrationAPI, JSONObject
 from etymon.server.apply.change import Change, Plan
 from etymon.server.apply.planning import Passwords, Pruning
 from etymon.server.apply.present_state import Present
@@ -79,10 +79,15 @@ def apply(
 def _tell_who_waits(api: AdministrationAPI, console: Console) -> None:
     """Tell whose role, given as the file wants, counts for nothing yet."""
     for item in api.every("/etymon/roles"):
-        for each in item["appointments"]:
-            if not each["counts"]:
+        for each in item.get("appointments", ()):
+            if not counts(each):
                 told = f"{item['userPrincipalName']} waits as {each['role']} for an Administrator"
                 console.print(f"{escape(told)}: etymon appointments confirm", highlight=False, soft_wrap=True)
+
+
+def counts(appointment: JSONObject) -> bool:
+    """Say whether an appointment counts; an older site lists only those that count once they are confirmed."""
+    return bool(appointment.get("counts", appointment.get("confirmedBy")))
 
 
 def _writing_roles(present: Present, subject: str) -> tuple[Role, ...]:

@@ -212,14 +212,16 @@ class _Comparison:
                 if holder is None or _key(holder) == _key(user):
                     continue
                 after = wanted.get(_key(holder))
-                freed = self._is_ended(holder) if after is None else self._parts(after, card)
+                freed = self._is_ended(holder) if after is None else self._parts(after, holder, card)
                 if not freed:
-                    advice = "If it is theirs no more, take it from them in the file and use --prune."
+                    why = self._closed(holder)
+                    advice = why or "If it is theirs no more, take it from them in the file and use --prune."
                     raise _card_of_another(card, holder, user, advice)
 
-    def _parts(self, user: Resource, card: Joined) -> bool:
+    def _parts(self, user: Resource, holder: Resource, card: Joined) -> bool:
+        """Say whether the file takes a card from its holder and the operator may."""
         named = Link.CARDS in user.links and card not in _cards(user)
-        return self.pruning is Pruning.END and named
+        return self.pruning is Pruning.END and named and not self._closed(holder)
 
 
 def _given(

@@ -3,8 +3,8 @@
 
 from collections.abc import Iterator
 
-from etymon.kernel.errors import Conflict, EtymonError, Malformed, NotFound
-from etymon.server.apply.administration_api import AdministrationAPI
+from etymon.kernel.errors import Conflict, EtymonError, Malformed, NotFound, Unavailable
+from etymon.server.apply.administration_api import NOT_OFFERED, AdministrationAPI
 from etymon.server.apply.change import Create, Plan, Replace, Update
 from etymon.server.apply.entities import BODIES, path_of
 from etymon.server.apply.names import Names
@@ -33,7 +33,11 @@ def _faults(api: AdministrationAPI, wanted: Resource, present: Resource | None, 
                 api.post(f"{path_of(wanted.kind, wanted.name)}/check", body)
             case Kind.ENROLLMENT_PROFILE:
                 _require_network(wanted, present)
-    except (Malformed, NotFound, Conflict) as fault:
+    except (Malformed, NotFound, Conflict, Unavailable) as fault:
+        if fault.code == NOT_OFFERED:  # an older site cannot be asked; it tells when it is written
+            return
+        if isinstance(fault, Unavailable):
+            raise
         yield fault
 
 

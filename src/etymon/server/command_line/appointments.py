@@ -7,6 +7,7 @@ from typing import Annotated, Final
 
 import typer
 
+from etymon.server.apply.applying import counts
 from etymon.server.command_line import listing
 from etymon.server.command_line.listing import AsJSON, Column, Item, Listing, Part, key
 from etymon.server.command_line.signed_in import PersonArgument, access, administration, quoted
@@ -23,13 +24,14 @@ CARDS: Final = Part(
 
 
 def _appointed(each: Item) -> str:
-    return f"appointed by {each['appointedBy'] or 'nobody'} at {each['assignedDateTime']}"
+    by = each.get("appointedByPrincipalName") or each["appointedBy"] or "nobody"
+    return f"appointed by {by} at {each['assignedDateTime']}"
 
 
 def _state(each: Item) -> str:
     if each["confirmedBy"]:
-        return f"confirmed by {each['confirmedBy']}"
-    return "needs no confirmation" if each["counts"] else "waits for an Administrator"
+        return f"confirmed by {each.get('confirmedByPrincipalName') or each['confirmedBy']}"
+    return "needs no confirmation" if counts(each) else "waits for an Administrator"
 
 
 LISTING: Final = Listing(
@@ -79,5 +81,5 @@ def confirm(
 
 def _appointments(item: Item) -> Iterator[Item]:
     """Yield a person's appointments, each with the person's name."""
-    for each in item["appointments"]:
+    for each in item.get("appointments", ()):
         yield {"userId": item["userId"], "userPrincipalName": item["userPrincipalName"], **each}

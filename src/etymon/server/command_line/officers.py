@@ -34,7 +34,7 @@ def batches(api: AdministrationAPI, path: str, body: JSONObject, *done: str) -> 
     left, cursor = 0, None
     while True:
         answer = api.act(path, body if cursor is None else {**body, "cursor": cursor})
-        counted, cursor = answer["remaining"], answer["next"]
+        counted, cursor = answer["remaining"], answer.get("next")  # an older site counts each time
         left = max(left - sum(answer[name] for name in done), 0) if counted is None else counted
         yield answer, left
         if cursor is None and not left:
