@@ -110,8 +110,8 @@ def test_the_owner_gets_a_key_that_openssl_opens_and_is_told_at_all_addresses(si
     assert packed_keys.refuses(package, password.lower(), tmp_path)
     assert released(site, key) == [owner.session.proof]
     mails = site.mail()
-    (mail,) = mails
-    assert mail["to"] == list(addresses)
+    assert sorted(str(each["to"][0]) for each in mails) == sorted(addresses)
+    mail = mails[0]
     assert key.certificate is not None
     assert f"{key.certificate.serial_number:x}" in str(mail["text"])
     assert "handed out as a file at a card session" in str(mail["text"])
@@ -122,7 +122,7 @@ def test_the_owner_gets_a_key_that_openssl_opens_and_is_told_at_all_addresses(si
     assert site.events("escrow:key:released")[0].facts["card_proof"] == str(owner.session.proof)
     assert not any(password in str(event) for event in site.events())
     assert owner.recover(offered).keys() == {key.id}, "whoever loses the file fetches it again"
-    assert len(site.mail()) == 1
+    assert len(site.mail()) == len(addresses)
 
 
 def test_all_keys_come_under_one_password_and_another_key_has_another(site: IssuerSite) -> None:
@@ -355,3 +355,17 @@ def test_a_card_that_was_shown_for_something_else_recovers_nothing(site: IssuerS
     refused(NotPermitted, "card_proof_elsewhere", lambda: owner.recover(offered, elsewhere))
     refused(NotPermitted, "card_proof_elsewhere", lambda: self_recovery.offer(site.deps, elsewhere, None))
     assert released(site, owner.keys[0]) == []
+
+
+def test_where_an_officer_holds_all_keys_that_is_said(site: IssuerSite) -> None:
+    owner = Owner(site, keys=0)
+    link = site.linked(card=owner.who.card)
+    link.enroll()
+    link.enroll(Purpose.ENCRYPTION)
+    site.turn(minutes=20)
+    follow_ups.sweep(site.deps)
+    owner.session = owner.who.session()
+    (own,) = self_recovery.listed(site.deps, owner.session)
+    holds.hold(site.deps, link.begun.derivation.id, order(site))
+    refused(NotPermitted, "key_held_by_officer", lambda: owner.recover(owner.offer()))
+    refused(NotPermitted, "key_held_by_officer", lambda: owner.recover(owner.offer(own.key.id)))

@@ -30,6 +30,5 @@ def before_since(tx: Transaction, person: UUID, since: datetime) -> list[str]:
 
 def last(tx: Transaction, person: UUID) -> datetime | None:
     """Return when the addresses changed last."""
-    return tx.scalar(
-        sa.select(sa.func.max(table.c.changed_at, type_=table.c.changed_at.type)).where(table.c.person_id == person)
-    )
+    wanted = sa.select(table.c.changed_at).where(table.c.person_id == person).order_by(table.c.changed_at.desc())
+    return tx.scalar(wanted.limit(1))
