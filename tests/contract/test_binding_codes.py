@@ -191,7 +191,7 @@ def test_a_code_and_a_role_at_once_do_not_wait_for_each_other(site: DirectorySit
     change_role = {"assign": roles.assign, "withdraw": roles.withdraw}[act]
     if act == "withdraw":
         with site.database.transaction() as tx:
-            roles.assign(tx, site.deps, alice.id, Role.OFFICER, actor=ADMINISTRATOR)
+            roles.assign(tx, site.deps, alice.id, Role.OFFICER, actor=ADMINISTRATOR, authority="letter")
     presented = bindings.present_code(site.deps, issue(site, alice), source="192.0.2.7")
     held, redeeming = threading.Event(), threading.Event()
 
@@ -201,7 +201,7 @@ def test_a_code_and_a_role_at_once_do_not_wait_for_each_other(site: DirectorySit
             held.set()
             redeeming.wait(10)
             time.sleep(0.2)  # until the other has gone as far as it can
-            change_role(tx, site.deps, alice.id, Role.OFFICER, actor=ADMINISTRATOR)
+            change_role(tx, site.deps, alice.id, Role.OFFICER, actor=ADMINISTRATOR, authority="letter")
 
     def redeemed() -> str:
         held.wait(10)
@@ -224,15 +224,18 @@ def test_a_withdrawn_role_takes_the_code_along_that_was_made_while_it_was_held(s
     site.trust()
     olga = site.person()
     with site.database.transaction() as tx:
-        roles.assign(tx, site.deps, olga.id, Role.OFFICER, actor=ADMINISTRATOR)
+        roles.assign(tx, site.deps, olga.id, Role.OFFICER, actor=ADMINISTRATOR, authority="letter")
     code = issue(site, olga)
     assert (
-        refused(site, lambda tx: roles.withdraw(tx, site.deps, olga.id, Role.AUDITOR, actor=ADMINISTRATOR)).code
+        refused(
+            site,
+            lambda tx: roles.withdraw(tx, site.deps, olga.id, Role.AUDITOR, actor=ADMINISTRATOR, authority="letter"),
+        ).code
         == "role_not_held"
     )
     presented = bindings.present_code(site.deps, code, source="192.0.2.7")  # nothing happened to it
     with site.database.transaction() as tx:
-        roles.withdraw(tx, site.deps, olga.id, Role.OFFICER, actor=ADMINISTRATOR)
+        roles.withdraw(tx, site.deps, olga.id, Role.OFFICER, actor=ADMINISTRATOR, authority="letter")
     late = refused(
         site, lambda tx: bindings.redeem_code(tx, site.deps, presented, trust_entry="cards", identifier=CARD)
     )

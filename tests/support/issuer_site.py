@@ -22,6 +22,8 @@ from etymon.ca.model import AlternativeNames, CertificateState, RevocationReason
 from etymon.ca.status import DatabaseStatusSource
 from etymon.directory import bindings, groups, people, roles, trust
 from etymon.directory.model import Person, Role
+from etymon.directory.tables import address_changes
+from etymon.directory.tables import bindings as bound
 from etymon.escrow.dependencies import Dependencies as EscrowDependencies
 from etymon.escrow.key_encryption import SoftwareKeyEncryptionKey
 from etymon.issuer import (
@@ -34,6 +36,7 @@ from etymon.issuer import (
     issuance_rules,
     linking,
     redemption,
+    self_recovery,
 )
 from etymon.issuer.dependencies import Dependencies
 from etymon.issuer.initial_issuance import Begun, Enrolled
@@ -239,7 +242,15 @@ class IssuerSite:
         proof = card_authentication.judge(self.deps, presented, card_authentication.PURPOSE, PC)
         with self.database.transaction() as tx:
             card_sessions.add_proof(tx, proof)
-        return CardSession(uuid.uuid4(), proof.person, proof.id, proof.proved_at)
+        return CardSession(uuid.uuid4(), proof.person, proof.id, proof.proved_at, for_keys=True)
+
+    def settle(self, person: Person) -> None:
+        """Have a person's cards and mail addresses be as they are for a week."""
+        a_week_ago = self.clock.now() - self_recovery.SETTLED_AFTER
+        with self.database.transaction() as tx:
+            tx.execute(bound.update().where(bound.c.person_id == person.id).values(bound_at=a_week_ago))
+            changed = address_changes.update().where(address_changes.c.person_id == person.id)
+            tx.execute(changed.values(changed_at=a_week_ago))
 
     def begin(self, session: CardSession, *, version: str = duties.VERSION) -> Begun:
         return initial_issuance.begin(self.deps, session, duties_version=version, source=PC)

@@ -7,7 +7,7 @@ from typing import Final
 from uuid import UUID
 
 from etymon.audit.model import Outcome
-from etymon.directory import notices
+from etymon.directory import addresses, notices
 from etymon.directory.dependencies import CodeKeeping, Recording, record
 from etymon.directory.errors import (
     binding_unknown,
@@ -263,4 +263,5 @@ def _tell(tx: Transaction, deps: Recording, person: Person) -> None:
         f"A smart card or another credential was linked to your account {person.user_principal_name} and can now "
         "sign in as you.\n\nIf you do not expect this, tell your administrator at once."
     )
-    notices.notify(tx, deps.clock, deps.entropy, person.mail_addresses, "A credential was linked to your account", text)
+    to = addresses.to_tell(tx, deps.clock, person)
+    notices.notify(tx, deps.clock, deps.entropy, to, "A credential was linked to your account", text)

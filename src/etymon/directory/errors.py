@@ -72,6 +72,14 @@ def account_closed() -> NotPermitted:
     )
 
 
+def auditors_account_closed() -> NotPermitted:
+    """Nobody touches the account of an Auditor."""
+    return NotPermitted(
+        "auditor_role_held",
+        "Nobody changes cards and names of an Auditor. Have an Officer withdraw the role first.",
+    )
+
+
 def officers_account_closed() -> NotPermitted:
     """No Officer touches the account of another one."""
     return NotPermitted(

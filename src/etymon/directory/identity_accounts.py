@@ -5,13 +5,12 @@ A feed that is in the wrong hands must not become anybody. It reaches its own pe
 binding a card is a right of its own that an Officer gives, and of people who hold a role it changes nothing but ends.
 """
 
-from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from datetime import datetime
 from typing import Final, NamedTuple
 from uuid import UUID
 
-from etymon.directory import bindings, notices, people
+from etymon.directory import bindings, people
 from etymon.directory.dependencies import FeedDependencies, record
 from etymon.directory.errors import (
     account_over,
@@ -178,7 +177,7 @@ def _update(tx: Transaction, deps: FeedDependencies, feed: Feed, before: Identit
         raise role_holder()
     if wish.external_id != before.external_id:
         store.rename(tx, person.id, wish.external_id)
-    after = people.update(
+    people.update(
         tx,
         deps,
         person.id,
@@ -187,8 +186,6 @@ def _update(tx: Transaction, deps: FeedDependencies, feed: Feed, before: Identit
         mail_addresses=wish.mail_addresses,
         actor=_actor(feed),
     )
-    if after.mail_addresses != person.mail_addresses:
-        _tell_of_addresses(tx, deps, person, after)
     jobs.enqueue(tx, deps.clock, deps.entropy, ACCOUNT_CHANGED_JOB, {"person": str(person.id)})
 
 
@@ -254,13 +251,3 @@ def _whole(tx: Transaction, ownership: Ownership) -> IdentityAccount:
 
 def _actor(feed: Feed) -> str:
     return f"feed:{feed.id}"
-
-
-def _tell_of_addresses(tx: Transaction, deps: FeedDependencies, before: Person, after: Person) -> None:
-    """Tell the old addresses too: whoever changes them must not thereby keep later notices from the person."""
-    text = (
-        f"The mail addresses of your account {after.user_principal_name} were changed. Notices go to the new ones from "
-        "now on.\n\nIf you do not expect this, tell your administrator at once."
-    )
-    addresses: Sequence[str] = sorted({*before.mail_addresses, *after.mail_addresses})
-    notices.notify(tx, deps.clock, deps.entropy, addresses, "Your mail addresses were changed", text)

@@ -40,6 +40,10 @@ SEPARATED_ROLES: Final = frozenset({Role.ADMINISTRATOR, Role.OFFICER, Role.AUDIT
 RECOVERY_ROLES: Final = frozenset({Role.KEY_RECOVERY_AGENT, Role.KEY_RECOVERY_OFFICIAL})
 """No Administrator or Auditor holds one of these (KRP 5.2.1); an Officer, the registration authority, may."""
 
+CLOSED_ROLES: Final = RECOVERY_ROLES | {Role.AUDITOR}
+"""While somebody holds one of these, nobody changes the account. An Officer alone gives and takes the Auditor's: one
+could otherwise open anybody's account by giving it."""
+
 CONFIRMED_ROLES: Final = RECOVERY_ROLES | {Role.OFFICER}
 """Given by one person, these count once another has confirmed them: an Officer's role too, because every rule that
 wants a second Officer would otherwise be met by one person with two cards."""

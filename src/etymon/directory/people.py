@@ -8,6 +8,7 @@ from typing import Final
 from uuid import UUID
 
 from etymon.audit.model import Fact
+from etymon.directory import addresses
 from etymon.directory.dependencies import Recording, record
 from etymon.directory.model import Person, Termination, TerminationReason
 from etymon.directory.store import bindings as binding_store
@@ -64,7 +65,10 @@ def update(
     mail_addresses: Sequence[str] | None = None,
     actor: str,
 ) -> Person:
-    """Return an active person with what was given changed; `NotFound` for an account that ended."""
+    """Return an active person with what was given changed; `NotFound` for an account that ended.
+
+    Where mail addresses change, those from before are told, whoever changes them.
+    """
     before = store.locked(tx, person_id)
     after = replace(
         before,
@@ -76,6 +80,8 @@ def update(
         return before
     store.replace(tx, after, deps.clock.now())
     fields = ("user_principal_name", "display_name", "mail_addresses")
+    if after.mail_addresses != before.mail_addresses:
+        addresses.changed(tx, deps, before, after)
     changed = ",".join(name for name in fields if getattr(before, name) != getattr(after, name))
     record(tx, deps, "person:updated", actor=actor, subject=f"person:{person_id}", facts={"changed": changed})
     payload: dict[str, jobs.JSONValue] = {"person_id": str(person_id)}

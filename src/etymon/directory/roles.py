@@ -15,7 +15,14 @@ from etymon.directory.errors import (
     role_not_held,
     roles_separated,
 )
-from etymon.directory.model import CONFIRMED_ROLES, Appointment, Person, Role, check_authority
+from etymon.directory.model import (
+    CLOSED_ROLES,
+    CONFIRMED_ROLES,
+    Appointment,
+    Person,
+    Role,
+    check_authority,
+)
 from etymon.directory.separation import CONFIRMED_BY, require_may_open
 from etymon.directory.store import bindings as bindings_store
 from etymon.directory.store import groups as store
@@ -40,13 +47,14 @@ def assign(
     `Conflict` when the person would hold two of administrator, officer and auditor (CP 5.2.4), or one of administrator
     and auditor and a role in key recovery (KRP 5.2.1). The database refuses that too, whoever asks at the same time.
     `Malformed` `authority_missing` when it is not said on whose authority. One of `CONFIRMED_ROLES`,
-    given by the person `by`, counts once it is confirmed; a binding code that the person may have ends. An Officer's
+    given by the person `by`, counts once it is confirmed; a binding code that the person may have ends,
+    with one of `CLOSED_ROLES` too. An Officer's
     role that nobody gave, which is the founding's, counts at once.
     """
     facts = _facts(role, authority)
     people_store.locked(tx, person_id)
     if store.add_role(tx, person_id, role, deps.clock.now(), by=by):
-        if role in CONFIRMED_ROLES:
+        if role in CONFIRMED_ROLES | CLOSED_ROLES:
             bindings_store.replace_codes(tx, person_id)
         record(tx, deps, "role:assigned", actor=actor, subject=f"person:{person_id}", facts=facts)
     elif role not in store.roles_of(tx, person_id):

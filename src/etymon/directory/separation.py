@@ -7,13 +7,14 @@ could bind a card of their own to an Officer's account would be both.
 An Officer appoints other Officers and whoever recovers keys, and an Administrator, whom no Officer can make, confirms
 it. Nobody else opens an Officer's account, or one person could be two Officers. While somebody holds a role in key
 recovery nobody at all does: one card could otherwise stand for three people in turn (KRP 5.2.4).
+Nor does anybody open an Auditor's, whose role an Officer gives alone: it would open anybody's account to the Officer.
 """
 
 from collections.abc import Mapping
 from collections.abc import Set as AbstractSet
 from typing import Final
 
-from etymon.directory.errors import account_closed, officers_account_closed
+from etymon.directory.errors import account_closed, auditors_account_closed, officers_account_closed
 from etymon.directory.model import RECOVERY_ROLES, SEPARATED_ROLES, Role
 from etymon.kernel.errors import NotPermitted
 
@@ -44,11 +45,14 @@ def require_may_open(caller: AbstractSet[Role], held: AbstractSet[Role], *, own:
     """Refuse cards, codes and new names for an account that holds roles the caller may not give.
 
     An account without a separated role is the Administrators'. An Officer's is that Officer's alone, who is no other
-    Officer by a second card; one with a role in key recovery is nobody's until the role is withdrawn. `own` says that
-    it is the caller's. Raises NotPermitted `recovery_role_held`, `separated_roles`, `officer_role_held`.
+    Officer by a second card; an Auditor's, and one with a role in key recovery, is nobody's until the role is
+    withdrawn. `own` says that it is the caller's. Raises NotPermitted `recovery_role_held`, `auditor_role_held`,
+    `separated_roles`, `officer_role_held`.
     """
     if held & RECOVERY_ROLES:
         raise account_closed()
+    if Role.AUDITOR in held:
+        raise auditors_account_closed()
     for role in sorted(held & SEPARATED_ROLES or {Role.ADMINISTRATOR}, key=lambda role: role.value):
         if GIVEN_BY[role] not in caller:
             keeper = GIVEN_BY[role].value

@@ -42,6 +42,16 @@ mail_addresses = sa.Table(
     _among("uq_directory_mail_addresses_address_key", "address_key", where="released_at IS NULL"),
 )
 
+address_changes = sa.Table(
+    "directory_address_changes",
+    metadata,
+    sa.Column("id", sa.Uuid, primary_key=True),
+    sa.Column("person_id", sa.Uuid, sa.ForeignKey("directory_people.id"), nullable=False),
+    sa.Column("before", sa.JSON, nullable=False),
+    sa.Column("changed_at", UTCDateTime, nullable=False),
+    sa.Index("ix_directory_address_changes_person_id", "person_id", "changed_at"),
+)
+
 groups = sa.Table(
     "directory_groups",
     metadata,

@@ -1,6 +1,8 @@
 # SPDX-License-Identifier: Apache-2.0
 """The owner of a key is told of every release and attempt; who cannot be told gets nothing (KRP 4.2).
 
+Addresses that were changed lately are told too.
+
 Of what others recover the owner is told too, unless legal process keeps it from them; that takes no address.
 """
 
@@ -9,7 +11,7 @@ from collections.abc import Sequence
 from uuid import UUID
 
 from etymon.audit.model import Outcome
-from etymon.directory import notices, people
+from etymon.directory import addresses, notices, people
 from etymon.directory.errors import person_unknown
 from etymon.directory.model import Person
 from etymon.escrow import store
@@ -112,4 +114,5 @@ def _notify(tx: Transaction, deps: Dependencies, person: Person, what: str, reas
         f"{what} at {deps.clock.now():%Y-%m-%d %H:%M} UTC.\n\nReason: {reason}\n\n"
         "If you do not expect this, tell your administrator at once."
     )
-    notices.notify(tx, deps.clock, deps.entropy, person.mail_addresses, "Your encryption key", text)
+    to = addresses.to_tell(tx, deps.clock, person)
+    notices.notify(tx, deps.clock, deps.entropy, to, "Your encryption key", text)

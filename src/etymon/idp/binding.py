@@ -3,7 +3,7 @@
 
 from uuid import UUID
 
-from etymon.directory import bindings, notices
+from etymon.directory import addresses, bindings, notices
 from etymon.directory.model import Person, PresentedCode
 from etymon.idp.dependencies import Dependencies
 from etymon.idp.model import PROOF_HELD, ProvenCertificate, Purpose
@@ -35,5 +35,6 @@ def bind(tx: Transaction, deps: Dependencies, proof_id: UUID, code: PresentedCod
         f"Time: {deps.clock.now():%Y-%m-%d %H:%M} UTC\n\n"
         "From now on it signs you in. If this was not you, tell your administrator at once."
     )
-    notices.notify(tx, deps.clock, deps.entropy, person.mail_addresses, "A card was bound to your account", text)
+    to = addresses.to_tell(tx, deps.clock, person)
+    notices.notify(tx, deps.clock, deps.entropy, to, "A card was bound to your account", text)
     return person

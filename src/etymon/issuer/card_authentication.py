@@ -66,14 +66,23 @@ def judge(deps: Dependencies, presented: bytes, purpose: str, source: str) -> Ca
 
 
 def sign_in(
-    tx: Transaction, deps: Dependencies, sessions: Sessions, visit: Visit, proof: CardProof, *, source: str
+    tx: Transaction,
+    deps: Dependencies,
+    sessions: Sessions,
+    visit: Visit,
+    proof: CardProof,
+    *,
+    source: str,
+    for_keys: bool = False,
 ) -> Visit:
     """Open a card session for what was proved; what the browser had before is over.
+
+    `for_keys` says that the page of encryption keys asked for this proof.
 
     Raises `card_not_bound` where the card was taken from its person since.
     """
     eligibility.require_bound(tx, proof.id, proof.person)
-    facts = {"proof": str(proof.id), "proved_at": proof.proved_at.isoformat()}
+    facts = {"proof": str(proof.id), "proved_at": proof.proved_at.isoformat(), "for_keys": "yes" if for_keys else ""}
     record(
         tx,
         deps,
@@ -101,7 +110,9 @@ def card_session(session: Session | None) -> CardSession:
     if session is None:
         raise card_required()
     proved_at = datetime.fromisoformat(session.facts["proved_at"])
-    return CardSession(session.id, session.person, UUID(session.facts["proof"]), proved_at)
+    return CardSession(
+        session.id, session.person, UUID(session.facts["proof"]), proved_at, session.facts.get("for_keys") == "yes"
+    )
 
 
 def _judge(deps: Dependencies, presented: bytes) -> CardProof:

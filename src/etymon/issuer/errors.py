@@ -288,6 +288,20 @@ def key_held() -> NotPermitted:
     )
 
 
+def card_proof_elsewhere() -> NotPermitted:
+    """The card was proved for something else."""
+    return NotPermitted("card_proof_elsewhere", "Present your card once more, on the page of your encryption keys.")
+
+
+def recovery_too_early(since: datetime, wait: timedelta) -> NotPermitted:
+    """The card, or the addresses where the person is told, are new: whoever changed them could be asking."""
+    return NotPermitted(
+        "recovery_too_early",
+        f"Your card or your mail addresses were changed at {since:%Y-%m-%d %H:%M} UTC. You recover keys yourself "
+        f"{wait.days} days after that. If you need one sooner, ask who recovers keys in your organization.",
+    )
+
+
 def recovery_password_wrong() -> NotPermitted:
     """The password is none that the page showed for this key at this card session."""
     return NotPermitted("recovery_password_wrong", "This is not the password that the page showed. Begin again.")

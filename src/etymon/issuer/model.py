@@ -187,12 +187,13 @@ class CardProof:
 
 @dataclass(frozen=True, slots=True)
 class CardSession:
-    """A browser at which a card was proved."""
+    """A browser at which a card was proved; `for_keys` where the page of encryption keys asked for the proof."""
 
     id: UUID
     person: UUID
     proof: UUID
     proved_at: datetime
+    for_keys: bool = False
 
 
 @dataclass(frozen=True, slots=True)

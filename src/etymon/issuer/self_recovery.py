@@ -11,7 +11,7 @@ from datetime import timedelta
 from typing import Final
 from uuid import UUID
 
-from etymon.directory import people
+from etymon.directory import addresses, bindings, people
 from etymon.escrow import history, recovered_key
 from etymon.escrow import self_recovery as escrow
 from etymon.escrow.errors import key_unknown, key_unusable
@@ -20,13 +20,17 @@ from etymon.escrow.recovery_model import RecoveredKey
 from etymon.issuer import card_recheck, eligibility, errors
 from etymon.issuer.dependencies import Dependencies, record
 from etymon.issuer.model import PROOF_LIFETIME, CardSession, Credential, CredentialState
-from etymon.issuer.store import credentials, self_recoveries
+from etymon.issuer.store import card_sessions, credentials, derivations, self_recoveries
 from etymon.kernel.entropy import random_id
 from etymon.kernel.errors import EtymonError
 from etymon.kernel.secret import Secret
 from etymon.storage.database import Transaction
 
 REFUSAL: Final = "issuer:self_recovery:refused"
+SETTLED_AFTER: Final = timedelta(days=7)
+"""How long a card stands for a person, and where the person is told stays the same, before keys come out: whoever binds
+cards or changes addresses is told of by mail, and a week has a working day on which it is read."""
+
 WINDOW: Final = timedelta(hours=1)
 MOST_IN_WINDOW: Final = 10
 """How often a person may ask for own keys within `WINDOW`, refused or not: each time means mail."""
@@ -61,7 +65,7 @@ def listed(deps: Dependencies, session: CardSession) -> tuple[OwnKey, ...]:
 
 
 def offer(deps: Dependencies, session: CardSession, key: UUID | None) -> Offer:
-    """Return a new password for own keys, which is kept nowhere; raises `card_proof_old`."""
+    """Return a new password for own keys, which is kept nowhere; raises `card_proof_old`, `card_proof_elsewhere`."""
     _require_fresh(deps, session)
     password = recovered_key.whole(deps.entropy)
     return Offer(key, password, _seal(deps, session, key, password))
@@ -71,8 +75,9 @@ def recover(deps: Dependencies, session: CardSession, offered: Offer, *, source:
     """Return own keys as PKCS #12 under the password that was offered.
 
     Each attempt is on record and told to the person, refused or not, but for those over the limit, which are on record.
-    Raises `too_many_recoveries`, `not_eligible`, `recovery_password_wrong`, `card_proof_old`, `card_revoked`,
-    `card_not_bound`, `key_held_by_officer`, what escrow refuses, and `Unavailable` while the card's status, the audit
+    Raises `too_many_recoveries`, `not_eligible`, `recovery_password_wrong`, `card_proof_old`,
+    `card_proof_elsewhere`, `card_revoked`, `card_not_bound`, `recovery_too_early`, `key_held_by_officer`,
+    what escrow refuses, and `Unavailable` while the card's status, the audit
     trail or escrow does not answer. Runs transactions of its own.
     """
     actor = f"person:{session.person}"
@@ -111,10 +116,15 @@ def _release(
     tx: Transaction, deps: Dependencies, session: CardSession, key: UUID | None, *, source: str
 ) -> tuple[WrappedKey, ...]:
     _require_fresh(deps, session)  # to ask for the card's status took a while
+    derivations.lock_all_of(tx, session.person)  # an Officer's hold comes before this or after it
+    if people.keep_active(tx, session.person) is None:
+        raise errors.not_eligible("Your account has ended. Ask your administrator.")
     eligibility.require_bound(tx, session.proof, session.person)
-    wanted = [key] if key else [own.key.id for own in _own(tx, session.person) if not own.is_held_by_officer]
+    _require_settled(tx, deps, session)
+    own = () if key else _own(tx, session.person)
+    wanted = [key] if key else [each.key.id for each in own if not each.is_held_by_officer]
     if not wanted:
-        raise key_unknown()
+        raise errors.key_held() if own else key_unknown()
     if any(map(_is_held_by_officer, credentials.of_escrowed_keys(tx, session.person, wanted).values())):
         raise errors.key_held()
     actor = f"person:{session.person}"
@@ -136,7 +146,20 @@ def _is_held_by_officer(credential: Credential) -> bool:
     return credential.state is CredentialState.HELD and credential.held_by != credential.person
 
 
+def _require_settled(tx: Transaction, deps: Dependencies, session: CardSession) -> None:
+    """Refuse a card that was bound, and a person whose mail addresses changed, a short while ago."""
+    card = card_sessions.proved_card(tx, session.proof)
+    binding = bindings.last_of(tx, card.trust_entry, card.identifier, session.person) if card else None
+    if binding is None:
+        raise errors.card_not_bound()
+    since = max(binding.bound_at, addresses.changed_at(tx, session.person) or binding.bound_at)
+    if deps.clock.now() < since + SETTLED_AFTER:
+        raise errors.recovery_too_early(since, SETTLED_AFTER)
+
+
 def _require_fresh(deps: Dependencies, session: CardSession) -> None:
+    if not session.for_keys:
+        raise errors.card_proof_elsewhere()
     if deps.clock.now() >= session.proved_at + PROOF_LIFETIME:
         raise errors.card_proof_old()
 

@@ -35,14 +35,16 @@ def acts_on(client: httpx.Client, account: str) -> list[partial[httpx.Response]]
     ]
 
 
-def test_one_officer_with_a_spare_card_is_no_second_officer(running: RunningSite) -> None:
+def test_one_officer_with_a_spare_card_is_no_second_officer(running: RunningSite, admin: httpx.Client) -> None:
     running.site.directory.trust("cards")
     mallory = running.administration(running.somebody("mallory", Role.OFFICER))
     puppet = running.somebody("puppet", Role.OPERATOR)
     path, account = f"{ROLES}/{puppet.id}", f"/beta/users/{puppet.id}"
-    # an Auditor's account is the Officers' to open
     ok(mallory.put(path, json={"roles": ["auditor", "operator"], "authority": "letter"}))
-    card = created(mallory.post(f"{account}/cards", json=CARD))
+    for act in acts_on(mallory, account):  # an Officer alone gives this role, so it opens nobody's account
+        assert code(act()) == (403, "auditor_role_held")
+    ok(mallory.put(path, json={"roles": ["operator"], "authority": "letter"}))
+    card = created(admin.post(f"{account}/cards", json=CARD))
     ok(mallory.put(path, json={"roles": ["officer", "operator"], "authority": "letter"}))
     for act in (*acts_on(mallory, account), partial(mallory.delete, f"{account}/cards/{card['id']}")):
         assert code(act()) == (403, "officer_role_held")

@@ -32,7 +32,7 @@ def order(user: object) -> JSON:
     }
 
 
-def test_one_officer_with_one_spare_card_recovers_nobodys_key(running: RunningSite) -> None:
+def test_one_officer_with_one_spare_card_recovers_nobodys_key(running: RunningSite, admin: httpx.Client) -> None:
     running.site.directory.trust("cards")
     victim = running.somebody("victim")
     kept(running.graph.issuer.escrow, victim)
@@ -40,10 +40,7 @@ def test_one_officer_with_one_spare_card_recovers_nobodys_key(running: RunningSi
     for name, role in PUPPETS.items():
         puppet = running.somebody(name)
         path, account = f"/beta/etymon/roles/{puppet.id}", f"/beta/users/{puppet.id}"
-        ok(
-            mallory.put(path, json={"roles": ["auditor"], "authority": "letter"})
-        )  # an Auditor's account is the Officers' to open
-        card = created(mallory.post(f"{account}/cards", json=CARD))
+        card = created(admin.post(f"{account}/cards", json=CARD))
         ok(mallory.put(path, json={"roles": [role], "authority": "letter"}))
         for act in (
             partial(mallory.delete, f"{account}/cards/{card['id']}"),
@@ -57,8 +54,8 @@ def test_one_officer_with_one_spare_card_recovers_nobodys_key(running: RunningSi
         for confirmer in (mallory, theirs):
             blind = {"role": role, "assignedDateTime": "2026-01-01T00:00:00Z"}
             assert code(confirmer.post(f"{path}/confirm", json=blind)) == (403, "role_missing")
-        ok(mallory.put(path, json={"roles": ["auditor"], "authority": "its end"}))
-        assert mallory.delete(f"{account}/cards/{card['id']}").status_code == 204  # the card goes on to the next
+        ok(mallory.put(path, json={"roles": [], "authority": "its end"}))
+        assert admin.delete(f"{account}/cards/{card['id']}").status_code == 204  # the card goes on to the next
     assert ok(mallory.get(RECOVERIES))["value"] == []
 
 
@@ -105,8 +102,7 @@ def test_a_card_that_was_changed_between_look_and_confirmation_is_not_confirmed(
 
     def given(card: str) -> JSON:
         """Bind a card, appoint, and return what an Administrator who looks at the list sees."""
-        ok(officer.put(path, json={"roles": ["auditor"], "authority": "letter"}))
-        bound = created(officer.post(f"{account}/cards", json={"trustEntry": "cards", "identifier": card}))
+        bound = created(admin.post(f"{account}/cards", json={"trustEntry": "cards", "identifier": card}))
         ok(officer.put(path, json={"roles": ["keyRecoveryAgent"], "authority": "letter"}))
         seen = next(each for each in ok(admin.get("/beta/etymon/roles"))["value"] if each["id"] == str(kim.id))
         (appointment,) = seen["appointments"]
@@ -115,8 +111,8 @@ def test_a_card_that_was_changed_between_look_and_confirmation_is_not_confirmed(
 
     seen = given("kims-card")
     running.site.clock.advance(timedelta(seconds=1))
-    ok(officer.put(path, json={"roles": ["auditor"], "authority": "its end"}))
-    assert officer.delete(f"{account}/cards/{seen['card']}").status_code == 204
+    ok(officer.put(path, json={"roles": [], "authority": "its end"}))
+    assert admin.delete(f"{account}/cards/{seen['card']}").status_code == 204
     now = given("mallorys-card")
     assert code(admin.post(f"{path}/confirm", json=seen)) == (409, "appointment_changed")
     assert ok(admin.get(path))["appointments"][0]["confirmedBy"] is None

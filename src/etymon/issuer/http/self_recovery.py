@@ -54,7 +54,7 @@ def site_routes(service: SelfService) -> list[BaseRoute]:
             visit=visit,
             request=request,
             keys=views,
-            card_again=now >= session.proved_at + PROOF_LIFETIME,
+            card_again=not session.for_keys or now >= session.proved_at + PROOF_LIFETIME,
         )
 
     def password(request: Request) -> Response:

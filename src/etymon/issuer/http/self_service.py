@@ -142,7 +142,13 @@ class SelfService:
             redeemed = self.hand_off.redeem(ProofRequests(tx), request)
             visit = self.sessions.visit(card_sessions.kept(tx), request)
             opened = card_authentication.sign_in(
-                tx, deps, self.sessions, visit, redeemed.proof, source=request.client_address
+                tx,
+                deps,
+                self.sessions,
+                visit,
+                redeemed.proof,
+                source=request.client_address,
+                for_keys=redeemed.request.continue_at == KEYS,
             )
         response = self.hand_off.forget(see_other(redeemed.request.continue_at))
         return self.sessions.remember(response, opened)

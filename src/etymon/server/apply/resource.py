@@ -54,6 +54,7 @@ SEPARATED: Final = frozenset({"administrator", "officer", "auditor"})
 """Accounts that hold one of these are changed by whoever gives it, or by nobody else."""
 
 CLOSED: Final = {
+    "auditor": "nobody changes cards and names of an Auditor while the role is held",
     "keyRecoveryAgent": "nobody changes cards and names of who recovers keys while the role is held",
     "keyRecoveryOfficial": "nobody changes cards and names of who recovers keys while the role is held",
     "officer": "an Officer's cards and names are changed by that Officer alone",
