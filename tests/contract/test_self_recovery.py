@@ -3,6 +3,7 @@
 
 import uuid
 from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor, wait
 from dataclasses import replace
 from datetime import timedelta
 from functools import partial
@@ -21,9 +22,9 @@ from etymon.escrow.model import EscrowedKey
 from etymon.escrow.tables import keys as escrow_keys
 from etymon.escrow.tables import releases
 from etymon.issuer import follow_ups, holds, self_recovery
-from etymon.issuer.model import CardSession, Purpose
+from etymon.issuer.model import CardSession, CredentialState, Purpose
 from etymon.issuer.self_recovery import MOST_IN_WINDOW, Offer
-from etymon.issuer.store import card_sessions
+from etymon.issuer.store import card_sessions, credentials, derivations
 from etymon.kernel.entropy import SystemEntropy
 from etymon.kernel.errors import Conflict, NotFound, NotPermitted, Throttled, Unavailable
 from etymon.kernel.secret import Secret
@@ -270,6 +271,26 @@ def test_what_an_officer_holds_stays_in_escrow_until_that_is_decided(site: Issue
     assert len(released(site, held)) == 2, "to the phone, and to who held it"
     holds.restore(site.deps, derivation, order(site, "Showed a passport."))
     assert owner.recover(owner.offer(held.id))
+
+
+@BOTH
+def test_an_officers_hold_that_is_under_way_is_waited_for(site: IssuerSite) -> None:
+    owner = Owner(site)
+    link = site.linked(card=owner.who.card)
+    link.enroll()
+    certificate = link.enroll(Purpose.ENCRYPTION).certificate
+    owner.session = owner.who.session()
+    held = next(own.key for own in self_recovery.listed(site.deps, owner.session) if own.key.certificate == certificate)
+    offered, credential = owner.offer(held.id), site.credentials(link.begun)[Purpose.ENCRYPTION]
+    values = {"held_until": site.clock.now() + timedelta(days=1), "held_by": site.officer.id}
+    with ThreadPoolExecutor(1) as elsewhere:
+        with site.database.transaction() as tx:
+            derivations.lock(tx, link.begun.derivation.id)
+            recovering = elsewhere.submit(owner.recover, offered)
+            wait([recovering], timeout=1)  # it cannot end before this does, and says nothing of where it stands
+            assert not recovering.done()
+            assert credentials.move(tx, credential, CredentialState.HELD, values)
+        refused(NotPermitted, "key_held_by_officer", recovering.result)
 
 
 def test_a_legal_hold_keeps_nothing_from_the_owner(site: IssuerSite) -> None:
