@@ -1,6 +1,8 @@
 # SPDX-License-Identifier: Apache-2.0
 """A card that is replaced takes nothing along: the credentials stay, and go with the new card (SP 800-157 §2.4)."""
 
+import dataclasses
+from datetime import timedelta
 from pathlib import Path
 from uuid import UUID
 
@@ -131,6 +133,23 @@ def test_what_follows_from_a_reason_is_a_setting(site: IssuerSite, action: CardR
     assert ended == (action is CardRevocation.END)
     (found,) = site.events("issuer:card:found_revoked")
     assert found.facts["credentials"] == ("ended" if ended else "kept")
+    (incident,) = site.events("issuer:incident:opened")
+    assert incident.facts["credentials"] == found.facts["credentials"]
+    (told,) = [mail for mail in site.mail() if "revoked shortly after" in str(mail["subject"])]
+    assert ("until an Officer ends it" in str(told["text"])) == (not ended)
+
+
+def test_how_far_back_a_card_is_suspect_is_a_setting(site: IssuerSite) -> None:
+    site.deps = dataclasses.replace(site.deps, card_lookback=timedelta(days=30))
+    link = site.linked()
+    site.turn(days=20)
+    site.card_status.revoked.add(site.card.certificate.serial_number)
+    site.card_status.reason = "keyCompromise"
+    site.work()
+    assert site.events("issuer:card:found_revoked") == [], "it is looked at after thirty days"
+    site.turn(days=10)
+    site.work()
+    assert site.derivation(link.begun).state is DerivationState.ENDED
 
 
 def test_a_card_is_replaced_by_a_card_that_is_nobody_elses(site: IssuerSite) -> None:

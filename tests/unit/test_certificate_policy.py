@@ -10,8 +10,8 @@ from etymon.ca import crl
 from etymon.ca.http import status
 from etymon.ca.policies import DEPLOYMENT_POLICIES, EXAMPLE_POLICY_OIDS
 from etymon.ca.profiles import PROFILES
-from etymon.issuer import card_recheck, request
 from etymon.issuer import model as issuer
+from etymon.issuer import request
 from etymon.server.command_line import app
 from etymon.server.settings import Settings
 from support.named_code import REPOSITORY, is_place
@@ -70,7 +70,7 @@ def test_its_policies_are_those_a_deployment_passes_on() -> None:
             "those of roots 35 and 37 days",
             (_hours(840), _hours(888)) == (crl.OFFLINE_AGE, crl.OFFLINE_LIFETIME),
         ),
-        ("its status is asked again after seven days", timedelta(days=7) == card_recheck.RECHECK_AFTER),
+        ("its status is asked again after seven days", timedelta(days=7) == issuer.RECHECK_AFTER),
         ("Subscribers three years at most", timedelta(days=3 * 365) == issuer.LONGEST_LIFETIME),
         ("responders 120 days", timedelta(days=120) == PROFILES["ocsp-responder"].lifetime),
         ("issuing authorities ten years", timedelta(days=10 * 365) == PROFILES["issuing-ca"].lifetime),

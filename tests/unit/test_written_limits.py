@@ -3,22 +3,26 @@
 
 from datetime import timedelta
 
+import pytest
+
 from etymon.audit import sealer
 from etymon.ca import authority_profiles, crl, ocsp
 from etymon.directory import bindings
 from etymon.escrow import model as escrow
-from etymon.issuer import card_recheck
 from etymon.issuer import model as issuer
+from etymon.kernel.errors import Malformed
 from etymon.phone.key_store import activation
 from etymon.pki import certificate, path_building, path_checks, path_walk
 from etymon.pki.revocation_lists import LARGEST_LIST_BYTES
-from etymon.server import certificate_questions, questions
+from etymon.server import certificate_questions, questions, settings
 from etymon.wire import link_qr
 
 
 def test_cards_are_looked_at_again_after_seven_days() -> None:
     """SP 800-157, 2.2 and its revision, 2.4."""
-    assert timedelta(days=7) == card_recheck.RECHECK_AFTER
+    assert timedelta(days=7) == issuer.RECHECK_AFTER
+    with pytest.raises(Malformed, match="card_lookback_days: Input should be greater than or equal to 7"):
+        settings.checked({"organization": "A", "status_url": "http://status.agency.example", "card_lookback_days": 6})
 
 
 def test_what_a_card_began_lives_as_long_as_it_may() -> None:

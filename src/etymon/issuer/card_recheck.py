@@ -6,7 +6,7 @@ it made meanwhile may be the thief's. So its status is asked once more after sev
 nobody any more, what it made in the seven days before ends at once.
 """
 
-from datetime import datetime, timedelta
+from datetime import datetime
 from functools import partial
 from typing import Final, NamedTuple
 from uuid import UUID
@@ -32,7 +32,6 @@ RECHECK: Final = "issuer.recheck_card"
 
 FOUND_REVOKED: Final = "card:found_revoked"
 
-RECHECK_AFTER: Final = timedelta(days=7)
 REVOKED: Final = frozenset({"revoked_by_crl", "revoked_by_ocsp", "revoked_by_database"})
 
 
@@ -42,6 +41,16 @@ HARMFUL: Final = frozenset({"keyCompromise", "cACompromise", "aACompromise", "pr
 
 PASSING: Final = frozenset({"certificateHold", "removeFromCRL"})
 """Reasons that are no end: nothing follows from them for good, and the card is watched on (RFC 5280 §5.3.1)."""
+
+
+ENDED: Final = "ended"
+KEPT: Final = "kept"
+_BECAME: Final = {
+    ENDED: "What was derived with it has been revoked.",
+    KEPT: "What was derived with it stays in force, as the setting card_revocation says, until an Officer ends it "
+    "(etymon derivations end).",
+}
+"""What became of credentials, in words for Officers."""
 
 
 class Finding(NamedTuple):
@@ -74,7 +83,7 @@ UNBOUND: Final = Finding(
 def enqueue(tx: Transaction, deps: Dependencies, derivation: Derivation) -> None:
     """Have the card of a derivation checked again in seven days."""
     payload: dict[str, jobs.JSONValue] = {"derivation": str(derivation.id)}
-    due = deps.clock.now() + RECHECK_AFTER
+    due = deps.clock.now() + deps.card_lookback
     jobs.enqueue(tx, deps.clock, deps.entropy, RECHECK, payload, due=due, key=f"{RECHECK}:{derivation.id}")
 
 
@@ -173,7 +182,7 @@ def settle(tx: Transaction, deps: Dependencies, derivation_id: UUID, finding: Fi
     if derivation is None or derivation.state not in OPEN:
         return False
     if finding.is_revoked and finding.reason in PASSING:
-        _record_finding(tx, deps, derivation, finding, "kept")
+        _record_finding(tx, deps, derivation, finding, KEPT)
         _end_sessions(tx, deps, derivation)
         return False
     link = card_links.find(tx, derivation.id)
@@ -182,10 +191,12 @@ def settle(tx: Transaction, deps: Dependencies, derivation_id: UUID, finding: Fi
     if settled and not card_links.settle(tx, derivation.id):
         return False
     ends = not finding.is_revoked or _ends(tx, deps, derivation, finding, card)
-    _record_finding(tx, deps, derivation, finding, "ended" if ends else "kept")
+    _record_finding(tx, deps, derivation, finding, ENDED if ends else KEPT)
     if finding.is_revoked:
         _end_sessions(tx, deps, derivation)
     if not ends:
+        if finding.is_revoked and _is_suspect(tx, deps, derivation, finding, card):
+            _open_incident(tx, deps, derivation, finding, became=KEPT)  # the organisation has people decide
         return settled
     invalidation.end_derivation(
         tx,
@@ -197,7 +208,7 @@ def settle(tx: Transaction, deps: Dependencies, derivation_id: UUID, finding: Fi
         because=finding.because,
     )
     if finding.is_revoked:
-        _open_incident(tx, deps, derivation, finding)
+        _open_incident(tx, deps, derivation, finding, became=ENDED)
     return settled
 
 
@@ -205,13 +216,24 @@ def _ends(
     tx: Transaction, deps: Dependencies, derivation: Derivation, finding: Finding, card: ProvedCard | None
 ) -> bool:
     """Say whether credentials end with the revocation of a card that they were linked to."""
-    if card and finding.reason not in HARMFUL and _ended_harmlessly(tx, card, derivation.person):
-        return False
     action = deps.card_revocation.get(finding.reason, CardRevocation.LOOKBACK)
-    if action is not CardRevocation.LOOKBACK:
-        return action is CardRevocation.END
+    if action is CardRevocation.LOOKBACK:
+        return _is_suspect(tx, deps, derivation, finding, card)
+    return action is CardRevocation.END and not _is_harmless(tx, derivation, finding, card)
+
+
+def _is_suspect(
+    tx: Transaction, deps: Dependencies, derivation: Derivation, finding: Finding, card: ProvedCard | None
+) -> bool:
+    """Say whether somebody else may have used a card that was revoked so soon after, or before (SP 800-157 §2.2)."""
+    if _is_harmless(tx, derivation, finding, card):
+        return False
     made = derivation.confirmed_at
-    return made is None or finding.revoked_at is None or finding.revoked_at <= made + RECHECK_AFTER
+    return made is None or finding.revoked_at is None or finding.revoked_at <= made + deps.card_lookback
+
+
+def _is_harmless(tx: Transaction, derivation: Derivation, finding: Finding, card: ProvedCard | None) -> bool:
+    return card is not None and finding.reason not in HARMFUL and _ended_harmlessly(tx, card, derivation.person)
 
 
 def _ended_harmlessly(tx: Transaction, card: ProvedCard, person: UUID) -> bool:
@@ -226,12 +248,20 @@ def _end_sessions(tx: Transaction, deps: Dependencies, derivation: Derivation) -
         card_sessions.end_with(tx, card.trust_entry, card, since=now - SESSION_ABSOLUTE, until=now)
 
 
-def _open_incident(tx: Transaction, deps: Dependencies, derivation: Derivation, finding: Finding) -> None:
+def _open_incident(tx: Transaction, deps: Dependencies, derivation: Derivation, finding: Finding, became: str) -> None:
     """Have Officers look at it: somebody may have used a card that was not theirs (SP 800-157 §2.2)."""
-    record(tx, deps, "incident:opened", actor="card_recheck", subject=derivation.id, reason=finding.reason)
+    record(
+        tx,
+        deps,
+        "incident:opened",
+        actor="card_recheck",
+        subject=derivation.id,
+        reason=finding.reason,
+        credentials=became,
+    )
     text = (
-        f"The certificate of a smart card was found revoked ({finding.reason}) within seven days of its use. What was "
-        f"derived with it has been revoked.\n\n  Derivation {derivation.id}\n  Person {derivation.person}\n\n"
+        f"The certificate of a smart card was found revoked ({finding.reason}) within {deps.card_lookback.days} days "
+        f"of its use. {_BECAME[became]}\n\n  Derivation {derivation.id}\n  Person {derivation.person}\n\n"
         "Find out who used the card, and what else was done with it.\n"
     )
     notices.officers(tx, deps, "A smart card was revoked shortly after it was used", text)
@@ -246,7 +276,7 @@ def cards_ended(deps: Dependencies, trust_entry: str, binding_id: UUID | None, e
     with deps.database.transaction() as tx:
         card = None if binding_id is None else bindings.find(tx, binding_id)
         card_sessions.end_with(tx, trust_entry, card, since=ended_at - SESSION_ABSOLUTE, until=ended_at)
-        found = derivations.made_with(tx, trust_entry, card, since=ended_at - RECHECK_AFTER, until=ended_at)
+        found = derivations.made_with(tx, trust_entry, card, since=ended_at - deps.card_lookback, until=ended_at)
     for derivation_id in found:
         with deps.database.transaction() as tx:
             settle(tx, deps, derivation_id, UNBOUND)

@@ -15,7 +15,7 @@ from etymon.ca.model import IssuedCertificate
 from etymon.directory import people
 from etymon.directory.remembered_paths import RememberedPaths
 from etymon.escrow.dependencies import Dependencies as EscrowDependencies
-from etymon.issuer.model import CardRevocation
+from etymon.issuer.model import RECHECK_AFTER, CardRevocation
 from etymon.kernel.clock import Clock
 from etymon.kernel.entropy import Entropy
 from etymon.kernel.secret import DigestKey
@@ -76,7 +76,8 @@ class Dependencies:
     may be rekeyed at most, `rekey_grace` how long a replaced one stays good while nobody confirms the new one,
     `changed_data_limit` how long one that calls its person something else than the records waits for that.
     `lists_of` gives the whole revocation lists of a trust entry's cards, which are swept every `card_status_every`;
-    `card_revocation` maps reasons of RFC 5280 §5.3.1 to what follows, `CardRevocation.LOOKBACK` where it says nothing.
+    `card_revocation` maps reasons of RFC 5280 §5.3.1 to what follows, `CardRevocation.LOOKBACK` where it says nothing;
+    `card_lookback` is how long after its use a card is looked at again, and how far back it is suspect.
     `terminated_within` is by when all credentials of an account that ended have to be revoked and published;
     after `termination_alarm` somebody is told that they are not. `device_paths` remembers device identities.
     `ndes_connector` is the SCEP connector that is at the address of Microsoft NDES too; empty for none.
@@ -112,6 +113,7 @@ class Dependencies:
     termination_alarm: timedelta = timedelta(hours=12)
     card_status_every: timedelta = timedelta(days=1)
     card_revocation: Mapping[str, CardRevocation] = field(default_factory=dict)
+    card_lookback: timedelta = RECHECK_AFTER
     translations: Mapping[str, gettext.NullTranslations] = field(default_factory=dict)
     device_paths: RememberedPaths = field(default_factory=RememberedPaths)
 

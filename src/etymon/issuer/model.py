@@ -27,6 +27,10 @@ SESSION_IDLE: Final = timedelta(minutes=15)
 SESSION_ABSOLUTE: Final = timedelta(minutes=60)
 """A card session does one thing; whoever needs longer presents the card again."""
 
+RECHECK_AFTER: Final = timedelta(days=7)
+"""How long after its use a card is looked at once more, and how far back what a lost card made is suspect (SP 800-157
+§2.2); an organisation may want more."""
+
 AUTHORIZATION_LIFETIME: Final = timedelta(minutes=15)
 WRONG_SECRETS_LIMIT: Final = 5
 """Wrong secrets or passwords that end a link; SP 800-63B-4 3.2.2 would allow a hundred."""

@@ -175,7 +175,10 @@ class Settings(BaseSettings):
     )
     card_revocation: dict[str, CardRevocation] = Field(
         default={},
-        description="What follows from a card's revocation, by its reason: lookback (otherwise), end or keep.",
+        description="What follows from a card's revocation, by reason: lookback (otherwise), end, or keep and tell.",
+    )
+    card_lookback_days: int = Field(
+        default=7, ge=7, le=90, description="Days in which a card's end makes what it derived suspect (SP 800-157: 7)."
     )
     escrow_keep_days: int = Field(
         default=0,

@@ -265,6 +265,7 @@ def issuer(deployment: Deployment, status_of: StatusOf, lists_of: ListsOf = no_l
         termination_alarm=timedelta(hours=read.termination_alarm_hours),
         card_status_every=timedelta(hours=read.card_status_hours),
         card_revocation=read.card_revocation,
+        card_lookback=timedelta(days=read.card_lookback_days),
         ndes_connector=read.ndes_connector,
     )
 
