@@ -76,7 +76,10 @@ def test_no_secret_of_the_way_is_found_where_it_was_left(
     for purpose in Purpose:
         link.enroll(purpose)
 
-    page = browser.get(f"{site.deps.issuer_url}/keys")
+    site.turn(days=8)  # a card that was bound just now opens no key
+    browser.get(f"{site.deps.issuer_url}/")
+    browser.submit(browser.get(f"{site.deps.issuer_url}/").form(action="/issuer/card"))
+    page = browser.submit(browser.get(f"{site.deps.issuer_url}/keys").form(action="/issuer/card"))
     (key,) = self_recovery.listed(site.deps, site.present_card())
     page = browser.submit(page.form(action="/keys/password"), {"key": str(key.key.id)})
     form = page.form(action="/keys/file")

@@ -80,7 +80,7 @@ def update(
         return before
     store.replace(tx, after, deps.clock.now())
     fields = ("user_principal_name", "display_name", "mail_addresses")
-    if after.mail_addresses != before.mail_addresses:
+    if {*after.mail_addresses} != {*before.mail_addresses}:  # feeds have no order that lasts
         addresses.changed(tx, deps, before, after)
     changed = ",".join(name for name in fields if getattr(before, name) != getattr(after, name))
     record(tx, deps, "person:updated", actor=actor, subject=f"person:{person_id}", facts={"changed": changed})

@@ -9,7 +9,7 @@ from uuid import UUID
 from etymon.audit import trail
 from etymon.audit.model import AuditEvent, Outcome
 from etymon.audit.refusals import ANONYMOUS
-from etymon.directory import bindings, notices
+from etymon.directory import addresses, bindings, notices
 from etymon.directory.model import Person
 from etymon.idp import clients, grants, tokens
 from etymon.idp.dependencies import Dependencies
@@ -277,7 +277,7 @@ def _tell(tx: Transaction, deps: Dependencies, authorization: DeviceAuthorizatio
         f"{deps.issuer}/undo/{authorization.undo_id}",
     ]
     subject = f"You approved {what}"
-    notices.notify(tx, deps.clock, deps.entropy, person.mail_addresses, subject, "\n".join(lines))
+    notices.notify(tx, deps.clock, deps.entropy, addresses.to_tell(tx, deps.clock, person), subject, "\n".join(lines))
 
 
 def _device_code_digest(deps: Dependencies, code: Secret[str]) -> bytes:

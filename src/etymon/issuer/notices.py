@@ -5,7 +5,7 @@ from datetime import datetime
 from typing import Final
 from uuid import UUID
 
-from etymon.directory import notices, roles
+from etymon.directory import addresses, notices, roles
 from etymon.directory.model import Person, Role
 from etymon.issuer.dependencies import Dependencies
 from etymon.issuer.model import Derivation, EndReason, Purpose
@@ -269,4 +269,4 @@ def _tell(tx: Transaction, deps: Dependencies, person: Person, subject: str, tex
     if deps.branding.support:
         lines += [f"Help: {deps.branding.support}", ""]
     lines += [deps.branding.organization, ""]
-    notices.notify(tx, deps.clock, deps.entropy, person.mail_addresses, subject, "\n".join(lines))
+    notices.notify(tx, deps.clock, deps.entropy, addresses.to_tell(tx, deps.clock, person), subject, "\n".join(lines))

@@ -49,8 +49,6 @@ class RevocationList:
             self._critical = [found for found in extensions if found.critical]
         except (*UNREADABLE, *LIBRARY_FAILURES) as exc:
             raise Malformed("crl_malformed", "The file holds something that is not a CRL, DER or PEM.") from exc
-        if encoded[-len(self._list.signature) - 1]:  # so that one list has one encoding
-            raise Malformed("crl_malformed", "The signature of the CRL is not made of whole octets (RFC 3279 §2.2).")
         self._signed_by: dict[bytes, bool] = {}
 
     @cached_property
@@ -78,6 +76,8 @@ class RevocationList:
         return self._signed_by[key]
 
     def _verifies(self, certificate: x509.Certificate) -> bool:
+        if self.der[-len(self._list.signature) - 1]:
+            return False  # a signature is whole octets (RFC 3279 §2.2), so that no bit of a list can change unseen
         try:
             return isinstance(self._list.signature_hash_algorithm, STRONG_HASHES) and self._list.is_signature_valid(
                 key_policy.check_issuer(certificate.public_key())

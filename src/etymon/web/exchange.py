@@ -9,8 +9,10 @@ import contextlib
 import re
 import uuid
 from collections.abc import Awaitable, Callable, Collection, Mapping
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
 from ipaddress import ip_address
+from threading import BoundedSemaphore
 from typing import Any, Final, Generic, TypeVar
 from urllib.parse import parse_qsl
 
@@ -194,13 +196,41 @@ async def _told(
     refused: RefusalRecorder | None,
     proxies: Collection[str],
 ) -> Response:
-    """Return the answer; an error is told to whoever records refusals, and raised on."""
+    """Return the answer; an error is told to whoever records refusals, and raised on.
+
+    Who only looked waits for nobody who writes: that is told while the answer goes out.
+    """
     try:
         return await answer
     except EtymonError as error:
         if refused is not None:
-            await run_in_threadpool(refused, Refused(error, path, _parameters(request), _address(request, proxies)))
+            what = Refused(error, path, _parameters(request), _address(request, proxies))
+            if request.method == "GET":
+                _tell_meanwhile(refused, what)
+            else:
+                await run_in_threadpool(refused, what)
         raise
+
+
+_TELLING: Final = ThreadPoolExecutor(1, thread_name_prefix="refusals")
+"""One after the other, so that what waits to be written down takes nothing from those who read."""
+_PLACES: Final = BoundedSemaphore(200)
+
+
+def _tell_meanwhile(refused: RefusalRecorder, what: Refused) -> None:
+    if _PLACES.acquire(blocking=False):
+        _TELLING.submit(_tell, refused, what)
+    else:
+        log.warning("refusal_not_recorded", path=what.path, error_code=what.error.code)
+
+
+def _tell(refused: RefusalRecorder, what: Refused) -> None:
+    try:
+        refused(what)
+    except EtymonError as error:
+        log.warning("refusal_not_recorded", path=what.path, error_code=error.code)
+    finally:
+        _PLACES.release()
 
 
 async def _guarded(path: str, face: ErrorFace, answer: Awaitable[Response]) -> Response:

@@ -15,6 +15,7 @@ from starlette.applications import Starlette
 from etymon.audit.model import Outcome
 from etymon.issuer.http import device_routes, site_routes
 from etymon.wire import est, scep
+from support import patience
 from support.scep_site import SCEPSite, fresh_address
 
 FLEET, EST, DEVICE_EST = "/scep/fleet", "/.well-known/est/fleet", "/.well-known/est/authentication"
@@ -177,6 +178,7 @@ def test_what_a_door_refuses_is_recorded_once(
     answer = asyncio.run(_sent(applications[sent.door], sent, source))
     codes = re.findall(r'(?:urn:etymon:problem:|data-code=")(\w+)', answer.text)
     assert (answer.status_code, answer.headers.get("error-code") or codes[0]) == (sent.status, sent.code)
+    patience.until(lambda: any(event.source == source for event in shared.events()), "it is recorded")
     (event,) = [event for event in shared.events() if event.source == source]
     assert (event.name, event.subject, event.facts["code"]) == (sent.event, sent.subject, sent.code)
     assert (event.actor, event.outcome) == ("anonymous", Outcome.FAILURE)

@@ -222,8 +222,7 @@ _LIST = ISSUER.crl(NOW, LEAF.certificate)
 def test_a_signature_that_is_not_made_of_whole_octets_is_none() -> None:
     changed = bytearray(_LIST)
     changed[-len(x509.load_der_x509_crl(_LIST).signature) - 1] = 1
-    with pytest.raises(Malformed, match="crl_malformed"):
-        code(ROOT_LIST, bytes(changed))
+    assert code(ROOT_LIST, bytes(changed)) == "status_unavailable"
 
 
 @pytest.mark.filterwarnings("ignore:Attribute's length")  # a name that became a country, two letters long

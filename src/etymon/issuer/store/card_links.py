@@ -130,7 +130,8 @@ def note_unknown(tx: Transaction, watched: Watched, now: datetime, next_try_at: 
         "unknown_tries": watched.unknown_tries + 1,
         "next_try_at": next_try_at,
     }
-    tx.execute(table.update().where(table.c.derivation_id == watched.derivation).values(values))
+    still = (table.c.derivation_id == watched.derivation, table.c.state == CardLinkState.WATCHED.value)
+    tx.execute(table.update().where(*still).values(values))  # it may have been found revoked meanwhile
 
 
 def note_known(tx: Transaction, found: Collection[UUID]) -> None:
