@@ -220,8 +220,9 @@ _LIST = ISSUER.crl(NOW, LEAF.certificate)
 
 
 def test_a_signature_that_is_not_made_of_whole_octets_is_none() -> None:
-    changed = bytearray(_LIST)
-    changed[-len(x509.load_der_x509_crl(_LIST).signature) - 1] = 1
+    even = next(made for made in iter(lambda: ISSUER.crl(NOW), None) if not made[-1] & 1)  # so that a bit may be unused
+    changed = bytearray(even)
+    changed[-len(x509.load_der_x509_crl(even).signature) - 1] = 1
     assert code(ROOT_LIST, bytes(changed)) == "status_unavailable"
 
 

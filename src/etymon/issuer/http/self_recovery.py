@@ -15,6 +15,7 @@ from starlette.routing import BaseRoute
 from etymon.escrow.errors import key_unknown
 from etymon.escrow.recovery_model import RecoveredKey
 from etymon.issuer import card_authentication, self_recovery
+from etymon.issuer.http import doors
 from etymon.issuer.http.self_service import HOME, KEYS, SelfService, see_other
 from etymon.issuer.model import PROOF_LIFETIME, CredentialState
 from etymon.issuer.self_recovery import Offer, OwnKey
@@ -88,9 +89,9 @@ def site_routes(service: SelfService) -> list[BaseRoute]:
         (f"{KEYS}/password", password, "POST"),
         (f"{KEYS}/file", file, "POST"),
     ]
-    errors = PageErrors(service.pages, KEYS)
+    errors, refused = PageErrors(service.pages, KEYS), doors.recorder(deps, self_recovery.REFUSAL)
     return [
-        endpoint(path, handler, methods=[method], errors=errors, proxies=deps.proxies)
+        endpoint(path, handler, methods=[method], errors=errors, proxies=deps.proxies, refused=refused)
         for path, handler, method in handlers
     ]
 

@@ -28,7 +28,8 @@ def apply(
 ) -> None:
     """Bring an organisation about as FILE describes it: show the difference, ask, do it.
 
-    As an Administrator everything but the issuance rules is done, as an Officer those; nothing ends without --prune.
+    An Administrator does everything but issuance rules, connectors and the roles of Officers, Auditors and who recovers
+    keys; an Officer does these. Nothing ends without --prune.
     """
     from etymon.server.apply import applying, reading
     from etymon.server.apply.applying import Outcome, Wishes

@@ -30,7 +30,9 @@ from etymon.server.command_line import listing, options, signed_in
 from etymon.server.command_line.listing import AsJSON, Column, Item, Listing
 from etymon.server.command_line.options import Access, Passphrase
 
-app = typer.Typer(help="Verify, export and keep the audit trail.", no_args_is_help=True)
+app = typer.Typer(
+    help="List the audit trail as an Auditor; verify, export and keep it on the machine.", no_args_is_help=True
+)
 
 Data = Annotated[Path, typer.Option("--data", help="Data directory of the organisation.")]
 Keys = Annotated[
