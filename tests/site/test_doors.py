@@ -1,11 +1,12 @@
 # SPDX-License-Identifier: Apache-2.0
 """Which certificate opens which door. Whatever one door takes, every other refuses, says why, and changes nothing."""
 
+import subprocess
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
 from datetime import timedelta
 from pathlib import Path
-from urllib.parse import urlencode
+from urllib.parse import urlencode, urlsplit
 
 import httpx
 import pytest
@@ -269,3 +270,23 @@ def test_a_server_certificate_that_cannot_be_renewed_keeps_nobody_new_out(own_si
     own_site.clock.advance(timedelta(days=3655))  # the TLS CA's own end
     knocker.trust_outside()
     patience.until(lambda: knocker.alerts(CLIENT) == {None}, "TLS knows the new entry's CA")
+
+
+@pytest.mark.needs("openssl")
+def test_only_the_doors_that_read_certificates_ask_for_one(site: WholeSite) -> None:
+    read = site.deployment.settings
+    asked = {
+        name: asks(url)
+        for name, url in (("site", read.site_url), ("certauth", read.certauth_url), ("device", read.device_url))
+    }
+    assert asked == {"site": False, "certauth": True, "device": True}
+    assert urlsplit(read.status_url).scheme == "http"  # whoever asks for a status shows nothing
+
+
+def asks(url: str) -> bool:
+    """Whether a listener asks for a client certificate, as OpenSSL sees it."""
+    there = urlsplit(url)
+    address = ("-connect", f"{there.hostname}:{there.port}", "-servername", str(there.hostname))
+    said = subprocess.run(["openssl", "s_client", *address], input=b"", capture_output=True, check=False, timeout=30)
+    assert b"-----BEGIN CERTIFICATE-----" in said.stdout, said.stderr
+    return b"Requested Signature Algorithms" in said.stdout
