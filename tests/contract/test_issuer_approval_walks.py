@@ -52,8 +52,9 @@ def site(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactor
     """One site for all walks on an engine; each walk has a person of its own."""
     databases: Databases = request.getfixturevalue(f"{request.param}_databases")
     database = databases.migrated()
-    seen_moves.watch(database, MOVES)
-    yield IssuerSite(database, TurnedClock(), SystemEntropy(), tmp_path_factory.mktemp("walks"))
+    found = IssuerSite(database, TurnedClock(), SystemEntropy(), tmp_path_factory.mktemp("walks"))
+    seen_moves.watch(database, MOVES)  # afterwards: what a site begins with may be the pages of a database before it
+    yield found
     database.close()
 
 
