@@ -190,7 +190,9 @@ def test_the_worker_records_that_the_clock_was_set(running: Running) -> None:
 
 def test_a_site_without_a_worker_records_that_its_clock_was_set(running: Running) -> None:
     ready = threading.Event()
-    site = Site(running.wiring, with_worker=False)
+    any_port = dict.fromkeys(("site_port", "certauth_port", "device_port", "status_port"), 0)
+    anywhere = replace(running.deployment, settings=running.deployment.settings.model_copy(update=any_port))
+    site = Site(Wiring(anywhere), with_worker=False)
     serving = threading.Thread(target=partial(site.run, ready=ready.set))
     serving.start()
     try:
