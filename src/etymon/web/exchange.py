@@ -214,7 +214,9 @@ async def _told(
 
 _TELLING: Final = ThreadPoolExecutor(1, thread_name_prefix="refusals")
 """One after the other, so that what waits to be written down takes nothing from those who read."""
-_PLACES: Final = BoundedSemaphore(200)
+MOST_WAITING: Final = 200
+"""Refusals that may wait to be written down; further ones are in the log alone."""
+_PLACES: Final = BoundedSemaphore(MOST_WAITING)
 
 
 def _tell_meanwhile(refused: RefusalRecorder, what: Refused) -> None:
@@ -229,6 +231,8 @@ def _tell(refused: RefusalRecorder, what: Refused) -> None:
         refused(what)
     except EtymonError as error:
         log.warning("refusal_not_recorded", path=what.path, error_code=error.code)
+    except Exception:  # the thread's edge: nobody else would see it
+        log.exception("refusal_not_recorded", path=what.path)
     finally:
         _PLACES.release()
 
