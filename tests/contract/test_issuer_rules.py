@@ -2,6 +2,7 @@
 """Issuance rules are an officer's; sweeps forget what is over; the store moves as the model allows."""
 
 import uuid
+from concurrent.futures import ThreadPoolExecutor, wait
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
@@ -12,7 +13,7 @@ import sqlalchemy as sa
 from etymon.directory.model import Role
 from etymon.issuer import follow_ups, issuance_rules
 from etymon.issuer.model import DERIVATION_MOVES, DerivationState, Purpose
-from etymon.issuer.store import card_sessions, derivations
+from etymon.issuer.store import card_sessions, derivations, rules
 from etymon.issuer.tables import derivations as derivations_table
 from etymon.kernel.entropy import Entropy
 from etymon.kernel.errors import Conflict, NotFound, NotPermitted
@@ -78,6 +79,27 @@ def test_a_changed_rule_takes_the_place_of_the_one_before(site: IssuerSite) -> N
     asking = site.save_rule(link_password=True)
     styles = {event.subject: event.facts["link_style"] for event in site.events("issuer:rule:changed")}
     assert styles[str(asking.id)] == "code and password"
+
+
+def test_of_two_who_change_a_rule_at_once_the_later_is_told_or_follows(site: IssuerSite) -> None:
+    before = site.save_rule(most_derivations=2)
+
+    def change(most: int) -> str:
+        try:
+            site.save_rule(most_derivations=most)
+        except Conflict as conflict:
+            return conflict.code
+        return "changed"
+
+    with ThreadPoolExecutor(1) as elsewhere:
+        with site.database.transaction() as tx:
+            mine = issuance_rules.save(tx, site.deps, replace(before, most_derivations=3), officer=site.officer.id)
+            other = elsewhere.submit(change, 4)
+            wait([other], timeout=1)
+        assert other.result() in {"changed", "issuance_rule_changed"}
+    with site.database.snapshot() as tx:
+        (kept,) = rules.in_force(tx)
+    assert (kept.id == mine.id) == (other.result() == "issuance_rule_changed")
 
 
 def test_a_rule_that_is_not_there_cannot_be_withdrawn(site: IssuerSite) -> None:

@@ -14,7 +14,7 @@ from etymon.issuer.errors import rule_not_by_officer
 from etymon.issuer.model import IssuanceRule, Purpose
 from etymon.issuer.store import rules
 from etymon.kernel.entropy import random_id
-from etymon.kernel.errors import NotFound
+from etymon.kernel.errors import Conflict, NotFound
 from etymon.pki import key_policy
 from etymon.pki.algorithms import KeyType
 from etymon.storage.database import Transaction
@@ -27,7 +27,7 @@ def save(tx: Transaction, deps: Dependencies, rule: IssuanceRule, *, officer: UU
     """Put a rule in force under its name and return it as it is kept; the rule of that name before is withdrawn.
 
     A rule that says what the one in force says changes nothing. What began under a withdrawn rule is not finished.
-    Raises `officer_required`.
+    Raises `officer_required`, and `issuance_rule_changed` for the later of two who change one rule at once.
     """
     _require_officer(tx, officer)
     before = _in_force(tx, rule.name)
@@ -36,7 +36,8 @@ def save(tx: Transaction, deps: Dependencies, rule: IssuanceRule, *, officer: UU
             return before
         rules.withdraw(tx, before.id, deps.clock.now())
     kept = replace(rule, id=random_id(deps.entropy), created_by=officer, created_at=deps.clock.now())
-    rules.add(tx, kept)
+    if not rules.add(tx, kept):
+        raise Conflict("issuance_rule_changed", "Somebody else changes this rule at this moment. Look, and try again.")
     record(
         tx,
         deps,

@@ -11,6 +11,7 @@ from etymon.issuer.model import Approval, Attestation, IssuanceRule, Purpose
 from etymon.issuer.tables import issuance_rules as table
 from etymon.pki.algorithms import KeyType
 from etymon.storage.database import Transaction
+from etymon.storage.rows import insert_unless_taken
 from etymon.wire.key_description import SecurityLevel
 
 _IN_FORCE: Final = sa.select(*table.c).where(table.c.withdrawn_at.is_(None)).order_by(table.c.name)
@@ -18,31 +19,31 @@ _BY_ID: Final = sa.select(*table.c).where(table.c.id == sa.bindparam("id"))
 """Statements of every enrollment, built once; to build one takes longer than to run it."""
 
 
-def add(tx: Transaction, rule: IssuanceRule) -> None:
-    """Keep a rule that is in force from now on."""
-    tx.execute(
-        table.insert().values(
-            id=rule.id,
-            name=rule.name,
-            group_ids=sorted(str(group) for group in rule.groups),
-            managed_devices_only=rule.managed_devices_only,
-            link_password=rule.link_password,
-            key_history=rule.key_history,
-            purposes=[purpose.value for purpose in rule.purposes],
-            lifetime_seconds=int(rule.lifetime.total_seconds()),
-            key_types=sorted(kind.value for kind in rule.key_types),
-            encryption_key_type=rule.encryption_key_type.value,
-            most_derivations=rule.most_derivations,
-            instructions_url=rule.instructions_url,
-            approval=rule.approval.value,
-            device_models=list(rule.device_models),
-            attestation=rule.attestation.value,
-            attestation_level=rule.attestation_level.name.lower(),
-            verified_boot=rule.verified_boot,
-            created_by=rule.created_by,
-            created_at=rule.created_at,
-            withdrawn_at=None,
-        )
+def add(tx: Transaction, rule: IssuanceRule) -> bool:
+    """Keep a rule that is in force from now on; False when one of its name came into force meanwhile."""
+    return insert_unless_taken(
+        tx,
+        table,
+        id=rule.id,
+        name=rule.name,
+        group_ids=sorted(str(group) for group in rule.groups),
+        managed_devices_only=rule.managed_devices_only,
+        link_password=rule.link_password,
+        key_history=rule.key_history,
+        purposes=[purpose.value for purpose in rule.purposes],
+        lifetime_seconds=int(rule.lifetime.total_seconds()),
+        key_types=sorted(kind.value for kind in rule.key_types),
+        encryption_key_type=rule.encryption_key_type.value,
+        most_derivations=rule.most_derivations,
+        instructions_url=rule.instructions_url,
+        approval=rule.approval.value,
+        device_models=list(rule.device_models),
+        attestation=rule.attestation.value,
+        attestation_level=rule.attestation_level.name.lower(),
+        verified_boot=rule.verified_boot,
+        created_by=rule.created_by,
+        created_at=rule.created_at,
+        withdrawn_at=None,
     )
 
 
