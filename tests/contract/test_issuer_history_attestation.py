@@ -112,7 +112,7 @@ def another(first: Attesting) -> Second:
     site, session = first.site, first.applicant.session()
     phone = replace(first, session=session, begun=site.begin(session), phone=site.phone(), said={})
     link, peer = credentialed(phone, transport_key())
-    listed = key_history.listed(site.deps, peer, source=PHONE_ADDRESS)
+    listed = key_history.listed(site.deps, peer, source=PHONE_ADDRESS).keys
     return Second(site, phone, link, peer, listed[0].id)
 
 
@@ -124,6 +124,7 @@ def first(site: IssuerSite, maker: Maker) -> Attesting:
     demand(site)
     phone = Attesting.at(site, maker)
     credentialed(phone, transport_key())
+    site.settle(phone.applicant.person)
     return phone
 
 

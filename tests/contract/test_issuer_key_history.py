@@ -74,7 +74,7 @@ def phone(site: IssuerSite) -> Holder:
 
 
 def listed(held: Holder, peer: PeerCertificate | None = None) -> tuple[EscrowedKey, ...]:
-    return key_history.listed(held.site.deps, peer or held.peer, source=PHONE_ADDRESS)
+    return key_history.listed(held.site.deps, peer or held.peer, source=PHONE_ADDRESS).keys
 
 
 def ask(
@@ -320,6 +320,7 @@ def test_who_cannot_be_told_and_whom_no_rule_gives_it_gets_nothing(
     assert refusal(held, transport, key.id) == "not_eligible"
     with site.database.transaction() as tx:
         people.update(tx, site.deps, site.alice.id, mail_addresses=("alice@agency.example",), actor=ADMINISTRATOR)
+    site.settle(site.alice)
     for changes in ({"key_history": False}, {"purposes": (Purpose.AUTHENTICATION,)}):
         site.save_rule(lifetime=timedelta(days=3), most_derivations=100, **changes)
         try:

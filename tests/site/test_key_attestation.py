@@ -27,6 +27,7 @@ from etymon.pki.attestation_status import AttestationStatusList
 from support.desk import Desk
 from support.page_commands import commands
 from support.programs import required
+from support.standing import let_stand
 from support.whole_site import DOMAIN, TEST, WholeSite
 
 GROUP: Final = "Attested staff"
@@ -80,6 +81,7 @@ def test_a_phone_proves_every_key_and_whoever_may_look_judges_it_again(
     demand(site, *group, key_history=False)
     second = site.derive(site.enroll(site.new_phone(maker=maker), card), card)
     demand(site, *group, key_history=True)
+    let_stand(site.deployment.database, site.person(name).id, site.clock.now())
     second.phone.device.change(history=None)  # as a phone whose set-up ended before it asked
 
     serial = format(x509.load_der_x509_certificate(attesting(second.phone.device)).serial_number, "x")

@@ -4,6 +4,7 @@
 import base64
 import uuid
 from dataclasses import replace
+from datetime import timedelta
 from pathlib import Path
 
 import httpx
@@ -11,9 +12,9 @@ import pytest
 from cryptography.hazmat.primitives.serialization import Encoding
 
 from etymon.directory import groups
-from etymon.issuer import invalidation, issuance_rules
+from etymon.issuer import invalidation, issuance_rules, recovery_wait
 from etymon.issuer.model import EndReason
-from etymon.kernel.errors import Malformed
+from etymon.kernel.errors import Malformed, NotPermitted
 from etymon.mdm import configuration_profiles
 from etymon.mdm.configuration_profiles import ProfileContent
 from etymon.mdm.settings import CredentialSource, Email
@@ -29,6 +30,8 @@ from support.held_phone import HeldPhone
 from support.patience import NoPause
 from support.phones import Stopped, StoppingEntropy
 from support.programs import required
+from support.standing import let_stand
+from support.terminal import typing
 from support.whole_site import ALL_PURPOSES, DOMAIN, QUICK, TEST, WholeSite
 
 ENTITY = b"Content-Type: text/plain\r\n\r\nThe older keys came along.\r\n"
@@ -91,6 +94,7 @@ def test_mail_to_a_lost_phone_opens_on_the_next_one(site: WholeSite, tmp_path: P
     old = thumbprint(lost.credential(Purpose.ENCRYPTION).certificate).hex()
     assert lost.phone.status().key_history == ()
     end_of(site, lost)
+    let_stand(site.deployment.database, site.person(name).id, site.clock.now())
     second = site.derive(site.enroll(site.new_phone(), card), card)
     second.check_in()
     shown = second.phone.status()
@@ -109,11 +113,43 @@ def test_mail_to_a_lost_phone_opens_on_the_next_one(site: WholeSite, tmp_path: P
     assert transports == [], "what carried the keys is gone"
 
 
+def test_a_phone_waits_while_the_card_is_new_and_asks_when_that_is_over(site: WholeSite) -> None:
+    name = "history-waits"
+    card, bound_at = site.card_for(name, group=ALL_PURPOSES), site.clock.now()
+    end_of(site, site.phone_of(name, group=ALL_PURPOSES))
+    held = site.derive(site.enroll(site.new_phone(), card), card)
+    shown, device = held.phone.status(), held.phone.device
+    assert shown.key_history_not_before is not None
+    assert abs(shown.key_history_not_before - bound_at - recovery_wait.WAIT) < timedelta(minutes=2)
+    assert (shown.key_history, shown.key_history_due) == ((), False)
+    held.phone.fetch_key_history(held)
+    assert held.phone.status() == shown, "it does not ask before the time it was told"
+    directory = device.directory
+    held.phone.close()
+    with typing("phone", "status", str(directory)) as terminal:
+        assert terminal.end() == 0, terminal.text
+        assert f"come from {shown.key_history_not_before:%Y-%m-%d %H:%M} UTC" in terminal.text
+    with Phone.open(directory, Surroundings(site.clock, site.entropy, NoPause(), QUICK)) as phone:
+        waiting = phone.device.state.history
+        assert waiting is not None
+        assert waiting.keys
+        phone.device.change(history=replace(waiting, not_before=site.clock.now()))
+        with pytest.raises(NotPermitted, match="recovery_too_early"):
+            phone.fetch_key_history(held)
+        phone.fetch_key_history(held)
+        assert phone.status().key_history_not_before == shown.key_history_not_before, "it looked anew"
+        let_stand(site.deployment.database, site.person(name).id, site.clock.now())
+        phone.device.change(history=None)  # as a week later
+        phone.fetch_key_history(held)
+        assert len(phone.status().key_history) == 1
+
+
 def test_a_phone_that_stops_while_it_fetches_goes_on_with_the_same_request(site: WholeSite) -> None:
     name = "history-stops"
     lost, card = site.phone_of(name, group=ALL_PURPOSES), site.card_for(name)
     old = thumbprint(lost.credential(Purpose.ENCRYPTION).certificate).hex()
     end_of(site, lost)
+    let_stand(site.deployment.database, site.person(name).id, site.clock.now())
     set_rule(site, key_history=False)
     try:
         held = site.derive(site.enroll(site.new_phone(), card), card)
@@ -139,9 +175,11 @@ def test_a_phone_that_stops_while_it_fetches_goes_on_with_the_same_request(site:
 
 
 def test_only_the_derived_credential_opens_the_history(site: WholeSite) -> None:
-    held = site.phone_of("history-doors", group=ALL_PURPOSES)
+    name = "history-doors"
+    held = site.phone_of(name, group=ALL_PURPOSES)
+    let_stand(site.deployment.database, site.person(name).id, site.clock.now())
     address = f"{site.device_url}/issuer/key-history/v1"
-    card = site.card_for("history-doors").identity()
+    card = site.card_for(name).identity()
     with held.phone.unlock(held.secret):
         for identity, status, code in (
             (None, 401, "derived_credential_required"),

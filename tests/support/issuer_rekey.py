@@ -37,6 +37,7 @@ def rekeying_site(database: Database, directory: Path) -> IssuerSite:
     """Return a site whose rule makes short-lived credentials, on as many phones as anybody likes."""
     site = IssuerSite(database, TurnedClock(), SystemEntropy(), directory)
     site.save_rule(lifetime=LIFETIME, most_derivations=100)
+    site.settle(site.alice)
     return site
 
 

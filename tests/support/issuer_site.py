@@ -22,8 +22,6 @@ from etymon.ca.model import AlternativeNames, CertificateState, RevocationReason
 from etymon.ca.status import DatabaseStatusSource
 from etymon.directory import bindings, groups, people, roles, trust
 from etymon.directory.model import Person, Role
-from etymon.directory.tables import address_changes
-from etymon.directory.tables import bindings as bound
 from etymon.escrow.dependencies import Dependencies as EscrowDependencies
 from etymon.escrow.key_encryption import SoftwareKeyEncryptionKey
 from etymon.issuer import (
@@ -36,7 +34,6 @@ from etymon.issuer import (
     issuance_rules,
     linking,
     redemption,
-    self_recovery,
 )
 from etymon.issuer.dependencies import Dependencies
 from etymon.issuer.initial_issuance import Begun, Enrolled
@@ -74,6 +71,7 @@ from support.clock import TurnedClock
 from support.declared_pki import Certified
 from support.issuer_phone import Phone
 from support.registration_keys import NoRegistrationKeys
+from support.standing import let_stand
 
 ADMINISTRATOR = "person:administrator"
 DEVICE_POLICY = "2.999.1.101"
@@ -246,11 +244,7 @@ class IssuerSite:
 
     def settle(self, person: Person) -> None:
         """Have a person's cards and mail addresses be as they are for a week."""
-        a_week_ago = self.clock.now() - self_recovery.SETTLED_AFTER
-        with self.database.transaction() as tx:
-            tx.execute(bound.update().where(bound.c.person_id == person.id).values(bound_at=a_week_ago))
-            changed = address_changes.update().where(address_changes.c.person_id == person.id)
-            tx.execute(changed.values(changed_at=a_week_ago))
+        let_stand(self.database, person.id, self.clock.now())
 
     def begin(self, session: CardSession, *, version: str = duties.VERSION) -> Begun:
         return initial_issuance.begin(self.deps, session, duties_version=version, source=PC)

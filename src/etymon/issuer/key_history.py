@@ -2,21 +2,22 @@
 """Key history: a phone with a new credential gets its person's other encryption keys (SP 800-157 App. A; KRP 4.2).
 
 The person recovers their own keys, which takes no second one: the derived authentication credential in force stands for
-them, and for the card session that confirmed this phone. It opens the history for one request, and where the rule says
-so only to a transport key that is proved to be in the phone's hardware.
+them, and for the card session that confirmed this phone, whose card is no new one. It opens the history for one
+request, and where the rule says so only to a transport key that is proved to be in the phone's hardware.
 """
 
 import hashlib
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
+from datetime import datetime
 from typing import Final
 from uuid import UUID
 
 from etymon.audit import refusals
 from etymon.escrow import history
 from etymon.escrow.model import EscrowedKey
-from etymon.issuer import derived_credential, eligibility, errors, escrowed_key
+from etymon.issuer import derived_credential, eligibility, errors, escrowed_key, recovery_wait
 from etymon.issuer.attestation import challenges, judging
 from etymon.issuer.attestation.judging import Judged
 from etymon.issuer.attestation.model import KeyUse
@@ -53,15 +54,25 @@ class HistoryRequest:
         return hashlib.sha256(b"".join(key.bytes for key in self.keys) + self.transport_request).digest()
 
 
-def listed(deps: Dependencies, peer: PeerCertificate | None, *, source: str) -> tuple[EscrowedKey, ...]:
-    """Return the keys the person of a derived credential can have on this phone, newest first, but for its own.
+@dataclass(frozen=True, slots=True)
+class Listed:
+    """The keys a person can have on a phone, newest first; `not_before` says from when on, where that is to come."""
+
+    keys: tuple[EscrowedKey, ...]
+    not_before: datetime | None = None
+
+
+def listed(deps: Dependencies, peer: PeerCertificate | None, *, source: str) -> Listed:
+    """Return the keys the person of a derived credential can have on this phone, but for its own.
 
     Nothing leaves escrow. Raises what `derived_credential.judge` and eligibility refuse, and `key_history_off`.
     """
     asking = derived_credential.judge(deps, peer, source=source, refused_as=REFUSAL)
     with _noted(deps, asking, source), deps.database.snapshot() as tx:
         _require_allowed(tx, asking)
-        return history.listed(tx, asking.person, but=_own(tx, asking))
+        over_at = recovery_wait.over_at(tx, derivations.proof_of(tx, asking.derivation), asking.person)
+        keys = history.listed(tx, asking.person, but=_own(tx, asking))
+    return Listed(keys, over_at if deps.clock.now() < over_at else None)
 
 
 def release(
@@ -70,10 +81,11 @@ def release(
     """Return the keys a phone asks for, each in CMS for its transport key; the same again for the same request.
 
     Raises what `derived_credential.judge` and eligibility refuse, `key_history_off`, `already_rekeyed` for a credential
-    that was replaced, `key_history_used` for another request than the first, where the rule requires attestation what
-    the transport key lacks, what escrow refuses, and `Unavailable` while escrow cannot open keys: then the same request
-    is sent again. The owners of the keys are told of each attempt with a certificate of ours, one that ended too; of
-    those that were refused, the first `MOST_TOLD` of a certificate in an hour.
+    that was replaced, `recovery_too_early` while the card or the addresses are new, `key_history_used` for another
+    request than the first, where the rule requires attestation what the transport key lacks, what escrow refuses, and
+    `Unavailable` while escrow cannot open keys: then the same request is sent again. The owners of the keys are told of
+    each attempt with a certificate of ours, one that ended too; of those that were refused, the first `MOST_TOLD` of a
+    certificate in an hour.
     """
     with _told(deps, request, peer, source):
         asking = derived_credential.judge(deps, peer, source=source, refused_as=REFUSAL)
@@ -117,6 +129,7 @@ def _use(tx: Transaction, deps: Dependencies, asking: Credential, request: Histo
     if credentials.replacement_of(tx, present.id) is not None:
         raise errors.already_rekeyed()
     rule = _require_allowed(tx, present)
+    recovery_wait.require_over(tx, deps.clock, derivations.proof_of(tx, present.derivation), present.person)
     accept = judging.accept_again if key_histories.is_taken(tx, present.id) else judging.accept
     if not key_histories.take(tx, present.id, request.digest, deps.clock.now()):
         raise errors.key_history_used()

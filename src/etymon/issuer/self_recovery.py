@@ -11,26 +11,22 @@ from datetime import timedelta
 from typing import Final
 from uuid import UUID
 
-from etymon.directory import addresses, bindings, people
+from etymon.directory import people
 from etymon.escrow import history, recovered_key
 from etymon.escrow import self_recovery as escrow
 from etymon.escrow.errors import key_unknown, key_unusable
 from etymon.escrow.model import EscrowedKey, WrappedKey
 from etymon.escrow.recovery_model import RecoveredKey
-from etymon.issuer import card_recheck, eligibility, errors
+from etymon.issuer import card_recheck, eligibility, errors, recovery_wait
 from etymon.issuer.dependencies import Dependencies, record
 from etymon.issuer.model import PROOF_LIFETIME, CardSession, Credential, CredentialState
-from etymon.issuer.store import card_sessions, credentials, derivations, self_recoveries
+from etymon.issuer.store import credentials, derivations, self_recoveries
 from etymon.kernel.entropy import random_id
 from etymon.kernel.errors import EtymonError
 from etymon.kernel.secret import Secret
 from etymon.storage.database import Transaction
 
 REFUSAL: Final = "issuer:self_recovery:refused"
-SETTLED_AFTER: Final = timedelta(days=7)
-"""How long a card stands for a person, and where the person is told stays the same, before keys come out: whoever binds
-cards or changes addresses is told of by mail, and a week has a working day on which it is read."""
-
 WINDOW: Final = timedelta(hours=1)
 MOST_IN_WINDOW: Final = 10
 """How often a person may ask for own keys within `WINDOW`, refused or not: each time means mail."""
@@ -120,7 +116,7 @@ def _release(
     if people.keep_active(tx, session.person) is None:
         raise errors.not_eligible("Your account has ended. Ask your administrator.")
     eligibility.require_bound(tx, session.proof, session.person)
-    _require_settled(tx, deps, session)
+    recovery_wait.require_over(tx, deps.clock, session.proof, session.person)
     own = () if key else _own(tx, session.person)
     wanted = [key] if key else [each.key.id for each in own if not each.is_held_by_officer]
     if not wanted:
@@ -144,17 +140,6 @@ def _own(tx: Transaction, person: UUID) -> tuple[OwnKey, ...]:
 
 def _is_held_by_officer(credential: Credential) -> bool:
     return credential.state is CredentialState.HELD and credential.held_by != credential.person
-
-
-def _require_settled(tx: Transaction, deps: Dependencies, session: CardSession) -> None:
-    """Refuse a card that was bound, and a person whose mail addresses changed, a short while ago."""
-    card = card_sessions.proved_card(tx, session.proof)
-    binding = bindings.last_of(tx, card.trust_entry, card.identifier, session.person) if card else None
-    if binding is None:
-        raise errors.card_not_bound()
-    since = max(binding.bound_at, addresses.changed_at(tx, session.person) or binding.bound_at)
-    if deps.clock.now() < since + SETTLED_AFTER:
-        raise errors.recovery_too_early(since, SETTLED_AFTER)
 
 
 def _require_fresh(deps: Dependencies, session: CardSession) -> None:

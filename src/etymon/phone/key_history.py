@@ -6,6 +6,7 @@ stops anywhere goes on from there.
 """
 
 from dataclasses import replace
+from datetime import datetime
 from typing import Final
 from uuid import UUID
 
@@ -29,17 +30,29 @@ PURPOSE: Final = "keyHistory"
 
 OVER: Final = frozenset({"key_history_off", "key_history_used"})
 """Refusals after which there is nothing more to ask for with this credential."""
-ASK_ANEW: Final = frozenset({"escrowed_key_destroyed", "escrowed_key_unknown", "transport_key_too_weak"})
+ASK_ANEW: Final = frozenset(
+    {"escrowed_key_destroyed", "escrowed_key_unknown", "recovery_too_early", "transport_key_too_weak"}
+)
 """Refusals after which this request is of no use any more, and another one may be."""
 
 
 def is_due(device: Device) -> bool:
-    """Say whether the phone has not yet asked with its present credential, or has not finished."""
+    """Say whether the phone has still to ask with its present credential, or may go on with what it asked for."""
     present = device.state.credential(Purpose.AUTHENTICATION)
     if present is None or device.state.credential(Purpose.ENCRYPTION) is None or device.state.issuer is None:
         return False
     history = device.state.history
-    return history is None or history.asked_with != present.alias or bool(history.keys)
+    if history is None or history.asked_with != present.alias:
+        return True
+    return bool(history.keys) and waits_until(device) is None
+
+
+def waits_until(device: Device) -> datetime | None:
+    """Return when the issuer hands out what the phone has asked for, where that is to come."""
+    history = device.state.history
+    if history is None or history.not_before is None or device.surroundings.clock.now() >= history.not_before:
+        return None
+    return history.not_before
 
 
 def entries(device: Device) -> tuple[KeyEntry, ...]:
@@ -57,7 +70,7 @@ def fetch(device: Device, address: IssuerAddress, service: LinkService, alias: s
     try:
         if history is None or history.asked_with != alias:
             history = _begin(device, address, service, alias)
-        if history.keys:
+        if history.keys and waits_until(device) is None:
             _fetch(device, address, service, history)
     except EtymonError as refused:
         if refused.code in OVER:
@@ -71,6 +84,7 @@ def fetch(device: Device, address: IssuerAddress, service: LinkService, alias: s
 def _begin(device: Device, address: IssuerAddress, service: LinkService, alias: str) -> KeyHistory:
     """Write down which keys the issuer has for this person that the phone has not."""
     missing: tuple[UUID, ...] = ()
+    not_before: datetime | None = None
     if service.key_history:
         answer = link.connection_to(device, address, _identity(device, alias)).ask("GET", service.key_history)
         held = {certificates.spki(entry.public_key) for entry in device.keys.entries()}
@@ -79,7 +93,8 @@ def _begin(device: Device, address: IssuerAddress, service: LinkService, alias: 
             for item in answer.documents("keys")
             if certificates.spki(certificates.load(item.octets("certificate"))) not in held
         )
-    begun = KeyHistory(alias, missing[:MOST_KEYS])
+        not_before = answer.moment("notBefore") if "notBefore" in answer else None
+    begun = KeyHistory(alias, missing[:MOST_KEYS], not_before=not_before if missing else None)
     _save(device, begun)
     return begun
 

@@ -65,6 +65,8 @@ class Status:
     """Whose keys only open older mail."""
     key_history_due: bool
     """Whether the issuer is still to be asked for the person's other keys."""
+    key_history_not_before: datetime | None
+    """When it hands them out, where that is to come."""
 
 
 class Phone:
@@ -210,6 +212,7 @@ class Phone:
                 if entry.certificate is not None
             ),
             key_history_due=key_history.is_due(self.device),
+            key_history_not_before=key_history.waits_until(self.device),
         )
 
     def _certificates(self) -> Iterable[Certificate]:

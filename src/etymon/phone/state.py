@@ -286,11 +286,13 @@ class KeyHistory:
     """The person's other encryption keys, asked for with the authentication credential called `asked_with`.
 
     The request is kept as sent, to be sent again; `keys` are its keys as the issuer names them, none once all is done.
+    Before `not_before` the issuer does not hand them out.
     """
 
     asked_with: str
     keys: tuple[UUID, ...] = ()
     request: bytes | None = None
+    not_before: datetime | None = None
 
     @property
     def transport_alias(self) -> str:

@@ -27,8 +27,9 @@ def device_routes(deps: Dependencies) -> list[BaseRoute]:
     """Return the routes of the device listener."""
 
     def listed(request: Request) -> Response:
-        keys = key_history.listed(deps, request.peer, source=request.client_address)
-        return json_response({"keys": [_shown(key) for key in keys]})
+        found = key_history.listed(deps, request.peer, source=request.client_address)
+        wait = {} if found.not_before is None else {"notBefore": documents.shown_time(found.not_before)}
+        return json_response({"keys": [_shown(key) for key in found.keys], **wait})
 
     def release(request: Request) -> Response:
         asked = _history_request(documents.read_versioned(request))

@@ -87,6 +87,12 @@ def find(tx: Transaction, derivation: UUID) -> Derivation | None:
     return _one(tx, _BY_ID, id=derivation)
 
 
+def proof_of(tx: Transaction, derivation: UUID) -> UUID:
+    """Return the card proof that a derivation there is began with."""
+    proof: UUID = tx.execute(sa.select(table.c.proof_id).where(table.c.id == derivation)).scalar_one()
+    return proof
+
+
 def lock(tx: Transaction, derivation: UUID) -> Derivation | None:
     """Return a derivation and let nobody else move it before this transaction ends."""
     return _one(tx, _LOCKED, id=derivation)

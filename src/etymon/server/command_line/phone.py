@@ -144,6 +144,9 @@ def status(directory: Directory) -> None:
             console.print(table)
     if shown.key_history_due:
         console.print("The issuer was not asked for earlier encryption keys yet: run the phone.")
+    if shown.key_history_not_before:
+        when = f"{shown.key_history_not_before:%Y-%m-%d %H:%M} UTC"
+        console.print(f"Your card or your mail addresses are new: your earlier encryption keys come from {when} on.")
 
 
 def _stay_in_touch(phone: "Phone", screen: "Screen", stopping: threading.Event) -> None:
