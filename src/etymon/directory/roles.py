@@ -135,6 +135,11 @@ def holders(
     return sorted(people_store.found(tx, ids), key=lambda person: person.id)
 
 
+def holder_ids(tx: Transaction, role: Role) -> frozenset[UUID]:
+    """Return the ids of all who hold a role, confirmed or not: for roles that few hold."""
+    return frozenset(store.holder_ids(tx, role, after=None, limit=None, counting=False))
+
+
 def _facts(role: Role, authority: str) -> dict[str, Fact]:
     if not authority:
         raise authority_missing()

@@ -3,7 +3,8 @@
 
 from datetime import datetime
 
-from etymon.directory.model import Person
+from etymon.directory import roles
+from etymon.directory.model import Person, Role
 from etymon.issuer import notices
 from etymon.issuer.dependencies import Dependencies
 from etymon.issuer.request import DerivationRequest
@@ -12,7 +13,11 @@ from etymon.storage.database import Transaction
 
 
 def made(tx: Transaction, deps: Dependencies, person: Person, request: DerivationRequest) -> None:
-    """Tell an applicant what they asked for, and those who may decide: of the first request of an hour."""
+    """Tell an applicant what they asked for, and those who may decide: of the first request of an hour.
+
+    What Officers ask for themselves is never that first one: whoever may not decide it was not told of it, and nobody
+    keeps the requests of others from being told by one of their own.
+    """
     notices.applicant(
         tx,
         deps,
@@ -23,10 +28,11 @@ def made(tx: Transaction, deps: Dependencies, person: Person, request: Derivatio
         "your card and its PIN.\n",
     )
     hour = deps.clock.now().replace(minute=0, second=0, microsecond=0)
-    if not requests.is_another_undecided(tx, request.id, since=hour):
+    own = roles.holder_ids(tx, Role.OFFICER)
+    if not requests.is_another_undecided(tx, request.id, since=hour, but=own):
         text = (
             f"A request for credentials on a phone waits for an officer.\n\n  Request {request.id}\n\nSee all that "
-            "wait, and decide:\n\n  etymon derivations requests\n\nWhat else is asked for in this hour is not told.\n"
+            "wait, and decide:\n\n  etymon derivations requests\n\nNot all that is asked for in one hour is told.\n"
         )
         notices.officers(tx, deps, "A request for credentials waits for you", text, but=person.id)
 

@@ -156,7 +156,7 @@ def counting_roles_of(tx: Transaction, person_id: UUID) -> frozenset[Role]:
     return frozenset(map(Role, tx.scalars(sa.select(roles.c.role).where(roles.c.person_id == person_id, COUNTS))))
 
 
-def holder_ids(tx: Transaction, role: Role, *, after: UUID | None, limit: int, counting: bool) -> list[UUID]:
+def holder_ids(tx: Transaction, role: Role, *, after: UUID | None, limit: int | None, counting: bool) -> list[UUID]:
     """Return who holds a role, by id, those after a known one; `counting` leaves out whom nobody confirmed."""
     wanted = sa.select(roles.c.person_id).where(roles.c.role == role.value)
     if counting:

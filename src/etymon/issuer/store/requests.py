@@ -62,10 +62,11 @@ def undecided(tx: Transaction, now: datetime, limit: int) -> tuple[DerivationReq
     return tuple(map(_request, rows))
 
 
-def is_another_undecided(tx: Transaction, request: UUID, *, since: datetime) -> bool:
-    """Say whether another request made since a time waits for an officer."""
+def is_another_undecided(tx: Transaction, request: UUID, *, since: datetime, but: Collection[UUID]) -> bool:
+    """Say whether another request made since a time waits for an officer, of whomever but some people."""
     undecided = sa.and_(table.c.state == RequestState.REQUESTED.value, table.c.requested_at >= since)
-    return bool(tx.scalar(sa.select(sa.exists().where(undecided, table.c.id != request))))
+    others = sa.and_(table.c.id != request, table.c.person_id.not_in(but))
+    return bool(tx.scalar(sa.select(sa.exists().where(undecided, others))))
 
 
 def waiting_of(tx: Transaction, person: UUID) -> tuple[DerivationRequest, ...]:
