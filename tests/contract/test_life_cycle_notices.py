@@ -13,10 +13,13 @@ from etymon.issuer.model import Approval, DerivationState, EndReason, Purpose
 from etymon.kernel.entropy import SystemEntropy
 from etymon.kernel.errors import EtymonError
 from etymon.kernel.secret import Secret
+from etymon.storage import jobs
 from support.applicants import Applicant, somebody
 from support.clock import TurnedClock
+from support.issuer_hold import A, H, HoldablePhone
 from support.issuer_site import PC, IssuerSite
 
+SOON = "Credentials on your phone end soon"
 NOT_LINKED = "A phone was not linked to your smart card"
 
 
@@ -137,7 +140,7 @@ def test_a_link_that_nobody_confirmed_ends_silently(site: IssuerSite, cardholder
 
 
 def test_a_coming_end_is_told_half_way_through_the_time_for_a_rekey(site: IssuerSite, cardholder: Applicant) -> None:
-    soon = (address(cardholder), "Credentials on your phone end soon")
+    soon = (address(cardholder), SOON)
     issued = cardholder.derived()
     ends = site.credential_certificate(issued.begun, Purpose.AUTHENTICATION).not_valid_after_utc
     site.work()
@@ -148,6 +151,63 @@ def test_a_coming_end_is_told_half_way_through_the_time_for_a_rekey(site: Issuer
     site.turn(minutes=2)
     site.work()
     assert mail(site).count(soon) == 1
+
+
+def soon_told(site: IssuerSite, phone: HoldablePhone, *, left: timedelta) -> int:
+    """Turn the clock until so much is left of the first certificate, do what is due; return how often it is told."""
+    credential = phone.kept()[0]
+    assert credential.not_after is not None
+    site.clock.advance(credential.not_after - left - site.clock.now())
+    site.ca.seal()
+    site.work()
+    return mail(site).count((address(phone.person), SOON))
+
+
+def is_watched(site: IssuerSite, phone: HoldablePhone) -> bool:
+    with site.database.snapshot() as tx:
+        return jobs.is_waiting(tx, f"{coming_ends.ENDS_SOON}:{phone.kept()[0].id}")
+
+
+def test_a_coming_end_of_what_is_on_hold_is_told_once_it_is_restored(site: IssuerSite, cardholder: Applicant) -> None:
+    phone = HoldablePhone(site, cardholder)
+    assert soon_told(site, phone, left=timedelta(days=16)) == 0
+    phone.hold()
+    assert soon_told(site, phone, left=timedelta(days=15)) == 0
+    phone.restore()
+    assert soon_told(site, phone, left=timedelta(days=14, minutes=1)) == 0  # not before a day is over
+    assert soon_told(site, phone, left=timedelta(days=14)) == 1
+    assert not is_watched(site, phone)
+    assert soon_told(site, phone, left=timedelta(days=13)) == 0
+
+
+@pytest.mark.parametrize("ended", [False, True])
+def test_a_coming_end_of_what_stays_on_hold_or_is_ended_in_it_is_not_told(
+    site: IssuerSite, cardholder: Applicant, *, ended: bool
+) -> None:
+    phone = HoldablePhone(site, cardholder)
+    assert soon_told(site, phone, left=timedelta(days=16)) == 0
+    phone.hold()
+    for days in (15, 14, 1):
+        assert soon_told(site, phone, left=timedelta(days=days)) == 0
+        assert is_watched(site, phone)
+    if ended:
+        phone.end()
+        mail(site)
+    assert soon_told(site, phone, left=timedelta(hours=12) if ended else timedelta()) == 0
+    assert not is_watched(site, phone)
+
+
+@pytest.mark.parametrize("held", [False, True])
+def test_a_coming_end_of_what_was_replaced_is_not_told(site: IssuerSite, cardholder: Applicant, *, held: bool) -> None:
+    phone = HoldablePhone(site, cardholder)
+    assert soon_told(site, phone, left=timedelta(days=15, minutes=1)) == 0
+    phone.take()
+    if held:
+        phone.hold()
+    mail(site)
+    assert soon_told(site, phone, left=timedelta(days=15)) == 0
+    assert phone.states() == ([H, H] if held else [A, A])
+    assert not is_watched(site, phone)
 
 
 def test_an_end_that_is_no_more_to_come_is_not_told(site: IssuerSite, cardholder: Applicant) -> None:

@@ -1,7 +1,8 @@
 # SPDX-License-Identifier: Apache-2.0
 """Telling people of what their phone did not manage by itself: credentials that end soon, and a rekey that is refused.
 
-Both are jobs that look, when they are due, whether there is still something to tell.
+Both are jobs that look, when they are due, whether there is still something to tell. While a credential is on hold that
+is not known: they look again later, for once it is restored it ends, or lacks its rekey, as before.
 """
 
 from collections.abc import Callable
@@ -26,6 +27,10 @@ REKEY_REFUSED: Final = "issuer.tell_rekey_refused"
 REFUSED_FOR: Final = timedelta(days=1)
 """So long the phone may try again before its person is told, or for half of what is left of the credential's life;
 further refusals meanwhile are the same notice."""
+
+HELD_FOR: Final = timedelta(days=1)
+"""After so long it is looked again whether a credential is still on hold, or after half of what is left of its life."""
+_STANDING: Final = frozenset({CredentialState.ACTIVE, CredentialState.HELD})
 
 
 def watch(tx: Transaction, deps: Dependencies, issued: UUID, begins: datetime, ends: datetime) -> None:
@@ -60,7 +65,11 @@ def _tell(
     deps: Dependencies, job: Job, notice: Callable[[Transaction, Dependencies, Person, Derivation, datetime], None]
 ) -> None:
     with deps.database.transaction() as tx:
-        credential = _in_force(tx, deps, UUID(str(job.payload["credential"])))
+        now = deps.clock.now()
+        credential = _standing(tx, UUID(str(job.payload["credential"])), now)
+        if credential and credential.not_after and credential.state is CredentialState.HELD:
+            jobs.defer(tx, job, now + min(HELD_FOR, (credential.not_after - now) / 2))
+            return
         derivation = derivations.find(tx, credential.derivation) if credential else None
         person = people.find(tx, derivation.person) if derivation else None
         if credential and credential.not_after and derivation and person:
@@ -68,11 +77,11 @@ def _tell(
         jobs.complete(tx, job)
 
 
-def _in_force(tx: Transaction, deps: Dependencies, credential_id: UUID) -> Credential | None:
-    """Return a credential that is in force and has no other in its place."""
+def _standing(tx: Transaction, credential_id: UUID, now: datetime) -> Credential | None:
+    """Return a credential that is in force or on hold, and has no such other in its place."""
     found = credentials.find(tx, credential_id)
-    if found is None or found.state is not CredentialState.ACTIVE or found.not_after is None:
+    if found is None or found.state not in _STANDING or found.not_after is None:
         return None
     beside = credentials.of_derivation(tx, found.derivation)
-    replaced = any(one.replaces == found.id and one.state is CredentialState.ACTIVE for one in beside)
-    return None if replaced or found.not_after <= deps.clock.now() else found
+    replaced = any(one.replaces == found.id and one.state in _STANDING for one in beside)
+    return None if replaced or found.not_after <= now else found
