@@ -11,8 +11,11 @@ import pytest
 
 from etymon.issuer import card_questions, card_status_monitor, unknown_cards
 from etymon.issuer.card_questions import ASKED_PAGE
+from etymon.issuer.model import CardLinkState
+from etymon.issuer.store import card_links as card_link_store
 from etymon.issuer.store import card_sources
 from etymon.issuer.store.card_sources import CardSource
+from etymon.issuer.tables import card_links
 from etymon.kernel.entropy import Entropy
 from etymon.pki.certificate import to_der
 from etymon.storage.database import Database
@@ -160,6 +163,31 @@ def test_what_is_over_is_not_asked_for_again(site: IssuerSite) -> None:
     site.turn(minutes=1)
     sweep(site)
     assert (len(site.card_status.asked), unknown(site)) == (asked, 0)
+
+
+def test_a_card_that_was_found_revoked_is_not_unknown_whatever_was_noted_of_it(site: IssuerSite) -> None:
+    site.save_rule(most_derivations=2)
+    links = [site.linked(), silent_card(site, known=1)]
+    sweep(site)
+    assert unknown(site) == 2
+    settled, waits = (link.begun.derivation.id for link in links)
+    with site.database.transaction() as tx:  # as if a sweep that asked before had noted it after
+        row = card_links.c.derivation_id == settled
+        tx.execute(card_links.update().where(row).values(state=CardLinkState.REVOKED.value))
+    (source,) = sources_of(site)
+    site.turn(days=2)
+    now = site.clock.now()
+    with site.database.snapshot() as tx:
+        assert (unknown(site), card_sources.with_unknown(tx, now)) == (1, [source.id])
+    site.mail()
+    unknown_cards.ask_again(site.deps, source.id)
+    (text,) = told(site)
+    assert str(waits) in text
+    assert str(settled) not in text
+    with site.database.transaction() as tx:
+        card_link_store.note_known(tx, [waits])
+    with site.database.snapshot() as tx:
+        assert (unknown(site), card_sources.with_unknown(tx, now)) == (0, [])
 
 
 def with_list(site: IssuerSite, host: ListHost, path: str = "", *, ocsp: str | None = None) -> Link:

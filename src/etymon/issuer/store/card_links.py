@@ -18,6 +18,9 @@ from etymon.storage.rows import insert_unless_taken
 from etymon.storage.schema import UTCDateTime
 
 _KNOWN: Final[Mapping[str, Any]] = {"unknown_since": None, "unknown_tries": 0, "next_try_at": None}
+IS_UNKNOWN: Final = sa.and_(table.c.next_try_at.is_not(None), table.c.state == CardLinkState.WATCHED.value)
+"""Of a card nobody told the status, and somebody has to know it still. What is settled may have been noted as unknown
+before, by whoever asked for it at that moment."""
 _WATCHED: Final = (
     sa.select(table.c.derivation_id, table.c.serial, derivations.c.state, table.c.unknown_tries)
     .join(derivations, derivations.c.id == table.c.derivation_id)
@@ -142,13 +145,13 @@ def note_known(tx: Transaction, found: Collection[UUID]) -> None:
 
 def unknown_since(tx: Transaction, source: UUID, before: datetime, *, limit: int) -> list[UUID]:
     """Return derivations behind whose cards nobody has told a status since before a time."""
-    mine = sa.and_(table.c.source_id == source, table.c.next_try_at.is_not(None), table.c.unknown_since <= before)
+    mine = sa.and_(table.c.source_id == source, IS_UNKNOWN, table.c.unknown_since <= before)
     return list(tx.scalars(sa.select(table.c.derivation_id).where(mine).order_by(table.c.next_try_at).limit(limit)))
 
 
 def count_unknown(tx: Transaction) -> int:
     """Return of how many cards the status is not known."""
-    return tx.scalar(sa.select(sa.func.count()).where(table.c.next_try_at.is_not(None))) or 0
+    return tx.scalar(sa.select(sa.func.count()).where(IS_UNKNOWN)) or 0
 
 
 def count(tx: Transaction, source: UUID, *, after: UUID | None) -> int:

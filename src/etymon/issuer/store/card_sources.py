@@ -9,6 +9,7 @@ from uuid import UUID
 
 import sqlalchemy as sa
 
+from etymon.issuer.store.card_links import IS_UNKNOWN
 from etymon.issuer.tables import card_links
 from etymon.issuer.tables import card_sources as table
 from etymon.storage.database import Transaction
@@ -88,7 +89,7 @@ def due(tx: Transaction, now: datetime, *, swept_before: datetime) -> list[UUID]
 def with_unknown(tx: Transaction, now: datetime) -> list[UUID]:
     """Return the sources that may be asked now and have cards of unknown status whose wait is over."""
     may = sa.or_(table.c.next_try_at.is_(None), table.c.next_try_at <= now)
-    waits = sa.exists().where(card_links.c.source_id == table.c.id, card_links.c.next_try_at <= now)
+    waits = sa.exists().where(card_links.c.source_id == table.c.id, IS_UNKNOWN, card_links.c.next_try_at <= now)
     return list(tx.scalars(sa.select(table.c.id).where(may, waits).order_by(table.c.id)))
 
 
