@@ -17,17 +17,35 @@ from etymon.storage.database import Transaction
 TOLD_FOR: Final = timedelta(days=7)
 """How long the addresses from before are told of what happens: a week has a working day on which mail is read."""
 
+TOLD_A_DAY: Final = 5
+"""So many changes of a person's addresses are told in a day (UTC), whatever they are; the last of them says so.
+
+Of those beyond, what goes back to just the addresses that the account had earlier in the day is not told: a feed that
+flips fills no mailbox. All else is told: nobody hides an address, or that there is none, behind flips of others.
+"""
+
 
 def changed(tx: Transaction, deps: Recording, before: Person, after: Person) -> None:
-    """Keep the addresses from before for `TOLD_FOR`, and tell them and the new ones; the caller locked the account."""
+    """Keep the addresses from before for `TOLD_FOR`, and tell them and the new ones; the caller locked the account.
+
+    A change that only goes back is not told beyond `TOLD_A_DAY`; the addresses from before are kept as of every other.
+    """
     now = deps.clock.now()
     store.forget(tx, before.id, now - TOLD_FOR)
     to = sorted({*to_tell(tx, deps.clock, before), *after.mail_addresses})
+    had = store.before_each(tx, before.id, since=now.replace(hour=0, minute=0, second=0, microsecond=0))
     store.add(tx, random_id(deps.entropy), before.id, before.mail_addresses, now)
+    if len(had) >= TOLD_A_DAY and frozenset(after.mail_addresses) in had:
+        return
     text = (
         f"The mail addresses of your account {after.user_principal_name} were changed. Notices go to the new ones from "
         "now on.\n\nIf you do not expect this, tell your administrator at once."
     )
+    if len(had) + 1 >= TOLD_A_DAY:
+        text += (
+            "\n\nThey have changed often today (UTC). Until the day is over you are not told again of changes back to "
+            "addresses that the account had earlier in it."
+        )
     notices.notify(tx, deps.clock, deps.entropy, to, "Your mail addresses were changed", text)
 
 

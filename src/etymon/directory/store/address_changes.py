@@ -28,6 +28,12 @@ def before_since(tx: Transaction, person: UUID, since: datetime) -> list[str]:
     return [address for before in found for address in before]
 
 
+def before_each(tx: Transaction, person: UUID, *, since: datetime) -> list[frozenset[str]]:
+    """Return the addresses from before each change since a time, that time too."""
+    wanted = sa.select(table.c.before).where(table.c.person_id == person, table.c.changed_at >= since)
+    return list(map(frozenset, tx.scalars(wanted)))
+
+
 def last(tx: Transaction, person: UUID) -> datetime | None:
     """Return when the addresses changed last."""
     wanted = sa.select(table.c.changed_at).where(table.c.person_id == person).order_by(table.c.changed_at.desc())
