@@ -16,7 +16,7 @@ from etymon.escrow.model import EscrowedKey
 from etymon.kernel.entropy import SystemEntropy
 from etymon.pki.certificate import spki
 from support import escrowed, packed_keys
-from support.browser import Browser, Form, Page
+from support.browser import Browser, Form, Page, read_page
 from support.chromium import DESK_WIDTH, PHONE_WIDTH, chromium, shows
 from support.clock import TurnedClock
 from support.databases import SQLiteDatabases
@@ -127,6 +127,10 @@ def test_the_pages_refuse_whoever_has_not_just_shown_the_card_there(
     assert site.mail() == []
     refused = browser.submit(asking, {"key": "no key"})
     assert (refused.status, refused.code) == (404, "escrowed_key_unknown")
+    long = [dataclasses.replace(each, fields=each.fields | {"key": "a" * 70_000}) for each in (asking, form)]
+    for answer in (fetch(issuer, browser, each) for each in long):
+        page = read_page(str(answer.url), answer)
+        assert (page.status, page.code) == (413, "body_too_large")
     crafted = dataclasses.replace(form, fields=form.fields | {"password": "1", "key": str(keys[1].id)})
     assert "recovery_password_wrong" in fetch(issuer, browser, crafted).text
     site.turn(minutes=11)

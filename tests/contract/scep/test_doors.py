@@ -25,6 +25,7 @@ PKCS10 = {"Content-Type": est.PKCS10}
 LET_IN = {**PKCS10, "Authorization": "Basic " + base64.b64encode(b":0123").decode()}
 AUTHORIZED = {**PKCS10, "Authorization": "Bearer abc"}
 JSON = {"Content-Type": "application/json"}
+FORM = {"Content-Type": "application/x-www-form-urlencoded", "Origin": "https://issuer.test:8443"}
 CONNECTOR = "scep_connector:fleet"
 
 
@@ -61,12 +62,17 @@ def to_links(address: str, status: int, code: str, body: bytes) -> Sent:
     return Sent("device", "POST", address, status, code, "issuer:link:refused", f"door:{address}", JSON, body)
 
 
+def to_keys(method: str, address: str, status: int, code: str, body: bytes) -> Sent:
+    return Sent("site", method, address, status, code, "issuer:self_recovery:refused", f"door:{address}", FORM, body)
+
+
 def to_holders(address: str, event: str, status: int, code: str, body: bytes, method: str = "POST") -> Sent:
     return Sent("device", method, address, status, code, event, f"door:{address}", JSON, body)
 
 
 LONG = bytes(est.REQUEST_LIMIT_BYTES + 1)
 LARGE = b'{"version":1,"pad":"' + b"a" * 70_000 + b'"}'
+LARGE_FORM = b"key=all&password=1&seal=" + b"a" * 70_000
 ENROLLING, RENEWING = (f"door:/.well-known/est/{{label}}/{it}" for it in ("simpleenroll", "simplereenroll"))
 MESSAGE = "operation=PKIOperation"
 
@@ -140,6 +146,9 @@ DOORS = [
     to_holders("/issuer/attestation/v1/challenge", "issuer:rekey:refused", 401, "derived_credential_required", b"{}"),
     to_holders("/issuer/key-history/v1", "issuer:key_history:refused", 413, "body_too_large", LARGE),
     to_holders("/issuer/key-history/v1", "issuer:key_history:refused", 401, "derived_credential_required", b"", "GET"),
+    to_keys("GET", "/issuer/keys", 413, "body_too_large", LARGE_FORM),
+    to_keys("POST", "/issuer/keys/password", 413, "body_too_large", LARGE_FORM),
+    to_keys("POST", "/issuer/keys/file", 413, "body_too_large", LARGE_FORM),
     *(
         Sent(
             "site",
