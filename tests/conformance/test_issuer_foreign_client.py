@@ -17,8 +17,7 @@ from etymon.pki.certificate import spki, spki_sha256, thumbprint
 from support import programs
 from support.clock import TurnedClock
 from support.databases import SQLiteDatabases
-from support.issuer_listeners import RunningIssuer
-from support.issuer_site import IssuerSite
+from support.issuer_listeners import RunningIssuer, issuer_on_sqlite
 from support.tls_files import certificates_pem, key_pem
 
 CLIENT = Path(__file__).parent / "foreign_client" / "client.sh"
@@ -60,10 +59,8 @@ class ForeignPhone:
 def issuer(
     sqlite_databases: SQLiteDatabases, clock: TurnedClock, entropy: Entropy, tmp_path: Path
 ) -> Iterator[RunningIssuer]:
-    database = sqlite_databases.migrated()
-    with RunningIssuer(IssuerSite(database, clock, entropy, tmp_path), tmp_path).running() as running:
+    with issuer_on_sqlite(sqlite_databases, clock, entropy, tmp_path) as running:
         yield running
-    database.close()
 
 
 @pytest.fixture

@@ -1,13 +1,17 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Whole sites. `site` is shared by all tests of a process: nobody turns its clock or changes what all are under."""
+"""Whole sites, and an issuer alone. `site` is shared by all tests of a process: nobody turns its clock or changes what
+all are under."""
 
 from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 
-from support.databases import PostgreSQLDatabases
+from etymon.kernel.entropy import Entropy
+from support.clock import TurnedClock
+from support.databases import PostgreSQLDatabases, SQLiteDatabases
 from support.founding import founded
+from support.issuer_listeners import RunningIssuer, issuer_on_sqlite
 from support.whole_site import WholeSite
 
 
@@ -60,3 +64,12 @@ def own_site(tmp_path: Path) -> Iterator[WholeSite]:
     """A site for one test, which may turn its clock and change its rules."""
     with founded(tmp_path / "own") as site:
         yield site
+
+
+@pytest.fixture
+def issuer(
+    sqlite_databases: SQLiteDatabases, clock: TurnedClock, entropy: Entropy, tmp_path: Path
+) -> Iterator[RunningIssuer]:
+    """An issuer for one test, beside no other service."""
+    with issuer_on_sqlite(sqlite_databases, clock, entropy, tmp_path) as running:
+        yield running

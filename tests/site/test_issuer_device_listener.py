@@ -2,10 +2,8 @@
 """What the device listener answers to phones over TLS: documents, headers, statuses (link.md, est.md)."""
 
 import base64
-from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor, as_completed
 from datetime import timedelta
-from pathlib import Path
 from typing import Any
 
 import httpx
@@ -13,28 +11,11 @@ import pytest
 from cryptography.hazmat.primitives.serialization import pkcs7
 
 from etymon.issuer.model import Purpose
-from etymon.kernel.entropy import Entropy
-from etymon.storage.database import Database
 from etymon.wire import est, link_qr
-from support.clock import TurnedClock
-from support.databases import SQLiteDatabases
 from support.issuer_listeners import RunningIssuer
 from support.issuer_phone import Phone
-from support.issuer_site import IssuerSite, Link
+from support.issuer_site import Link
 from support.issuer_story import redemption, waiting
-
-
-@pytest.fixture
-def own_database(sqlite_databases: SQLiteDatabases) -> Iterator[Database]:
-    database = sqlite_databases.migrated()
-    yield database
-    database.close()
-
-
-@pytest.fixture
-def issuer(own_database: Database, clock: TurnedClock, entropy: Entropy, tmp_path: Path) -> Iterator[RunningIssuer]:
-    with RunningIssuer(IssuerSite(own_database, clock, entropy, tmp_path), tmp_path).running() as running:
-        yield running
 
 
 def problem(answer: httpx.Response) -> tuple[int, str]:

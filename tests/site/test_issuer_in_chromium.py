@@ -15,8 +15,8 @@ from etymon.kernel.secret import Secret
 from support.chromium import DESK_WIDTH, PHONE_WIDTH, chromium, shows
 from support.clock import TurnedClock
 from support.databases import SQLiteDatabases
-from support.issuer_listeners import RunningIssuer
-from support.issuer_site import IssuerSite, Link
+from support.issuer_listeners import RunningIssuer, issuer_on_sqlite
+from support.issuer_site import Link
 from support.issuer_story import known_by
 
 pytestmark = pytest.mark.needs("chromium")
@@ -26,10 +26,8 @@ pytestmark = pytest.mark.needs("chromium")
 def issuer(
     sqlite_databases: SQLiteDatabases, clock: TurnedClock, entropy: Entropy, tmp_path_factory: pytest.TempPathFactory
 ) -> Iterator[RunningIssuer]:
-    database, directory = sqlite_databases.migrated(), tmp_path_factory.mktemp("issuer")
-    with RunningIssuer(IssuerSite(database, clock, entropy, directory), directory).running() as running:
+    with issuer_on_sqlite(sqlite_databases, clock, entropy, tmp_path_factory.mktemp("issuer")) as running:
         yield running
-    database.close()
 
 
 def seen(page: Page) -> str:

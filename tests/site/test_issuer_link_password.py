@@ -1,38 +1,16 @@
 # SPDX-License-Identifier: Apache-2.0
 """The password of a link on the page that shows it, once, and at the door that takes it."""
 
-from collections.abc import Iterator
-from pathlib import Path
-
 import pytest
 
-from etymon.kernel.entropy import Entropy
 from etymon.kernel.errors import NotPermitted
 from etymon.kernel.secret import Secret
-from etymon.storage.database import Database
 from etymon.wire import link_qr
 from support.browser import Browser, Page
-from support.clock import TurnedClock
-from support.databases import SQLiteDatabases
 from support.issuer_listeners import RunningIssuer
-from support.issuer_site import IssuerSite
 from support.issuer_story import redemption, scanned_code
 from support.phone_messages import REDEEM, told
 from support.site_pages import PASSWORD, shown_password
-
-
-@pytest.fixture
-def own_database(sqlite_databases: SQLiteDatabases) -> Iterator[Database]:
-    """Pages do not care which engine it is; the contract suites run on both."""
-    database = sqlite_databases.migrated()
-    yield database
-    database.close()
-
-
-@pytest.fixture
-def issuer(own_database: Database, clock: TurnedClock, entropy: Entropy, tmp_path: Path) -> Iterator[RunningIssuer]:
-    with RunningIssuer(IssuerSite(own_database, clock, entropy, tmp_path), tmp_path).running() as running:
-        yield running
 
 
 @pytest.fixture

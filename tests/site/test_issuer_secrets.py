@@ -2,35 +2,16 @@
 """One whole way through the issuer, and then a search for every secret it used: in logs, in mail, in the database."""
 
 import logging
-from collections.abc import Iterator
-from pathlib import Path
 
 import pytest
 
 from etymon.issuer import self_recovery
 from etymon.issuer.model import Purpose
-from etymon.kernel.entropy import Entropy
-from etymon.storage.database import Database
 from etymon.wire import link_qr
-from support.clock import TurnedClock
-from support.databases import SQLiteDatabases
 from support.issuer_listeners import RunningIssuer
-from support.issuer_site import IssuerSite, Link
+from support.issuer_site import Link
 from support.issuer_story import key_manager, redemption, scanned_code, waiting
 from support.site_pages import shown_password
-
-
-@pytest.fixture
-def own_database(sqlite_databases: SQLiteDatabases) -> Iterator[Database]:
-    database = sqlite_databases.migrated()
-    yield database
-    database.close()
-
-
-@pytest.fixture
-def issuer(own_database: Database, clock: TurnedClock, entropy: Entropy, tmp_path: Path) -> Iterator[RunningIssuer]:
-    with RunningIssuer(IssuerSite(own_database, clock, entropy, tmp_path), tmp_path).running() as running:
-        yield running
 
 
 def test_no_secret_of_the_way_is_found_where_it_was_left(

@@ -3,8 +3,6 @@
 
 import dataclasses
 import re
-from collections.abc import Iterator
-from pathlib import Path
 
 import pytest
 
@@ -13,30 +11,12 @@ from etymon.issuer.holds import Order
 from etymon.issuer.initial_issuance import Begun
 from etymon.issuer.model import Approval, DerivationState, Purpose
 from etymon.issuer.store import derivations
-from etymon.kernel.entropy import Entropy
-from etymon.storage.database import Database
 from etymon.wire import link_qr
 from support import declared_pki
 from support.browser import Browser, Page
-from support.clock import TurnedClock
-from support.databases import SQLiteDatabases
 from support.issuer_listeners import RunningIssuer
-from support.issuer_site import IssuerSite, Link, sha256
+from support.issuer_site import Link, sha256
 from support.issuer_story import scanned_code
-
-
-@pytest.fixture
-def own_database(sqlite_databases: SQLiteDatabases) -> Iterator[Database]:
-    """Pages do not care which engine it is; the contract suites run on both."""
-    database = sqlite_databases.migrated()
-    yield database
-    database.close()
-
-
-@pytest.fixture
-def issuer(own_database: Database, clock: TurnedClock, entropy: Entropy, tmp_path: Path) -> Iterator[RunningIssuer]:
-    with RunningIssuer(IssuerSite(own_database, clock, entropy, tmp_path), tmp_path).running() as running:
-        yield running
 
 
 def sign_in(browser: Browser, issuer: RunningIssuer) -> Page:

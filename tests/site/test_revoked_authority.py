@@ -1,32 +1,16 @@
 # SPDX-License-Identifier: Apache-2.0
 """What a cardholder and an endpoint manager are told of credentials whose authority was revoked."""
 
-from collections.abc import Iterator
-from pathlib import Path
-
 import pytest
 
 from etymon.ca.model import RevocationReason
 from etymon.issuer.model import Purpose
-from etymon.kernel.entropy import Entropy
 from etymon.pki.certificate import thumbprint
 from etymon.web.documents import shown_time
 from support import next_authority
-from support.clock import TurnedClock
-from support.databases import SQLiteDatabases
 from support.issuer_listeners import RunningIssuer
-from support.issuer_site import IssuerSite, Link
+from support.issuer_site import Link
 from support.issuer_story import key_manager
-
-
-@pytest.fixture
-def issuer(
-    sqlite_databases: SQLiteDatabases, clock: TurnedClock, entropy: Entropy, tmp_path: Path
-) -> Iterator[RunningIssuer]:
-    database = sqlite_databases.migrated()
-    with RunningIssuer(IssuerSite(database, clock, entropy, tmp_path), tmp_path).running() as running:
-        yield running
-    database.close()
 
 
 @pytest.fixture

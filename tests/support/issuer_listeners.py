@@ -11,10 +11,13 @@ from cryptography import x509
 from starlette.applications import Starlette
 
 from etymon.issuer.http import certauth_routes, device_routes, site_routes, status_routes
+from etymon.kernel.entropy import Entropy
 from etymon.pki.pin import spki_pin
 from etymon.web.listeners import ClientCertificate, Listener, ServerIdentity
 from support.browser import Browser
 from support.card_issuer import authority, server_certificate
+from support.clock import TurnedClock
+from support.databases import SQLiteDatabases
 from support.declared_pki import Certified
 from support.issuer_phone import Phone
 from support.issuer_site import IssuerSite
@@ -101,6 +104,17 @@ class RunningIssuer:
         context = self.trusting()
         context.load_cert_chain(*write_identity(self.directory, f"{name}{certificate.serial_number}", certificate, key))
         return context
+
+
+@contextmanager
+def issuer_on_sqlite(
+    databases: SQLiteDatabases, clock: TurnedClock, entropy: Entropy, directory: Path
+) -> Iterator[RunningIssuer]:
+    """Give a new issuer that runs: pages do not care which engine it is; the contract suites run on both."""
+    database = databases.migrated()
+    with RunningIssuer(IssuerSite(database, clock, entropy, directory), directory).running() as running:
+        yield running
+    databases.drop(database)
 
 
 async def _nothing(*_: object) -> None:
