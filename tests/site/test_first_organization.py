@@ -169,6 +169,27 @@ def test_the_first_organisation_is_made_by_the_commands_of_its_page(terminal: Te
         assert purpose in shown
 
 
+@pytest.mark.needs("openssl")
+@pytest.mark.parametrize("shell", ["bash", "sh"])
+def test_secrets_that_are_there_are_not_written_over(shell: str, tmp_path: Path) -> None:
+    block = next(block for kind, block in BLOCK.findall(PAGE.read_text("utf-8")) if kind == "sh")
+
+    def typed() -> tuple[str, dict[str, bytes]]:
+        environment = {**os.environ, "LC_ALL": "C"}
+        ended = subprocess.run(
+            [shell], input=block, cwd=tmp_path, env=environment, stderr=subprocess.PIPE, text=True, check=False
+        )
+        return ended.stderr, {file.name: file.read_bytes() for file in tmp_path.iterdir()}
+
+    told, written = typed()
+    assert (told, len(written)) == ("", 6)
+    assert {file.stat().st_mode & 0o777 for file in tmp_path.iterdir()} == {0o600}
+    told, kept = typed()
+    assert kept == written
+    said = re.findall(r"(\S+): (?:cannot overwrite existing file|File exists)$", told, re.MULTILINE)
+    assert set(said) == set(written)
+
+
 def run(terminal: Terminal, site: str, command: str) -> None:
     if "card insert " in command:
         with terminal.staying(command, "waiting for the reader"):
