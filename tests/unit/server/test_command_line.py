@@ -2,6 +2,7 @@
 """What every command owes to whoever types it: words for everything it takes, its version, and no needless waiting."""
 
 import importlib.metadata
+import re
 import subprocess
 import sys
 from collections.abc import Iterator
@@ -12,6 +13,7 @@ import pytest
 import typer
 
 from etymon.server import command_line
+from support.named_code import REPOSITORY
 from support.typed_command import typed
 
 SERVERS = ("audit", "ca", "directory", "escrow", "graph", "idp", "issuer", "mdm", "storage", "web")
@@ -45,6 +47,20 @@ def test_every_command_and_all_it_takes_is_described(name: str) -> None:
     assert len(first) <= 120
     for parameter in command.params:
         assert parameter.help, f"{name} {parameter.name}"
+
+
+@pytest.mark.parametrize("name", COMMANDS)
+def test_people_with_a_role_are_written_with_a_capital(name: str) -> None:
+    command = COMMANDS[name]
+    for told in (command.help, *(parameter.help for parameter in command.params)):
+        words = re.sub(r"`[^`]*`", "", told)
+        assert not re.search(r"\b(?:administrator|officer|auditor|operator)s?\b", words), told
+
+
+def test_the_front_page_names_every_command_and_no_other() -> None:
+    listed = (REPOSITORY / "README.md").read_text("utf-8").partition("\n## Run it\n")[2].partition("\n## ")[0]
+    present = {name.split()[1] for name in COMMANDS if " " in name}
+    assert set(re.findall(r"\betymon ([a-z-]+)", listed)) == present
 
 
 @pytest.mark.parametrize(

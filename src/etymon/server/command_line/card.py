@@ -46,7 +46,8 @@ def bind(
 ) -> None:
     """Bind the card to its holder's account with a one-time code, as the page /idp/binding does in a browser.
 
-    `etymon init` prints the first two codes; later an Administrator makes them.
+    `etymon init` prints the first two codes; later an Administrator makes them, with `issueBindingCode` of the
+    administration API.
     """
     from etymon.server import card_binding
     from etymon.server.command_line import site_access

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""`etymon derivations`: an officer decides about requests, and ends credentials of others (docs/life-cycle.md)."""
+"""`etymon derivations`: an Officer decides about requests, and ends credentials of others (docs/life-cycle.md)."""
 
 from collections.abc import Iterator
 from typing import Annotated, Final, TypeAlias
@@ -39,7 +39,7 @@ def _key(found: Item) -> str:
 
 
 WAITING: Final = Listing(
-    "No request waits for an officer.",
+    "No request waits for an Officer.",
     (
         key("id", "Id"),
         Column("Person", lambda item: item["userPrincipalName"] or item["userId"]),
@@ -87,7 +87,7 @@ ONE: Final = Listing("", DERIVED.columns, (CREDENTIALS,))
 
 @app.command("requests")
 def requests(context: typer.Context, *, as_json: AsJSON = False) -> None:
-    """List the requests that wait for an officer, the oldest first."""
+    """List the requests that wait for an Officer, the oldest first."""
     with administration(context) as api:
         listing.show(WAITING, api.every("/etymon/derivationRequests"), as_json=as_json)
 
@@ -200,13 +200,13 @@ def end_authorized(
     reason: ReasonOption,
     comment: Comment,
     rule: Annotated[str, typer.Option(help="Name of the issuance rule, in force or not.")] = "",
-    officer: Annotated[str, typer.Option(help="Or the officer who made rules and approved.")] = "",
+    officer: Annotated[str, typer.Option(help="Or the Officer who made rules and approved.")] = "",
     authority: Annotated[str, typer.Option(help="Or the issuing authority: derived, managed-2 …")] = "",
 ) -> None:
-    """End everything that one rule or officer has authorised, or one authority certified, since a time, in batches.
+    """End everything that one rule or Officer has authorised, or one authority certified, since a time, in batches.
 
-    Of an officer also what the officer's SCEP connectors enrolled. Withdraw the rules first, and save the connectors
-    anew by another officer, or people derive and devices enroll anew under them. Run it again after an interruption: it
+    Of an Officer also what the Officer's SCEP connectors enrolled. Withdraw the rules first, and save the connectors
+    anew by another Officer, or people derive and devices enroll anew under them. Run it again after an interruption: it
     goes on.
     """
     named = {"rule": rule, "officer": officer, "authority": authority}

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""`etymon managed-certificates`: an officer sees and ends what SCEP connectors gave out (docs/protocols/scep.md)."""
+"""`etymon managed-certificates`: an Officer sees and ends what SCEP connectors gave out (docs/protocols/scep.md)."""
 
 import itertools
 from collections.abc import Iterator

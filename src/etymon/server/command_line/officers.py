@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""What commands of an officer share: since when, why, with which reason; and going on batch by batch."""
+"""What commands of an Officer share: since when, why, with which reason; and going on batch by batch."""
 
 import enum
 from collections.abc import Iterator
