@@ -12,7 +12,7 @@ from typing import cast
 import pytest
 from cryptography.hazmat.primitives import hashes
 from cryptography.hazmat.primitives.asymmetric import ec, padding, rsa
-from cryptography.hazmat.primitives.serialization import Encoding, PublicFormat
+from cryptography.hazmat.primitives.serialization import Encoding, NoEncryption, PrivateFormat, PublicFormat
 from cryptography.x509.oid import ExtendedKeyUsageOID
 
 from etymon.card.external_key import Padding, SignatureScheme, sign, usual_scheme
@@ -21,6 +21,7 @@ from etymon.kernel.secret import Secret
 from etymon.phone.key_store.activation import ActivationState, CredentialDestroyed, WrongActivationSecret
 from etymon.phone.key_store.contract import EncryptionPadding, KeyHandle, WrappedKey
 from etymon.phone.key_store.opening import VaultKind
+from etymon.phone.key_store.private_key import as_decrypting_key
 from etymon.phone.key_store.store import KeyStore
 from etymon.pki.algorithms import KeyType
 from support.card_issuer import Authority, authority
@@ -110,6 +111,23 @@ def test_what_was_encrypted_to_another_key_is_refused(store: KeyStore) -> None:
     handle = store.generate("opening", KeyType.RSA2048, requires_activation=False)
     with pytest.raises(Malformed, match="not_decryptable"):
         handle.decrypt(b"\x01" * 256, EncryptionPadding.OAEP_SHA256)
+
+
+def test_a_handle_that_the_library_takes_for_a_key_only_decrypts(store: KeyStore) -> None:
+    taken = as_decrypting_key(store.generate("opening", KeyType.RSA2048, requires_activation=False))
+    content = padding.PKCS1v15()
+    assert taken.decrypt(taken.public_key().encrypt(b"a content key", content), content) == b"a content key"
+    oaep = padding.OAEP(padding.MGF1(hashes.SHA256()), hashes.SHA256(), None)
+    with pytest.raises(NotPermitted, match="key_stays"):
+        taken.decrypt(bytes(256), oaep)
+    with pytest.raises(NotPermitted, match="key_stays"):
+        taken.sign(b"x", content, hashes.SHA256())
+    with pytest.raises(Malformed, match="external_key"):
+        taken.private_numbers()
+    with pytest.raises(Malformed, match="external_key"):
+        taken.private_bytes(Encoding.DER, PrivateFormat.PKCS8, NoEncryption())
+    with pytest.raises(NotPermitted, match="wrong_key_type"):
+        as_decrypting_key(store.generate("signing", KeyType.P256, requires_activation=False))
 
 
 def test_an_activated_key_works_only_in_a_use_session(opening: Opening) -> None:

@@ -94,7 +94,7 @@ _KNOWN_HASHES: Final = (hashes.SHA256, hashes.SHA384, hashes.SHA512)
 
 
 def _refuse() -> NoReturn:
-    raise Malformed("external_key", "This key stays where it is; it can only sign.")
+    raise Malformed("external_key", "This key stays where it is, and does not do that.")
 
 
 def _scheme(algorithm: object, asked: AsymmetricPadding | None) -> tuple[SignatureScheme, bool]:
@@ -121,8 +121,8 @@ def library_padding(scheme: SignatureScheme) -> AsymmetricPadding:
     return padding.PSS(padding.MGF1(scheme.hash), padding.PSS.DIGEST_LENGTH)
 
 
-class _Unexportable:
-    """What no external key does."""
+class Unexportable:
+    """What no key does that stays where it is, whatever the library may take it for."""
 
     def private_numbers(self) -> NoReturn:
         """Refuse."""
@@ -144,7 +144,7 @@ class _Unexportable:
         return self
 
 
-class _ExternalRSAKey(_Unexportable, rsa.RSAPrivateKey):
+class _ExternalRSAKey(Unexportable, rsa.RSAPrivateKey):
     def __init__(self, key: ExternalKey, public_key: rsa.RSAPublicKey) -> None:
         self._key = key
         self._public_key = public_key
@@ -169,7 +169,7 @@ class _ExternalRSAKey(_Unexportable, rsa.RSAPrivateKey):
         _refuse()
 
 
-class _ExternalECKey(_Unexportable, ec.EllipticCurvePrivateKey):
+class _ExternalECKey(Unexportable, ec.EllipticCurvePrivateKey):
     def __init__(self, key: ExternalKey, public_key: ec.EllipticCurvePublicKey) -> None:
         self._key = key
         self._public_key = public_key

@@ -4,13 +4,14 @@
 `card.external_key.as_private_key` does the same for signing.
 """
 
-from typing import NoReturn, Self
+from typing import NoReturn
 
-from cryptography.hazmat.primitives import hashes, serialization
+from cryptography.hazmat.primitives import hashes
 from cryptography.hazmat.primitives.asymmetric import padding as library
 from cryptography.hazmat.primitives.asymmetric import rsa
 from cryptography.hazmat.primitives.asymmetric.utils import NoDigestInfo, Prehashed
 
+from etymon.card.external_key import Unexportable
 from etymon.kernel.errors import NotPermitted
 from etymon.phone.key_store.contract import EncryptionPadding, KeyHandle
 
@@ -22,7 +23,7 @@ def as_decrypting_key(handle: KeyHandle) -> rsa.RSAPrivateKey:
     return _DecryptingKey(handle, handle.public_key)
 
 
-class _DecryptingKey(rsa.RSAPrivateKey):
+class _DecryptingKey(Unexportable, rsa.RSAPrivateKey):
     def __init__(self, handle: KeyHandle, public_key: rsa.RSAPublicKey) -> None:
         self._handle = handle
         self._public_key = public_key
@@ -46,23 +47,6 @@ class _DecryptingKey(rsa.RSAPrivateKey):
         algorithm: Prehashed | hashes.HashAlgorithm | NoDigestInfo,  # noqa: ARG002 - the library's signature
     ) -> NoReturn:
         _refuse()
-
-    def private_numbers(self) -> NoReturn:
-        _refuse()
-
-    def private_bytes(
-        self,
-        encoding: serialization.Encoding,  # noqa: ARG002 - the library's signature
-        format: serialization.PrivateFormat,  # noqa: A002, ARG002 - the library's signature
-        encryption_algorithm: serialization.KeySerializationEncryption,  # noqa: ARG002 - the library's signature
-    ) -> NoReturn:
-        _refuse()
-
-    def __copy__(self) -> Self:
-        return self
-
-    def __deepcopy__(self, _: dict[int, object]) -> Self:
-        return self
 
 
 def _refuse() -> NoReturn:
