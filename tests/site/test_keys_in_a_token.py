@@ -15,7 +15,7 @@ from etymon.kernel.entropy import SystemEntropy
 from etymon.kernel.errors import Conflict, EtymonError, Malformed, Unavailable
 from etymon.pki.cryptoki import TokenChoice
 from etymon.pki.token_keys import TokenKeys
-from etymon.server import follow_ups, initialization, settings, wiring
+from etymon.server import config_file, follow_ups, initialization, settings, wiring
 from etymon.server.deployment import HIERARCHIES, Deployment
 from etymon.server.health import TOKEN_LOOKED_AT_EVERY_SECONDS, Health
 from etymon.server.initialization import RootKeys
@@ -97,7 +97,7 @@ def test_every_key_of_the_authorities_is_in_its_token(kept: Kept) -> None:
 def test_the_pin_is_in_no_file_of_the_deployment(kept: Kept) -> None:
     for file in kept.data.rglob("*"):
         assert file.is_dir() or PIN.reveal().encode() not in file.read_bytes(), file
-    assert PIN.reveal() not in repr(settings.load(kept.data))
+    assert PIN.reveal() not in repr(config_file.load(kept.data))
 
 
 def test_a_token_that_has_such_keys_is_not_taken_for_another_organisation(kept: Kept, tmp_path: Path) -> None:

@@ -32,8 +32,8 @@ from etymon.kernel.entropy import SystemEntropy
 from etymon.kernel.secret import Secret
 from etymon.pki.algorithms import PublicKey, SignatureAlgorithm
 from etymon.pki.signer import Signer, SoftwareSigner
+from etymon.server import config_file, keyring, logs
 from etymon.server import deployment as deployments
-from etymon.server import keyring, logs, settings
 from etymon.server.deployment import Deployment
 from etymon.server.keyring import Keyring
 from etymon.server.settings import Settings
@@ -236,7 +236,7 @@ def main() -> None:
     """Fork a server for each order until standard input ends; tell how each ended."""
     first = json.loads(sys.stdin.readline())
     directory = Path(first["directory"])
-    read = settings.load(directory)
+    read = config_file.load(directory)
     ring = keyring.unlock(directory / "keys", Secret(first["passphrase"]), SystemEntropy())
     logs.configure("error")
     for line in sys.stdin:

@@ -25,7 +25,7 @@ from etymon.pki.bad_keys import KeyLists
 from etymon.pki.signer import Signer, SoftwareSigner
 from etymon.pki.token import Token
 from etymon.pki.token_keys import TokenCipher, TokenKeys
-from etymon.server import key_places, keyring, settings
+from etymon.server import config_file, key_places, keyring
 from etymon.server.key_places import Keys, PlacedKeys
 from etymon.server.keyring import Keyring
 from etymon.server.settings import Settings
@@ -64,7 +64,7 @@ class Deployment:
     @classmethod
     def open(cls, directory: Path, passphrase: Secret[str], clock: Clock, entropy: Entropy) -> "Deployment":
         """Open a data directory that `init` made."""
-        read = settings.load(directory)
+        read = config_file.load(directory)
         ring = keyring.unlock(directory / "keys", passphrase, entropy)
         return cls(directory, read, ring, open_database(directory, read), clock, entropy)
 

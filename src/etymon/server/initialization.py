@@ -5,7 +5,6 @@ The root keys are exported under a passphrase of their own and leave the data di
 get one-time codes; each binds a card of theirs with one. Nobody else exists, and there is no password.
 """
 
-import json
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
@@ -27,8 +26,8 @@ from etymon.kernel.errors import Conflict, Malformed, NotFound
 from etymon.kernel.secret import Secret
 from etymon.pki import keys
 from etymon.pki.trust_entry import IdentifierKind, TrustEntry, TrustKind
+from etymon.server import config_file, key_places, keyring, settings, wiring
 from etymon.server import deployment as deployments
-from etymon.server import key_places, keyring, settings, wiring
 from etymon.server.deployment import Deployment, Progress
 from etymon.server.key_places import PlacedKeys, RootToken
 from etymon.server.settings import Settings
@@ -123,7 +122,7 @@ def begin(
 
 def finish(directory: Path, read: Settings, configuration: Mapping[str, object]) -> None:
     """Write the configuration, last of all: a directory without it is unfinished."""
-    keys.write_once(directory / "config.toml", as_toml(read, configuration))
+    keys.write_once(directory / "config.toml", config_file.as_toml(read, configuration))
 
 
 def place_keys(deployment: Deployment, root_keys: RootKeys | RootToken | None) -> PlacedKeys:
@@ -292,16 +291,3 @@ def found(tx: Transaction, deps: DirectoryDependencies, founder: Founder, *, act
     )
     roles.assign(tx, deps, person.id, founder.role, actor=actor, authority=FOUNDING)
     return person
-
-
-def as_toml(read: Settings, configuration: Mapping[str, object]) -> bytes:
-    """Write settings as TOML; strings, numbers, booleans and lists look the same there as in JSON."""
-    known = [name for name in Settings.model_fields if name in configuration]
-    values = {name: getattr(read, name) for name in known}
-    return "".join(f"{name} = {_toml_value(value)}\n" for name, value in values.items()).encode()
-
-
-def _toml_value(value: object) -> str:
-    if isinstance(value, Mapping):
-        return "{" + ", ".join(f"{json.dumps(name)} = {json.dumps(each)}" for name, each in value.items()) + "}"
-    return json.dumps(value)

@@ -12,7 +12,7 @@ from etymon.ca import authorities
 from etymon.directory import trust
 from etymon.issuer.scep.model import HIERARCHY
 from etymon.kernel.files import exchange
-from etymon.server import settings, tls_identity
+from etymon.server import config_file, tls_identity
 from etymon.server.deployment import database_url
 from etymon.storage.database import Database, Transaction
 
@@ -28,7 +28,7 @@ def write(data: Path, directory: Path) -> tuple[Path, ...]:
 
     A file is exchanged whole, and left alone where it is right: whoever watches it sees changes only.
     """
-    read = settings.load(data)
+    read = config_file.load(data)
     database = Database(database_url(data, read))
     try:
         with database.snapshot() as tx:

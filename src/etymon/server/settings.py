@@ -1,10 +1,9 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Settings of a deployment: read once from `config.toml` and `ETYMON_…` variables, frozen, checked before use.
+"""Settings of a deployment: made once of `config.toml` and `ETYMON_…` variables, frozen, checked before use.
 
 Values that would make the site unsafe are refused here, with the setting's name and what to write instead.
 """
 
-import tomllib
 from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
 from typing import Annotated, Any, Literal, Self
@@ -254,32 +253,18 @@ class Settings(BaseSettings):
 
     def intune_client_secret(self) -> Secret[str]:
         """Read the secret of the application at the tenant."""
-        try:
-            return Secret(Path(self.intune_client_secret_file).read_text("utf-8").strip())
-        except OSError as exc:
-            raise Malformed("intune_client_secret_file", f"{self.intune_client_secret_file} cannot be read.") from exc
+        return _kept_in("intune_client_secret_file", self.intune_client_secret_file)
 
     def smtp_password(self) -> Secret[str] | None:
         """Read the password for `smtp_user`; None where none is configured."""
-        if not self.smtp_password_file:
-            return None
-        try:
-            return Secret(Path(self.smtp_password_file).read_text("utf-8").strip())
-        except OSError as exc:
-            raise Malformed("smtp_password_file", f"{self.smtp_password_file} cannot be read.") from exc
+        return _kept_in("smtp_password_file", self.smtp_password_file) if self.smtp_password_file else None
 
 
-def load(data: Path) -> Settings:
-    """Read the settings of the data directory `data`; raise Malformed with what to change."""
+def _kept_in(setting: str, file: str) -> Secret[str]:
     try:
-        values = tomllib.loads((data / "config.toml").read_text("utf-8"))
-    except FileNotFoundError as exc:
-        raise Malformed(
-            "no_configuration", f"{data / 'config.toml'} does not exist. `etymon init --data {data}` makes it."
-        ) from exc
-    except (tomllib.TOMLDecodeError, UnicodeDecodeError) as exc:
-        raise Malformed("configuration_unreadable", f"{data / 'config.toml'}: {exc}") from exc
-    return checked(values)
+        return Secret(Path(file).read_text("utf-8").strip())
+    except OSError as exc:
+        raise Malformed(setting, f"{file} cannot be read.") from exc
 
 
 def checked(values: dict[str, object]) -> Settings:

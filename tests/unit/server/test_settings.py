@@ -6,7 +6,7 @@ import pytest
 from etymon.ca import ceremony, policies
 from etymon.ca.model import SubjectNames
 from etymon.kernel.errors import Malformed
-from etymon.server import initialization, settings, unsafe_settings
+from etymon.server import config_file, settings, unsafe_settings
 
 SAFE: dict[str, object] = {"organization": "Agency", "status_url": "http://status.agency.example"}
 
@@ -135,13 +135,13 @@ def test_an_unsafe_or_wrong_value_refuses_to_start_and_names_the_setting(change:
 
 def test_a_missing_configuration_says_how_to_make_one(tmp_path: Path) -> None:
     with pytest.raises(Malformed, match="etymon init"):
-        settings.load(tmp_path)
+        config_file.load(tmp_path)
 
 
 def test_the_environment_wins_over_the_file(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     (tmp_path / "config.toml").write_text('organization = "Agency"\nstatus_url = "http://status.agency.example"\n')
     monkeypatch.setenv("ETYMON_LOG_LEVEL", "debug")
-    assert settings.load(tmp_path).log_level == "debug"
+    assert config_file.load(tmp_path).log_level == "debug"
 
 
 def test_every_setting_is_described() -> None:
@@ -237,8 +237,8 @@ def test_what_init_writes_is_read_again(tmp_path: Path) -> None:
         "authorized_policies": [FEDERAL_DERIVED],
         "policy_family": "own",
     }
-    (tmp_path / "config.toml").write_bytes(initialization.as_toml(settings.checked(chosen), chosen))
-    assert settings.load(tmp_path) == settings.checked(chosen)
+    (tmp_path / "config.toml").write_bytes(config_file.as_toml(settings.checked(chosen), chosen))
+    assert config_file.load(tmp_path) == settings.checked(chosen)
 
 
 def test_people_are_called_as_the_policy_says_where_its_policies_are_minted() -> None:

@@ -13,7 +13,7 @@ from cryptography.hazmat.primitives.serialization import Encoding
 from etymon.ca import authorities
 from etymon.kernel.errors import Malformed
 from etymon.pki.certificate import load_many
-from etymon.server import settings
+from etymon.server import config_file
 from etymon.server.deployment import open_database
 
 TLS_ROOT: Final = "tls-root"
@@ -37,7 +37,7 @@ class Site:
 
 def of_data_directory(data: Path) -> Site:
     """Return the site of a data directory on this machine; its keys are not opened."""
-    read = settings.load(data)
+    read = config_file.load(data)
     if read.tls_chain_file:
         return Site(read.site_url, tuple(load_many(Path(read.tls_chain_file).read_bytes())[1:]))
     database = open_database(data, read)

@@ -21,7 +21,7 @@ from etymon.kernel.entropy import Entropy
 from etymon.kernel.errors import Conflict, Malformed, NotFound
 from etymon.kernel.secret import Secret
 from etymon.pki.cryptoki import TokenChoice
-from etymon.server import key_places, keyring, process_events, settings
+from etymon.server import config_file, key_places, keyring, process_events
 from etymon.server.backup import archive, database_copy
 from etymon.server.backup.taking import CONFIGURATION, FOLDERS, MANIFEST, VERSION
 from etymon.server.deployment import DATABASE_FILE, DIGESTS, database_url, require_database
@@ -63,7 +63,7 @@ def restore(
         )
         manifest = _manifest(room)
         _renew_digests(room, passphrase, entropy)
-        read = settings.load(room)
+        read = config_file.load(room)
         progress("database")
         _make_database(room, database_url(data, read))
         is_older = _begin_again(room, manifest, clock, entropy)
@@ -126,7 +126,7 @@ def _require_empty(database: Database) -> None:
 
 def _begin_again(room: Path, manifest: Mapping[str, Any], clock: Clock, entropy: Entropy) -> bool:
     """Have lists follow those published since and leave an event; say whether the database needs an upgrade."""
-    read = settings.load(room)
+    read = config_file.load(room)
     database = Database(database_url(room, read))
     try:
         with database.transaction() as tx:

@@ -19,7 +19,7 @@ from etymon.audit import chain, store
 from etymon.kernel.clock import Clock
 from etymon.kernel.entropy import Entropy
 from etymon.kernel.errors import Conflict
-from etymon.server import process_events, settings
+from etymon.server import config_file, process_events
 from etymon.server.backup import archive, database_copy
 from etymon.server.deployment import open_database, require_database
 from etymon.storage.database import Database
@@ -41,7 +41,7 @@ def take(
     """Write a backup of the deployment in `data` to a new file, and leave an event of it."""
     if file.exists():
         raise Conflict("backup_exists", f"{file} exists. Choose a new name; a backup is never written over.")
-    read = settings.load(data)
+    read = config_file.load(data)
     database = open_database(data, read)
     unfinished = file.with_name(f"{file.name}.unfinished")
     try:

@@ -192,8 +192,8 @@ def _address(said: Mapping[str, str], *, since: str, until: str, limit: int | No
 
 @contextmanager
 def _database(data: Path) -> Iterator["Database"]:
+    from etymon.server.config_file import load
     from etymon.server.deployment import open_database, require_database
-    from etymon.server.settings import load
 
     read = load(data)
     database = open_database(data, read)

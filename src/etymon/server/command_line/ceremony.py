@@ -175,9 +175,9 @@ def perform(
     from etymon.server import keyring
     from etymon.server.command_line import ceremony_cards
     from etymon.server.command_line.root_place import root_place
+    from etymon.server.config_file import load
     from etymon.server.key_ceremony import performance, status_of_cards
     from etymon.server.key_ceremony import script as scripts
-    from etymon.server.settings import load
 
     read = scripts.read(script)
     usual = str(read.configuration.get("pkcs11_module", ""))

@@ -46,8 +46,8 @@ def init(
     from etymon.directory.model import Role
     from etymon.server import keyring, trust_documents, unsafe_settings
     from etymon.server.command_line.root_place import root_place
+    from etymon.server.config_file import load
     from etymon.server.initialization import Founder, initialize
-    from etymon.server.settings import load
 
     console = Console()
     configuration: dict[str, object] = {"organization": organization, "status_url": status_url}
@@ -120,8 +120,8 @@ def work(data: Data, passphrase_file: Passphrase = None) -> None:
 
 def upgrade(data: Data) -> None:
     """Bring the database to the schema of this program. Make a backup before; what runs meanwhile may go on running."""
+    from etymon.server.config_file import load
     from etymon.server.deployment import open_database, require_database
-    from etymon.server.settings import load
     from etymon.storage import migrations
 
     read = load(data)

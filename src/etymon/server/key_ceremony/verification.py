@@ -16,7 +16,7 @@ from etymon.audit import trail
 from etymon.ca import authorities
 from etymon.kernel.errors import Malformed, NotPermitted
 from etymon.pki.certificate import load, spki_sha256, to_der
-from etymon.server import deployment, settings
+from etymon.server import config_file, deployment
 from etymon.server.key_ceremony import record
 from etymon.server.key_ceremony.confirmation import Confirmation, require_genuine
 from etymon.server.key_ceremony.script import Kind, Script, read_document
@@ -101,7 +101,7 @@ def _reason(entry: x509.RevokedCertificate) -> str:
 
 
 def _against(data: Path, file: Path, script: Script, seal: bytes, made: Sequence[Mapping[str, Any]]) -> list[str]:
-    database = deployment.open_database(data, settings.load(data))
+    database = deployment.open_database(data, config_file.load(data))
     with closing(database), database.snapshot() as tx:
         checkpoint = trail_store.last_checkpoint(tx)
         if checkpoint is None or checkpoint.key_id != hashlib.sha256(seal).digest():

@@ -21,7 +21,7 @@ from etymon.pki import leaf_checks
 from etymon.pki.algorithms import KeyType
 from etymon.pki.certificate import load_many
 from etymon.pki.trust_entry import TrustEntry, TrustKind
-from etymon.server import deployment, settings
+from etymon.server import config_file, deployment, settings
 from etymon.server.deployment import HIERARCHIES
 from etymon.server.key_ceremony import consequences
 from etymon.server.key_ceremony.script import MAY_TAKE_PART, Kind, Participant, Script, this_program
@@ -80,7 +80,7 @@ def revocation(
     data: Path, name: str, reason: str, cards: Sequence[Path], place: str, clock: Clock, entropy: Entropy
 ) -> Script:
     """Return the script that has an issuing authority's certificate revoked by its root, for one of `REASONS`."""
-    with closing(deployment.open_database(data, settings.load(data))) as database, database.snapshot() as tx:
+    with closing(deployment.open_database(data, config_file.load(data))) as database, database.snapshot() as tx:
         authorities.require_revocable(authorities.load(tx, name))
         in_use = certificates.in_use(tx, name, clock.now())
         newest = authorities.current(tx, name.split("-", maxsplit=1)[0])
@@ -91,7 +91,7 @@ def revocation(
 
 def root_lists(data: Path, cards: Sequence[Path], place: str, clock: Clock, entropy: Entropy) -> Script:
     """Return the script for the next lists of all roots."""
-    with closing(deployment.open_database(data, settings.load(data))) as database, database.snapshot() as tx:
+    with closing(deployment.open_database(data, config_file.load(data))) as database, database.snapshot() as tx:
         made = authorities.names(tx)
     names = tuple(f"{name}-root" for name in HIERARCHIES if f"{name}-root" in made)
     return _later(data, Kind.ROOT_LISTS, names, cards, place, KeyType.P256, clock, entropy)
@@ -147,7 +147,7 @@ def _later(
     entropy: Entropy,
     reason: str = "",
 ) -> Script:
-    read = settings.load(data)
+    read = config_file.load(data)
     database = deployment.open_database(data, read)
     with closing(database), database.snapshot() as tx:
         participants = tuple(_participant(tx, card(file)) for file in cards)
