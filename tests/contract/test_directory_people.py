@@ -11,6 +11,7 @@ import pytest
 from etymon.directory import groups, people, roles
 from etymon.directory.model import Group, Person, Role
 from etymon.directory.people import ACCOUNT_ENDED_JOB
+from etymon.directory.tables import mail_addresses
 from etymon.kernel.entropy import Entropy
 from etymon.kernel.errors import Conflict, EtymonError, Malformed
 from etymon.storage.database import Database, Transaction
@@ -87,6 +88,32 @@ def test_an_address_another_person_has_is_refused(site: DirectorySite) -> None:
     assert refusal.code == "mail_address_taken"
     with site.database.snapshot() as tx:
         assert people.find(tx, bob.id) == bob
+
+
+@pytest.mark.parametrize("address", ["al..ice@example.test", "alice@-example.test", "a@b.test,c@d.test"])
+def test_an_address_that_is_not_one_mailbox_is_not_written(site: DirectorySite, address: str) -> None:
+    with pytest.raises(Malformed, match="names one mailbox"):
+        site.person("eve", mail_addresses=[address])
+    alice = site.person("alice")
+    refusal = refused(
+        site, lambda tx: people.update(tx, site.deps, alice.id, mail_addresses=[address], actor=ADMINISTRATOR)
+    )
+    assert refusal.code == "mail_addresses"
+    with site.database.snapshot() as tx:
+        assert people.find(tx, alice.id) == alice
+
+
+def test_an_account_with_an_address_of_a_version_before_is_read_and_changed(site: DirectorySite) -> None:
+    old = "al..ice@example.test"
+    alice = site.person("alice")
+    with site.database.transaction() as tx:
+        tx.execute(mail_addresses.update().values(address=old, address_key=old))
+        changed = people.update(
+            tx, site.deps, alice.id, mail_addresses=["new@example.test", old], display_name="A.", actor=ADMINISTRATOR
+        )
+    with site.database.snapshot() as tx:
+        assert people.find(tx, alice.id) == changed
+        assert changed.mail_addresses == ("new@example.test", old)
 
 
 def test_of_two_people_of_one_name_made_at_once_there_is_one(site: DirectorySite) -> None:

@@ -54,6 +54,18 @@ def numbers(claimed: list[Job]) -> list[object]:
     return [job.payload["number"] for job in claimed]
 
 
+def test_a_job_is_tried_on_with_what_it_was_amended_to_by_whoever_has_it(shop: Shop) -> None:
+    shop.enqueue(7)
+    (lost,) = shop.claim()
+    shop.clock.advance(CLAIM_LIFETIME)
+    (job,) = shop.claim()
+    with shop.database.transaction() as tx:
+        jobs.amend(tx, job, {"number": 8})
+        jobs.amend(tx, lost, {"number": 9})
+    shop.clock.advance(shop.fail(job))
+    assert numbers(shop.claim()) == [8]
+
+
 def test_a_job_is_claimed_once_with_its_payload(shop: Shop) -> None:
     shop.enqueue(7)
     (job,) = shop.claim()

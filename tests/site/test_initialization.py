@@ -62,6 +62,7 @@ def test_root_keys_go_to_an_empty_place_outside_the_data(tmp_path: Path, roots: 
         ("otto@agency.example", "Ada@agency.example", "founders_not_different"),
         ("otto", "otto@agency.example", "user_principal_name"),
         ("otto@agency.example", "otto", "mail_addresses"),
+        ("otto@agency.example", "otto@agency..example", "mail_addresses"),
     ],
 )
 def test_people_who_cannot_be_are_refused_before_anything_is_made(

@@ -14,10 +14,10 @@ from etymon.directory.model import Role
 from etymon.kernel.errors import Malformed, NotPermitted
 from etymon.pki.errors import NotTrusted
 from etymon.server.initialization import RootKeys
-from etymon.server.key_ceremony import confirmation, performance
+from etymon.server.key_ceremony import confirmation, performance, writing
 from etymon.server.key_ceremony.script import Participant, Program, Script, require_two
 from support.card_office import PASSPHRASE
-from support.ceremonies import Assembly, assembled
+from support.ceremonies import PLACE, Assembly, assembled
 
 
 @pytest.fixture(scope="module")
@@ -47,6 +47,16 @@ def test_two_different_people_with_the_roles_for_it_are_needed(assembly: Assembl
         with pytest.raises(NotPermitted) as caught:
             require_two(participants)
         assert caught.value.code == code
+
+
+@pytest.mark.parametrize("mail", ["ada@agency..example", "ada@agency.example;otto@agency.example"])
+def test_a_founder_whom_mail_may_miss_is_refused_when_the_script_is_written(assembly: Assembly, mail: str) -> None:
+    participants = [_is(assembly.participant("ada"), mail=mail), assembly.participant("otto")]
+    settings = {"organization": "Example Agency", "loopback_demo": True, "status_url": "http://127.0.0.1:1"}
+    with pytest.raises(Malformed, match="names one mailbox"):
+        writing.organization(
+            settings, [assembly.office.entry()], participants, PLACE, "p256", assembly.clock, assembly.entropy
+        )
 
 
 def test_what_a_script_lacks_is_told_when_it_is_read(assembly: Assembly) -> None:

@@ -21,10 +21,11 @@ from etymon.server.demo.peers.mail_server import MailServer
 from etymon.server.deployment import Deployment
 from etymon.server.initialization import RootKeys, initialize
 from etymon.server.metrics import Metrics
-from etymon.server.notice_delivery import POLICY_TRIES
+from etymon.server.notice_delivery import TRIES_OF_A_DAY
 from etymon.server.wiring import Wiring
 from etymon.server.worker import Worker
 from etymon.storage import jobs
+from etymon.storage.jobs import LAST_RETRY
 from support.clock import TurnedClock
 
 PASSPHRASE = Secret("a passphrase of some length")
@@ -37,13 +38,30 @@ class Choosy(MailServer):
     def __init__(self, directory: Path) -> None:
         super().__init__(directory, frozenset({"agency.example", "home.example"}))
         self.replies: dict[str, str] = {}
+        self.replies_to_data: dict[str, str] = {}
+        self.reply_to_sender = "250 OK"
+        self.named: list[str] = []
+
+    async def handle_MAIL(  # noqa: N802 - the library's name
+        self, _server: Any, _session: Any, envelope: Any, address: str, _options: list[str]
+    ) -> str:
+        if self.reply_to_sender.startswith("250"):
+            envelope.mail_from = address
+        return self.reply_to_sender
 
     async def handle_RCPT(  # noqa: N802 - the library's name
         self, server: Any, session: Any, envelope: Any, address: str, options: list[str]
     ) -> str:
+        self.named.append(address)
         if address in self.replies:
             return self.replies[address]
         return await super().handle_RCPT(server, session, envelope, address, options)
+
+    async def handle_DATA(self, server: Any, session: Any, envelope: Any) -> str:  # noqa: N802 - the library's name
+        (address,) = envelope.rcpt_tos
+        if address in self.replies_to_data:
+            return self.replies_to_data[address]
+        return await super().handle_DATA(server, session, envelope)
 
 
 class Post:
@@ -93,6 +111,7 @@ class Post:
             jobs.enqueue(tx, self.clock, SystemEntropy(), notices.MAIL_JOB, payload)
 
     def work(self) -> int:
+        self.clock.advance(timedelta(microseconds=1))  # so that what is recorded has an order
         with ThreadPoolExecutor(2) as pool:
             return self.worker.run_due_jobs(pool)
 
@@ -105,19 +124,24 @@ class Post:
         with self.deployment.database.snapshot() as tx:
             return tx.scalar(sa.select(sa.func.count()).select_from(jobs.jobs).where(mine)) or 0
 
-    def refused(self) -> list[tuple[str, dict[str, Any]]]:
+    def recorded(self, what: str) -> list[tuple[str, dict[str, Any]]]:
         with self.deployment.database.snapshot() as tx:
-            found = [one.event for one in trail.page(tx, name="server:notice:refused", limit=50)]
+            found = [one.event for one in trail.page(tx, name=f"server:notice:{what}", limit=50)]
         return [(event.subject, dict(event.facts)) for event in found]
 
-    @property
-    def counted(self) -> float:
-        (line,) = [
-            one
-            for one in bytes(self.metrics.exposition().body).splitlines()
-            if one.startswith(b"etymon_notices_refused_total")
-        ]
+    def refused(self) -> list[tuple[str, dict[str, Any]]]:
+        return self.recorded("refused")
+
+    def counted(self, what: str) -> float:
+        lines = bytes(self.metrics.exposition().body).splitlines()
+        (line,) = [one for one in lines if one.startswith(f"etymon_notices_{what}_total".encode())]
         return float(line.split()[1])
+
+    def try_for(self, tries: int) -> None:
+        """Try what waits so many times, as if it were never late."""
+        for _ in range(tries):
+            self.work()
+            self.clock.advance(LAST_RETRY)
 
 
 @pytest.fixture(scope="module")
@@ -130,13 +154,14 @@ def post(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Post]:
 
 
 @contextmanager
-def refusing(post: Post, address: str, reply: str) -> Iterator[None]:
-    """Have the mail server refuse one address for a while."""
-    post.server.replies[address] = reply
+def refusing(post: Post, address: str, reply: str, *, to: str = "RCPT") -> Iterator[None]:
+    """Have the mail server refuse one address for a while, or take it and refuse what it is sent."""
+    replies = post.server.replies_to_data if to == "DATA" else post.server.replies
+    replies[address] = reply
     try:
         yield
     finally:
-        del post.server.replies[address]
+        del replies[address]
 
 
 def test_each_address_has_a_message_of_its_own(post: Post) -> None:
@@ -165,12 +190,12 @@ def test_an_address_refused_for_a_while_is_tried_again_and_the_other_has_the_not
 
 
 def test_an_address_refused_for_good_is_on_record_and_not_tried_again(post: Post) -> None:
-    before, counted = post.refused(), post.counted
+    before, counted = post.refused(), post.counted("refused")
     with refusing(post, HOME, "550 5.1.1 no such mailbox"):
         post.tell("For good")
         post.work()
     assert len(post.arrived(OFFICE, "For good")) == 1
-    assert (post.waiting(), post.counted) == (0, counted + 1)
+    assert (post.waiting(), post.counted("refused")) == (0, counted + 1)
     assert len(post.refused()) == len(before) + 1
     assert post.refused()[0] == (f"person:{post.person}", {"smtp_code": 550, "address": 2})
 
@@ -180,22 +205,79 @@ def test_a_server_that_will_not_have_us_is_asked_again_for_a_day(post: Post, rep
     before, subject = post.refused(), f"From us {reply[:3]}"
     with refusing(post, OFFICE, reply):
         post.tell(subject)
-        for _ in range(POLICY_TRIES - 1):
-            post.work()
-            post.clock.advance(timedelta(hours=1))
+        post.try_for(TRIES_OF_A_DAY - 1)
         assert (post.waiting(), post.refused()) == (1, before)
     post.work()
     assert len(post.arrived(OFFICE, subject)) == 1
 
 
-def test_a_server_that_never_will_have_us_is_on_record_in_the_end(post: Post) -> None:
-    before = len(post.refused())
-    with refusing(post, OFFICE, "550 5.7.1 relaying denied"):
+@pytest.mark.parametrize(
+    ("to", "reply"), [("RCPT", "550 5.7.1 relaying denied"), ("DATA", "554 5.6.0 we do not like the message")]
+)
+def test_a_server_that_never_will_have_us_or_the_message_is_on_record_in_the_end(
+    post: Post, to: str, reply: str
+) -> None:
+    before = post.refused()
+    with refusing(post, OFFICE, reply, to=to):
         post.tell("Never")
-        for _ in range(POLICY_TRIES):
-            post.work()
-            post.clock.advance(timedelta(hours=1))
+        post.try_for(TRIES_OF_A_DAY - 1)
+        assert (post.waiting(), post.refused()) == (1, before)
+        post.try_for(1)
+    assert (post.waiting(), len(post.refused())) == (0, len(before) + 1)
+    assert post.refused()[0] == (f"person:{post.person}", {"smtp_code": int(reply[:3]), "address": 1})
+
+
+@pytest.mark.parametrize(
+    ("to", "reply"),
+    [("RCPT", "451 4.2.0 later"), ("RCPT", "530 5.7.0 Authentication required"), ("DATA", "452 4.3.1 no room now")],
+)
+def test_an_address_that_waits_for_a_day_is_on_record_once_and_tried_on(post: Post, to: str, reply: str) -> None:
+    before, counted, refused = post.recorded("delayed"), post.counted("delayed"), post.refused()
+    subject = f"Waits {reply[:3]}"
+    with refusing(post, HOME, reply, to=to):
+        post.tell(subject)
+        post.try_for(TRIES_OF_A_DAY - 1)
+        assert post.recorded("delayed") == before
+        post.try_for(3)
+    assert (len(post.recorded("delayed")), post.counted("delayed")) == (len(before) + 1, counted + 1)
+    assert post.recorded("delayed")[0] == (f"person:{post.person}", {"smtp_code": int(reply[:3]), "address": 2})
+    assert post.work() == 1
+    assert (len(post.arrived(HOME, subject)), post.waiting(), post.refused()) == (1, 0, refused)
+
+
+def test_a_server_that_will_not_have_the_sender_says_nothing_of_addresses(post: Post) -> None:
+    before, named = (post.refused(), post.recorded("delayed")), len(post.server.named)
+    post.server.reply_to_sender = "550 5.7.1 sender rejected"
+    post.tell("As whom")
+    post.try_for(TRIES_OF_A_DAY + 1)
+    post.server.reply_to_sender = "250 OK"
+    assert (post.waiting(), len(post.server.named)) == (2, named)
+    assert (post.refused(), post.recorded("delayed")) == before
+    assert post.work() == 2
+    assert all(len(post.arrived(address, "As whom")) == 1 for address in (OFFICE, HOME))
+
+
+@pytest.mark.parametrize(
+    "address",
+    [
+        f"{OFFICE},{HOME}",
+        f"{OFFICE}, eve@home.example",
+        f"Friends: {OFFICE}, {HOME};",
+        f"<{OFFICE}>",
+        f"{OFFICE} (Alice)",
+        f"{OFFICE}\r\nBcc: {HOME}",
+        f'"{OFFICE},eve"@home.example',
+        "al..ice@agency.example",
+    ],
+)
+def test_what_is_not_one_mailbox_reaches_nobody_and_is_on_record(post: Post, address: str) -> None:
+    """Whatever a job of a version before, or a row of its, holds."""
+    before, named = len(post.refused()), len(post.server.named)
+    post.enqueue({"to": [address], "subject": "Not one", "text": "Something happened."})
+    assert post.work() == 1
+    assert post.server.named[named:] == []
     assert (post.waiting(), len(post.refused())) == (0, before + 1)
+    assert post.refused()[0][1] == {"smtp_code": None, "address": 0}
 
 
 def test_a_job_of_the_version_before_becomes_one_for_each_address(post: Post) -> None:

@@ -186,6 +186,8 @@ WRONG: tuple[tuple[object, tuple[int, str | None]], ...] = (
     (user(userName=None), (400, "invalidValue")),
     (user(userName="no address"), (400, "invalidValue")),
     (user(emails=[{"value": "not an address"}]), (400, "invalidValue")),
+    (user(emails=[{"value": "alice@agency.example,eve@eve.example"}]), (400, "invalidValue")),
+    (user(emails=[{"value": "alice@agency..example"}]), (400, "invalidValue")),
     (user(emails=[{"value": f"{number}@a.example"} for number in range(11)]), (400, "invalidValue")),
     (user(emails="alice@agency.example"), (400, "invalidValue")),
     (user(active="false"), (400, "invalidValue")),
@@ -215,6 +217,8 @@ def test_changes_that_cannot_be_read_or_made_are_refused(site: FeedSite, hr: Fee
     for operation, kind in (
         (replace("title", "x"), "invalidPath"),
         (replace("name.givenName", "x"), "invalidPath"),
+        (replace("emails", [{"value": '"a@b"@a.example'}]), "invalidValue"),
+        (replace("emails", [{"value": "zoë@a.example"}]), "invalidValue"),
         (replace("emails.value", "x"), "invalidPath"),
         (replace('emails[type eq "home"].value', "x@a.example"), "noTarget"),
         (replace('displayName[value eq "x"]', "x"), "invalidPath"),

@@ -8,17 +8,17 @@ from datetime import datetime
 from typing import Final, NamedTuple
 from uuid import UUID
 
+from etymon.directory import mailbox
 from etymon.kernel.errors import Malformed
 
 NAME_LIMIT: Final = 200
 """Longest display name, in characters."""
-ADDRESS_LIMIT: Final = 254
-"""Longest mail address (RFC 5321 §4.5.3.1.3 less its angle brackets), in characters."""
 ADDRESSES_LIMIT: Final = 10
 IDENTIFIER_LIMIT: Final = 320
 
 _PRINCIPAL: Final = re.compile(r"[^\s@]{1,200}@[^\s@]{1,119}")
-_ADDRESS: Final = re.compile(r"[A-Za-z0-9.!#$%&'*+/=?^_`{|}~-]{1,64}@[A-Za-z0-9.-]{1,189}")
+_STORED_ADDRESS: Final = re.compile(r"[A-Za-z0-9.!#$%&'*+/=?^_`{|}~-]{1,64}@[A-Za-z0-9.-]{1,189}")
+"""What every version has asked of addresses; `mailbox.check` asks more of those that are new."""
 
 
 class Role(enum.Enum):
@@ -87,7 +87,7 @@ class Person:
         if len(self.mail_addresses) > ADDRESSES_LIMIT:
             raise Malformed("mail_addresses", f"A person has at most {ADDRESSES_LIMIT} mail addresses.")
         for address in self.mail_addresses:
-            if len(address) > ADDRESS_LIMIT or not _ADDRESS.fullmatch(address):
+            if len(address) > mailbox.LIMIT or not _STORED_ADDRESS.fullmatch(address):
                 raise Malformed("mail_addresses", "A mail address looks like name@host.")
         if len({folded(address) for address in self.mail_addresses}) != len(self.mail_addresses):
             raise Malformed("mail_addresses", "A mail address is given twice.")

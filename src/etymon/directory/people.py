@@ -8,7 +8,7 @@ from typing import Final
 from uuid import UUID
 
 from etymon.audit.model import Fact
-from etymon.directory import addresses
+from etymon.directory import addresses, mailbox
 from etymon.directory.dependencies import Recording, record
 from etymon.directory.model import Person, Termination, TerminationReason
 from etymon.directory.store import bindings as binding_store
@@ -41,7 +41,12 @@ def create(
     mail_addresses: Sequence[str] = (),
     actor: str,
 ) -> Person:
-    """Return a new active person; `Conflict` when the name or an address is another active account's."""
+    """Return a new active person; `Conflict` when the name or an address is another active account's.
+
+    `Malformed` where an address is not one mailbox.
+    """
+    for address in mail_addresses:
+        mailbox.check(address)
     person = Person(
         id=random_id(deps.entropy),
         user_principal_name=user_principal_name,
@@ -67,9 +72,12 @@ def update(
 ) -> Person:
     """Return an active person with what was given changed; `NotFound` for an account that ended.
 
-    Where mail addresses change, those from before are told, whoever changes them.
+    Where mail addresses change, those from before are told, whoever changes them. `Malformed` where one that was not
+    there before is not one mailbox.
     """
     before = store.locked(tx, person_id)
+    for address in set(mail_addresses or ()) - set(before.mail_addresses):
+        mailbox.check(address)
     after = replace(
         before,
         user_principal_name=before.user_principal_name if user_principal_name is None else user_principal_name,

@@ -50,7 +50,7 @@ PULL_EVERY: Final = timedelta(minutes=5)
 def handlers(wiring: Wiring, metrics: Metrics) -> Mapping[str, JobHandler]:
     """Return the handler of every kind of job."""
     return {
-        MAIL_JOB: partial(notice_delivery.deliver, wiring.deployment, metrics.notices_refused.inc),
+        MAIL_JOB: partial(notice_delivery.deliver, wiring.deployment, metrics),
         PUBLISH_CRL: partial(crl.publish_asked, wiring.deployment.ca),
         ACCOUNT_ENDED_JOB: partial(_account_ended, wiring),
         ACCOUNT_CHANGED_JOB: partial(_person_changed, wiring),

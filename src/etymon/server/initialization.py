@@ -16,7 +16,7 @@ from etymon.audit import sealer
 from etymon.ca import authorities, ceremony, publication
 from etymon.ca.authorities import NewAuthority
 from etymon.ca.model import Authority, SubjectNames
-from etymon.directory import bindings, people, roles, trust
+from etymon.directory import bindings, mailbox, people, roles, trust
 from etymon.directory.bindings import INITIAL_CODE_LIFETIME
 from etymon.directory.dependencies import Dependencies as DirectoryDependencies
 from etymon.directory.model import Person, Role, folded
@@ -188,6 +188,7 @@ def _require_empty(data: Path, root_keys: RootKeys | RootToken) -> None:
 def _require_different_people(founders: Sequence[Founder]) -> None:
     """Refuse, before anything is made, names that no account can have, and one person in two roles."""
     for founder in founders:
+        mailbox.check(founder.mail)
         Person(UUID(int=0), founder.user_principal_name, founder.display_name, (founder.mail,), active=True)
     names = {folded(founder.user_principal_name) for founder in founders}
     addresses = {folded(founder.mail) for founder in founders}

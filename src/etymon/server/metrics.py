@@ -28,6 +28,9 @@ class Metrics:
         self.notices_refused = Counter(
             "etymon_notices_refused", "Addresses that the mail server refused for good", registry=self._registry
         )
+        self.notices_delayed = Counter(
+            "etymon_notices_delayed", "Notices that an address did not get within a day", registry=self._registry
+        )
         self.terminations = Gauge(
             "etymon_terminations", "Ends of accounts that are not published yet", ["state"], registry=self._registry
         )

@@ -1,31 +1,40 @@
 # SPDX-License-Identifier: Apache-2.0
 """Brings notices to the mail server, each address by a job of its own: one that is refused keeps no other waiting."""
 
-from collections.abc import Callable
 from typing import Final
 
 import structlog
 
 from etymon.audit import trail
-from etymon.audit.model import AuditEvent, Outcome
+from etymon.audit.model import AuditEvent, Fact, Outcome
 from etymon.directory import notices, people
 from etymon.kernel.errors import Unavailable
 from etymon.server import mail
 from etymon.server.deployment import Deployment
-from etymon.server.mail import AddressRefused, MailServer
+from etymon.server.mail import AddressRefused, AddressWaits, MailServer
+from etymon.server.metrics import Metrics
 from etymon.storage import jobs
+from etymon.storage.database import Transaction
 from etymon.storage.jobs import Job
 
 log = structlog.get_logger("etymon.server")
 
-POLICY_TRIES: Final = 36
-"""So often a mail server that will not have us is asked, a day or so: somebody may be mending its configuration."""
+TRIES_OF_A_DAY: Final = 36
+"""So often a notice is tried in a day or so.
+
+So long a mail server that will not have us is asked: somebody may be mending its configuration. An address that still
+waits then is on record.
+"""
+
+DELAYED: Final = "delayed_recorded"
+"""In the payload: the trail has it that this notice is late."""
 
 
-def deliver(deployment: Deployment, count_refused: Callable[[], None], job: Job) -> None:
+def deliver(deployment: Deployment, metrics: Metrics, job: Job) -> None:
     """Send a notice to its address; raises Unavailable where it has to be tried again.
 
-    An address that is refused for good is recorded, with its place among its person's, and nothing more is sent.
+    An address that is refused for good is recorded, with its place among its person's, and nothing more is sent. One
+    that has not taken the notice in a day is recorded once, and tried on.
     """
     recipients = job.payload["to"]
     to = [str(address) for address in recipients] if isinstance(recipients, list) else []
@@ -35,15 +44,19 @@ def deliver(deployment: Deployment, count_refused: Callable[[], None], job: Job)
             notices.notify(tx, deployment.clock, deployment.entropy, to, subject, text)
             jobs.complete(tx, job)
         return
-    server = mail_server(deployment)
     try:
-        mail.deliver(server, mail.compose(server, to[0], subject, text, job.id.hex))
+        mail.deliver(mail_server(deployment), to[0], subject, text, job.id.hex)
     except AddressRefused as refusal:
-        if refusal.by_policy and job.attempts < POLICY_TRIES:
+        if refusal.by_policy and job.attempts < TRIES_OF_A_DAY:
             raise Unavailable("mail_server_refuses", "The mail server takes no mail for the address from us.") from None
         _record_refusal(deployment, job, to[0], refusal)
-        count_refused()
+        metrics.notices_refused.inc()
         return
+    except AddressWaits as wait:
+        if job.attempts >= TRIES_OF_A_DAY and not job.payload.get(DELAYED):
+            _record_delay(deployment, job, to[0], wait)
+            metrics.notices_delayed.inc()
+        raise
     with deployment.database.transaction() as tx:
         jobs.complete(tx, job)
 
@@ -60,15 +73,24 @@ def mail_server(deployment: Deployment) -> MailServer:
 
 def _record_refusal(deployment: Deployment, job: Job, address: str, refusal: AddressRefused) -> None:
     with deployment.database.transaction() as tx:
-        found = people.of_mail_address(tx, address)
-        person, position = found or (None, 0)
-        event = AuditEvent(
-            "server:notice:refused",
-            "worker",
-            f"person:{person}" if person else f"job:{job.id}",
-            Outcome.FAILURE,
-            {"smtp_code": refusal.smtp_code, "address": position},
-        )
-        trail.record(tx, deployment.clock, deployment.entropy, event)
+        person = _record(tx, deployment, job, address, "server:notice:refused", refusal.smtp_code)
         jobs.complete(tx, job)
-    log.warning("notice_refused", person=str(person), smtp_code=refusal.smtp_code)
+    log.warning("notice_refused", person=person, smtp_code=refusal.smtp_code)
+
+
+def _record_delay(deployment: Deployment, job: Job, address: str, wait: AddressWaits) -> None:
+    with deployment.database.transaction() as tx:
+        person = _record(tx, deployment, job, address, "server:notice:delayed", wait.smtp_code)
+        jobs.amend(tx, job, {**job.payload, DELAYED: True})
+    log.warning("notice_delayed", person=person, smtp_code=wait.smtp_code)
+
+
+def _record(
+    tx: Transaction, deployment: Deployment, job: Job, address: str, name: str, smtp_code: int | None
+) -> str | None:
+    """Save what became of a notice; return whose it is."""
+    person, position = people.of_mail_address(tx, address) or (None, 0)
+    subject = f"person:{person}" if person else f"job:{job.id}"
+    facts: dict[str, Fact] = {"smtp_code": smtp_code, "address": position}
+    trail.record(tx, deployment.clock, deployment.entropy, AuditEvent(name, "worker", subject, Outcome.FAILURE, facts))
+    return str(person) if person else None

@@ -141,6 +141,11 @@ def forget(tx: Transaction, key: str) -> None:
     tx.execute(jobs.delete().where(jobs.c.key == key))
 
 
+def amend(tx: Transaction, job: Job, payload: Mapping[str, JSONValue]) -> None:
+    """Have a job's later tries find another payload; one whose claim was lost keeps its own."""
+    tx.execute(jobs.update().where(jobs.c.id == job.id, jobs.c.attempts == job.attempts).values(payload=dict(payload)))
+
+
 def defer(tx: Transaction, job: Job, until: datetime) -> None:
     """Keep a job whose time has not come; nothing went wrong."""
     tx.execute(

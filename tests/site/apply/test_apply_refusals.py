@@ -140,6 +140,13 @@ def test_an_api_that_does_not_answer_is_told_with_what_to_do(administrator: Oper
     assert "not done: make trust entry agency-cards\n0 of 1" in administrator.shown
 
 
+def test_a_mail_address_that_is_a_list_is_refused_by_the_api(administrator: Operator) -> None:
+    organization = agency()
+    organization["users"][0] |= {"mail": "ana@agency.test,eve@eve.test"}
+    with pytest.raises(Malformed, match="mail_addresses: A mail address names one mailbox"):
+        administrator.apply(organization)
+
+
 def test_what_the_api_refuses_is_told_in_its_words_and_ends_the_run(administrator: Operator) -> None:
     organization = agency()
     organization["configurations"][0]["name"] = "R" * 200

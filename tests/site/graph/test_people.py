@@ -38,6 +38,7 @@ def test_a_user_is_created_changed_found_and_ended(running: RunningSite, admin: 
     )  # fmt: skip
     assert ok(admin.patch(path, json={"mail": None}))["mail"] == "bob@home.example"
     assert ok(admin.patch(path, json={"otherMails": []}))["otherMails"] == []
+    assert code(admin.patch(path, json={"otherMails": ["Friends:a@b,c@d;"]})) == (400, "mail_addresses")
     assert code(admin.patch(path, json={"accountEnabled": False})) == (400, "delete_to_end")
     gone(admin.delete(path))
     assert code(admin.get(path)) == (404, "user_not_found")
@@ -54,6 +55,8 @@ def test_users_that_cannot_be_are_refused(admin: httpx.Client) -> None:
         ({"userPrincipalName": "nobody", "displayName": "N"}, "user_principal_name"),
         ({"userPrincipalName": "x@y", "displayName": "a\u0000b"}, "name"),
         ({"userPrincipalName": "x@y", "displayName": "N", "mail": "nobody"}, "mail_addresses"),
+        ({"userPrincipalName": "x@y", "displayName": "N", "mail": "a.@b"}, "mail_addresses"),
+        ({"userPrincipalName": "x@y", "displayName": "N", "mail": "a@b", "otherMails": ["c@d,e@f"]}, "mail_addresses"),
         ({"userPrincipalName": 7, "displayName": "N"}, "malformed"),
         ({"userPrincipalName": "x@y", "displayName": "N", "otherMails": "a@b"}, "malformed"),
     ]

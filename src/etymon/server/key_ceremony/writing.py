@@ -12,7 +12,7 @@ from cryptography import x509
 
 from etymon.ca import authorities, ceremony, certificates
 from etymon.ca.model import SubjectNames
-from etymon.directory import bindings, roles, trust
+from etymon.directory import bindings, mailbox, roles, trust
 from etymon.directory.model import Role
 from etymon.kernel.clock import Clock
 from etymon.kernel.entropy import Entropy, random_id
@@ -40,8 +40,10 @@ def organization(
     clock: Clock,
     entropy: Entropy,
 ) -> Script:
-    """Return the script for a new organisation; unsafe settings are refused now."""
+    """Return the script for a new organisation; unsafe settings, and founders whom mail may miss, are refused now."""
     settings.checked(dict(configuration))
+    for participant in participants:
+        mailbox.check(participant.mail)
     names = [new.name for new in ceremony.deployment(SubjectNames(organization=str(configuration["organization"])))]
     return Script(
         id=random_id(entropy),
