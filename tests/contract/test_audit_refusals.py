@@ -80,6 +80,19 @@ def test_one_household_fills_nothing(database: Database, refusals: Refusals, clo
     assert len(recorded(database)) == MOST_OF_ONE + 2
 
 
+def test_what_counts_apart_uses_up_nothing_of_its_name(
+    database: Database, refusals: Refusals, clock: TurnedClock
+) -> None:
+    for number in range(2 * MOST_OF_ONE):
+        clock.advance(timedelta(microseconds=1))
+        refusals.record(NAME, actor=ANONYMOUS, subject="door", source="192.0.2.1", counted_as="door", number=number)
+    assert len(recorded(database)) == MOST_OF_ONE
+    assert recorded(database)[-1].facts == {"number": MOST_OF_ONE - 1, "further_not_recorded": True}
+    for _ in range(2 * MOST_OF_ONE):
+        knock(refusals, clock, "192.0.2.1")
+    assert len(recorded(database)) == 2 * MOST_OF_ONE
+
+
 def test_many_households_fill_nothing_and_drown_nobody_who_is_known(
     database: Database, refusals: Refusals, clock: TurnedClock
 ) -> None:

@@ -3,7 +3,8 @@
 
 Whoever is refused is often nobody, and may come as often as the network lets it. So that nobody can fill the disk, or
 drown what matters, a process writes down a number of refusals of a name in an hour and leaves the others to log and
-metrics. The last one that is written says so.
+metrics. The last one that is written says so. What costs nothing to be refused may count apart, so that it uses up
+nothing of what the same name is there for.
 """
 
 from collections.abc import Collection, Iterator
@@ -47,13 +48,16 @@ class Refusals:
         self._database, self._clock, self._entropy = database, clock, entropy
         self.counters: Counters = MemoryCounters(clock)
 
-    def record(self, name: str, *, actor: str, subject: str, source: str = "", **facts: Fact) -> None:
-        """Save the event of a refusal, unless there were too many like it."""
+    def record(
+        self, name: str, *, actor: str, subject: str, source: str = "", counted_as: str = "", **facts: Fact
+    ) -> None:
+        """Save the event of a refusal, unless there were too many that count as it does: by its name, or apart."""
         anonymous = actor == ANONYMOUS
-        number = self._count(name, f"address {household(source)}" if anonymous else actor)
+        counted = counted_as or name
+        number = self._count(counted, f"address {household(source)}" if anonymous else actor)
         if number > MOST_OF_ONE:
             return
-        of_all = self._count(name, "all") if anonymous else 0
+        of_all = self._count(counted, "all") if anonymous else 0
         if of_all > MOST_OF_ALL:
             return
         if number == MOST_OF_ONE or of_all == MOST_OF_ALL:
@@ -78,9 +82,10 @@ class Refusals:
             yield
         except EtymonError as refusal:
             if is_refusal(refusal) and refusal.code not in but:
-                self.record(name, actor=actor, subject=subject, source=source, code=refusal.code, **facts)
+                facts["code"] = refusal.code
+                self.record(name, actor=actor, subject=subject, source=source, counted_as=name, **facts)
             refusal.is_noted = True
             raise
 
-    def _count(self, name: str, who: str) -> int:
-        return self.counters.increase(f"{name} {who}", WINDOW, 1).number
+    def _count(self, counted: str, who: str) -> int:
+        return self.counters.increase(f"{counted} {who}", WINDOW, 1).number

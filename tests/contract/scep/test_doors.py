@@ -5,6 +5,7 @@ import asyncio
 import base64
 import re
 import uuid
+from collections import Counter
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 
@@ -13,6 +14,7 @@ import pytest
 from starlette.applications import Starlette
 
 from etymon.audit.model import Outcome
+from etymon.audit.refusals import MOST_OF_ONE
 from etymon.issuer.http import device_routes, site_routes
 from etymon.wire import est, scep
 from support import patience
@@ -192,6 +194,22 @@ def test_what_a_door_refuses_is_recorded_once(
     assert (event.name, event.subject, event.facts["code"]) == (sent.event, sent.subject, sent.code)
     assert (event.actor, event.outcome) == ("anonymous", Outcome.FAILURE)
     assert shared.kept() == before
+
+
+def test_junk_at_a_door_leaves_room_for_what_is_refused_behind_it(
+    shared: SCEPSite, applications: Mapping[str, Starlette]
+) -> None:
+    """The two have one name and one source: what nobody read must not be why a wrong challenge is not on record."""
+    source = fresh_address()
+    junk = to_est("site", f"{EST}/simpleenroll", 400, "wrong_media_type", CONNECTOR, {**LET_IN, **JSON})
+    wrong = to_est("site", f"{EST}/simpleenroll", 401, "challenge_wrong", CONNECTOR, LET_IN)
+    for _ in range(MOST_OF_ONE + 1):
+        assert asyncio.run(_sent(applications["site"], junk, source)).status_code == junk.status
+    assert asyncio.run(_sent(applications["site"], wrong, source)).status_code == wrong.status
+    events = [event for event in shared.events() if event.source == source]
+    assert {event.name for event in events} == {junk.event}
+    codes = Counter(event.facts["code"] for event in events)
+    assert codes == {"wrong_media_type": MOST_OF_ONE, "challenge_wrong": 1}
 
 
 async def _sent(application: Starlette, sent: Sent, source: str) -> httpx.Response:

@@ -1,7 +1,8 @@
 # SPDX-License-Identifier: Apache-2.0
 """What is refused at a door before any use case has seen it is in the audit trail too.
 
-A request too long to be read, of the wrong media type, without what lets it in: whoever sends it is nobody yet.
+A request too long to be read, of the wrong media type, without what lets it in: whoever sends it is nobody yet, and may
+send as much of it as the network takes. It is counted by itself, and leaves what a use case refuses its own room.
 """
 
 from collections.abc import Collection
@@ -25,7 +26,14 @@ def recorder(deps: Dependencies, name: str, *, connector: str = "", but: Collect
             return
         named = refused.path_parameters.get(connector, deps.ndes_connector) if connector else ""
         subject = _connector(deps, named) or f"door:{refused.path}"
-        deps.refusals.record(name, actor=ANONYMOUS, subject=subject, source=refused.client_address, code=error.code)
+        deps.refusals.record(
+            name,
+            actor=ANONYMOUS,
+            subject=subject,
+            source=refused.client_address,
+            counted_as=f"{name} door",
+            code=error.code,
+        )
 
     return record
 
