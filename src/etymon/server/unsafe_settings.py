@@ -8,6 +8,7 @@ from urllib.parse import urlsplit
 from cryptography.x509 import ReasonFlags
 
 from etymon.ca import policies
+from etymon.directory import mailbox
 from etymon.escrow.model import RETENTION
 from etymon.pki.revocation_data import UNSPECIFIED
 from etymon.server import addresses
@@ -79,8 +80,8 @@ def faults(settings: "Settings") -> Iterator[str]:
             "card_revocation: name reasons as RFC 5280 does, such as keyCompromise or superseded",
         ),
         (
-            bool(settings.smtp_host) and not settings.mail_from,
-            "mail_from: set the sender address that goes with smtp_host",
+            bool(settings.smtp_host) and not mailbox.is_one(settings.mail_from),
+            "mail_from: set the sender address that goes with smtp_host, as name@host alone",
         ),
         (
             settings.smtp_tls == "none" and bool(settings.smtp_host) and not addresses.is_loopback(settings.smtp_host),

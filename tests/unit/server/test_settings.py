@@ -108,6 +108,7 @@ def test_a_wrong_host_or_port_is_told_once() -> None:
         ({"status_url": "http://localhost:8080", "loopback_demo": True, "bind": "0.0.0.0"}, "bind"),  # noqa: S104 - refused here
         ({"tls_chain_file": "chain.pem"}, "tls_key_file"),
         ({"smtp_host": "mail.agency.example"}, "mail_from"),
+        ({"smtp_host": "mail.agency.example", "mail_from": "Etymon <a@b.example>"}, "mail_from"),
         ({"smtp_host": "mail.agency.example", "mail_from": "a@b.example", "smtp_tls": "none"}, "smtp_tls"),
         ({"smtp_user": "etymon"}, "smtp_password_file"),
         ({"proxies": ("proxy.agency.example",)}, "proxies"),
