@@ -21,6 +21,7 @@ from etymon.kernel.errors import Conflict, Malformed, NotFound, Unavailable
 from etymon.kernel.secret import Secret
 from etymon.pki.algorithms import KeyType
 from etymon.storage.database import Database
+from support import earlier_addresses
 from support.clock import TurnedClock
 from support.directory_site import ADMINISTRATOR
 from support.tampering import tamper
@@ -107,8 +108,11 @@ def test_an_unknown_key_is_refused_and_recorded(vault: Vault, transport: rsa.RSA
 
 def test_an_owner_who_cannot_be_told_gets_no_key(vault: Vault, transport: rsa.RSAPrivateKey) -> None:
     alice = vault.person("alice", mail_addresses=[])
-    refusal = refusal_of(lambda: vault.release(vault.kept(alice), transport))
+    key = vault.kept(alice)
+    refusal = refusal_of(lambda: vault.release(key, transport))
     assert (type(refusal), refusal.code) == (Conflict, "no_notice_address")
+    earlier_addresses.give(vault.database, alice.id)
+    assert refusal_of(lambda: vault.release(key, transport)).code == "no_notice_address"
     assert vault.release_count() == 0
 
 

@@ -14,6 +14,7 @@ from etymon.kernel.errors import Conflict, Expired, NotFound, NotPermitted
 from etymon.pki.certificate import thumbprint
 from etymon.storage.database import Database
 from etymon.wire import link_qr
+from support import earlier_addresses
 from support.clock import TurnedClock
 from support.issuer_phone import Phone
 from support.issuer_site import ADMINISTRATOR, PC, IssuerSite
@@ -201,8 +202,12 @@ def test_what_began_under_a_rule_ends_with_it(site: IssuerSite) -> None:
 def test_a_person_without_mail_address_is_not_eligible(site: IssuerSite) -> None:
     silent = site.person("silent", mail=[])
     site.join(silent)
+    card = site.bound_card(silent)
     with pytest.raises(NotPermitted, match="not_eligible"):
-        site.begin(site.present_card(site.bound_card(silent)))
+        site.begin(site.present_card(card))
+    earlier_addresses.give(site.database, silent.id)
+    with pytest.raises(NotPermitted, match="not_eligible"):
+        site.begin(site.present_card(card))
 
 
 def test_the_duties_of_today_are_accepted_or_nothing_begins(site: IssuerSite) -> None:

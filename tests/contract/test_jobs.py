@@ -60,8 +60,8 @@ def test_a_job_is_tried_on_with_what_it_was_amended_to_by_whoever_has_it(shop: S
     shop.clock.advance(CLAIM_LIFETIME)
     (job,) = shop.claim()
     with shop.database.transaction() as tx:
-        jobs.amend(tx, job, {"number": 8})
-        jobs.amend(tx, lost, {"number": 9})
+        assert jobs.amend(tx, job, {"number": 8})
+        assert not jobs.amend(tx, lost, {"number": 9})
     shop.clock.advance(shop.fail(job))
     assert numbers(shop.claim()) == [8]
 

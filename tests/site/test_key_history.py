@@ -136,8 +136,14 @@ def test_a_phone_waits_while_the_card_is_new_and_asks_when_that_is_over(site: Wh
         phone.device.change(history=replace(waiting, not_before=site.clock.now()))
         with pytest.raises(NotPermitted, match="recovery_too_early"):
             phone.fetch_key_history(held)
-        phone.fetch_key_history(held)
         assert phone.status().key_history_not_before == shown.key_history_not_before, "it looked anew"
+        let_stand(site.deployment.database, site.person(name).id, site.clock.now() + timedelta(seconds=50))
+        phone.device.change(history=replace(waiting, not_before=site.clock.now()))
+        with pytest.raises(NotPermitted, match="recovery_too_early"):
+            phone.fetch_key_history(held)
+        again = phone.status().key_history_not_before
+        assert again is not None
+        assert again > site.clock.now() + timedelta(hours=23), "a clock that is ahead asks once a day"
         let_stand(site.deployment.database, site.person(name).id, site.clock.now())
         phone.device.change(history=None)  # as a week later
         phone.fetch_key_history(held)

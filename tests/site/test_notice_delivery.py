@@ -21,7 +21,6 @@ from etymon.server.demo.peers.mail_server import MailServer
 from etymon.server.deployment import Deployment
 from etymon.server.initialization import RootKeys, initialize
 from etymon.server.metrics import Metrics
-from etymon.server.notice_delivery import TRIES_OF_A_DAY
 from etymon.server.wiring import Wiring
 from etymon.server.worker import Worker
 from etymon.storage import jobs
@@ -30,6 +29,8 @@ from support.clock import TurnedClock
 
 PASSPHRASE = Secret("a passphrase of some length")
 OFFICE, HOME = "alice@agency.example", "alice@home.example"
+TRIES_OF_A_DAY = 25
+"""With the first, one an hour."""
 
 
 class Choosy(MailServer):
@@ -154,6 +155,16 @@ def post(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Post]:
 
 
 @contextmanager
+def silent(post: Post) -> Iterator[None]:
+    """Have the mail server take nothing from anybody for a while."""
+    post.server.reply_to_sender = "550 5.7.1 sender rejected"
+    try:
+        yield
+    finally:
+        post.server.reply_to_sender = "250 OK"
+
+
+@contextmanager
 def refusing(post: Post, address: str, reply: str, *, to: str = "RCPT") -> Iterator[None]:
     """Have the mail server refuse one address for a while, or take it and refuse what it is sent."""
     replies = post.server.replies_to_data if to == "DATA" else post.server.replies
@@ -227,6 +238,21 @@ def test_a_server_that_never_will_have_us_or_the_message_is_on_record_in_the_end
     assert post.refused()[0] == (f"person:{post.person}", {"smtp_code": int(reply[:3]), "address": 1})
 
 
+def test_the_day_begins_when_the_server_first_refuses_and_not_when_it_could_not_be_asked(post: Post) -> None:
+    before, subject = (post.refused(), post.recorded("delayed")), "After a weekend"
+    with silent(post):
+        post.tell(subject)
+        post.try_for(2 * TRIES_OF_A_DAY)
+    with (
+        refusing(post, OFFICE, "554 5.6.0 a filter that is wrong", to="DATA"),
+        refusing(post, HOME, "451 4.2.0 later"),
+    ):
+        post.try_for(1)
+        assert (post.waiting(), post.refused(), post.recorded("delayed")) == (2, *before)
+    assert post.work() == 2
+    assert all(len(post.arrived(address, subject)) == 1 for address in (OFFICE, HOME))
+
+
 @pytest.mark.parametrize(
     ("to", "reply"),
     [("RCPT", "451 4.2.0 later"), ("RCPT", "530 5.7.0 Authentication required"), ("DATA", "452 4.3.1 no room now")],
@@ -247,10 +273,9 @@ def test_an_address_that_waits_for_a_day_is_on_record_once_and_tried_on(post: Po
 
 def test_a_server_that_will_not_have_the_sender_says_nothing_of_addresses(post: Post) -> None:
     before, named = (post.refused(), post.recorded("delayed")), len(post.server.named)
-    post.server.reply_to_sender = "550 5.7.1 sender rejected"
-    post.tell("As whom")
-    post.try_for(TRIES_OF_A_DAY + 1)
-    post.server.reply_to_sender = "250 OK"
+    with silent(post):
+        post.tell("As whom")
+        post.try_for(TRIES_OF_A_DAY + 1)
     assert (post.waiting(), len(post.server.named)) == (2, named)
     assert (post.refused(), post.recorded("delayed")) == before
     assert post.work() == 2

@@ -92,6 +92,11 @@ class Person:
         if len({folded(address) for address in self.mail_addresses}) != len(self.mail_addresses):
             raise Malformed("mail_addresses", "A mail address is given twice.")
 
+    @property
+    def can_be_told(self) -> bool:
+        """Whether there is an address that mail is sent to; one that an earlier version let in may not be."""
+        return any(map(mailbox.is_one, self.mail_addresses))
+
 
 @dataclass(frozen=True, slots=True)
 class Group:

@@ -28,7 +28,7 @@ def owner_to_tell(tx: Transaction, owner: UUID) -> Person:
     person = people.find(tx, owner)
     if person is None or not person.active:
         raise person_unknown()
-    if not person.mail_addresses:
+    if not person.can_be_told:
         raise no_notice_address()
     return person
 

@@ -126,7 +126,7 @@ def _eligible(tx: Transaction, person_id: UUID) -> Person:
     person = people.find(tx, person_id)
     if person is None or not person.active:
         raise not_eligible("Your account has ended. Ask your administrator.")
-    if not person.mail_addresses:
+    if not person.can_be_told:
         raise not_eligible(
             "No mail address is known for you, so nobody could tell you of what happens. Ask your administrator."
         )

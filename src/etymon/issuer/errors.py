@@ -297,7 +297,7 @@ def recovery_too_early(since: datetime, wait: timedelta) -> NotPermitted:
     """The card, or the addresses where the person is told, are new: whoever changed them could be asking."""
     return NotPermitted(
         "recovery_too_early",
-        f"Your card or your mail addresses were changed at {since:%Y-%m-%d %H:%M} UTC. You recover keys yourself "
+        f"Your card or your mail addresses were changed at {since:%Y-%m-%d %H:%M} UTC. You get earlier keys "
         f"{wait.days} days after that. If you need one sooner, ask who recovers keys in your organization.",
     )
 

@@ -65,7 +65,8 @@ class Listed:
 def listed(deps: Dependencies, peer: PeerCertificate | None, *, source: str) -> Listed:
     """Return the keys the person of a derived credential can have on this phone, but for its own.
 
-    Nothing leaves escrow. Raises what `derived_credential.judge` and eligibility refuse, and `key_history_off`.
+    Nothing leaves escrow. Raises what `derived_credential.judge` and eligibility refuse, `key_history_off`, and
+    `card_not_bound` where the card was ended before it had stood for long.
     """
     asking = derived_credential.judge(deps, peer, source=source, refused_as=REFUSAL)
     with _noted(deps, asking, source), deps.database.snapshot() as tx:
@@ -81,11 +82,11 @@ def release(
     """Return the keys a phone asks for, each in CMS for its transport key; the same again for the same request.
 
     Raises what `derived_credential.judge` and eligibility refuse, `key_history_off`, `already_rekeyed` for a credential
-    that was replaced, `recovery_too_early` while the card or the addresses are new, `key_history_used` for another
-    request than the first, where the rule requires attestation what the transport key lacks, what escrow refuses, and
-    `Unavailable` while escrow cannot open keys: then the same request is sent again. The owners of the keys are told of
-    each attempt with a certificate of ours, one that ended too; of those that were refused, the first `MOST_TOLD` of a
-    certificate in an hour.
+    that was replaced, `recovery_too_early` while the card or the addresses are new, `card_not_bound` where the card was
+    ended before it had stood for long, `key_history_used` for another request than the first, where the rule requires
+    attestation what the transport key lacks, what escrow refuses, and `Unavailable` while escrow cannot open keys: then
+    the same request is sent again. The owners of the keys are told of each attempt with a certificate of ours, one that
+    ended too; of those that were refused, the first `MOST_TOLD` of a certificate in an hour.
     """
     with _told(deps, request, peer, source):
         asking = derived_credential.judge(deps, peer, source=source, refused_as=REFUSAL)
@@ -129,8 +130,10 @@ def _use(tx: Transaction, deps: Dependencies, asking: Credential, request: Histo
     if credentials.replacement_of(tx, present.id) is not None:
         raise errors.already_rekeyed()
     rule = _require_allowed(tx, present)
-    recovery_wait.require_over(tx, deps.clock, derivations.proof_of(tx, present.derivation), present.person)
-    accept = judging.accept_again if key_histories.is_taken(tx, present.id) else judging.accept
+    again = key_histories.is_taken(tx, present.id)
+    proof = derivations.proof_of(tx, present.derivation)
+    recovery_wait.require_over(tx, deps.clock, proof, present.person, again=again)
+    accept = judging.accept_again if again else judging.accept
     if not key_histories.take(tx, present.id, request.digest, deps.clock.now()):
         raise errors.key_history_used()
     accept(tx, deps, judged, rule, present.derivation, actor=f"person:{present.person}")

@@ -6,7 +6,7 @@ stops anywhere goes on from there.
 """
 
 from dataclasses import replace
-from datetime import datetime
+from datetime import datetime, timedelta
 from typing import Final
 from uuid import UUID
 
@@ -25,14 +25,15 @@ from etymon.pki.algorithms import KeyType
 MOST_KEYS: Final = 20
 """As many as a card holds retired keys (SP 800-73-5 part 1 §3.3.3)."""
 
+A_DAY: Final = timedelta(days=1)
+"""Who asks too early is told of by mail: not at every occasion."""
+
 PURPOSE: Final = "keyHistory"
 """What the issuer calls the transport key's attestation for."""
 
-OVER: Final = frozenset({"key_history_off", "key_history_used"})
+OVER: Final = frozenset({"card_not_bound", "key_history_off", "key_history_used"})
 """Refusals after which there is nothing more to ask for with this credential."""
-ASK_ANEW: Final = frozenset(
-    {"escrowed_key_destroyed", "escrowed_key_unknown", "recovery_too_early", "transport_key_too_weak"}
-)
+ASK_ANEW: Final = frozenset({"escrowed_key_destroyed", "escrowed_key_unknown", "transport_key_too_weak"})
 """Refusals after which this request is of no use any more, and another one may be."""
 
 
@@ -75,6 +76,8 @@ def fetch(device: Device, address: IssuerAddress, service: LinkService, alias: s
     except EtymonError as refused:
         if refused.code in OVER:
             _save(device, KeyHistory(alias))
+        elif refused.code == "recovery_too_early":
+            _look_again(device, address, service, alias)
         elif refused.code in ASK_ANEW or refused.code.startswith(link.NOT_ATTESTED):
             _save(device, None)
         if refused.code not in OVER:
@@ -97,6 +100,13 @@ def _begin(device: Device, address: IssuerAddress, service: LinkService, alias: 
     begun = KeyHistory(alias, missing[:MOST_KEYS], not_before=not_before if missing else None)
     _save(device, begun)
     return begun
+
+
+def _look_again(device: Device, address: IssuerAddress, service: LinkService, alias: str) -> None:
+    """Write down from when on the issuer hands the keys out now, and do not ask for a day whatever this clock says."""
+    tomorrow = device.surroundings.clock.now() + A_DAY
+    begun = _begin(device, address, service, alias)
+    _save(device, replace(begun, not_before=max(tomorrow, begun.not_before or tomorrow)))
 
 
 def _fetch(device: Device, address: IssuerAddress, service: LinkService, history: KeyHistory) -> None:

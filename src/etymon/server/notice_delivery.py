@@ -1,6 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0
 """Brings notices to the mail server, each address by a job of its own: one that is refused keeps no other waiting."""
 
+from datetime import datetime, timedelta
 from typing import Final
 
 import structlog
@@ -19,15 +20,15 @@ from etymon.storage.jobs import Job
 
 log = structlog.get_logger("etymon.server")
 
-TRIES_OF_A_DAY: Final = 36
-"""So often a notice is tried in a day or so.
+A_DAY: Final = timedelta(days=1)
+"""So long a mail server that will not have us is asked: somebody may be mending its configuration. An address that
+still waits then is on record."""
 
-So long a mail server that will not have us is asked: somebody may be mending its configuration. An address that still
-waits then is on record.
-"""
-
+REFUSED_SINCE: Final = "refused_since"
+WAITS_SINCE: Final = "waits_since"
 DELAYED: Final = "delayed_recorded"
-"""In the payload: the trail has it that this notice is late."""
+"""In the payload: when the server first answered so, however long it was silent before; and that the trail has it that
+this notice is late."""
 
 
 def deliver(deployment: Deployment, metrics: Metrics, job: Job) -> None:
@@ -47,14 +48,14 @@ def deliver(deployment: Deployment, metrics: Metrics, job: Job) -> None:
     try:
         mail.deliver(mail_server(deployment), to[0], subject, text, job.id.hex)
     except AddressRefused as refusal:
-        if refusal.by_policy and job.attempts < TRIES_OF_A_DAY:
+        if refusal.by_policy and not _is_so_for_a_day(deployment, job, REFUSED_SINCE):
             raise Unavailable("mail_server_refuses", "The mail server takes no mail for the address from us.") from None
         _record_refusal(deployment, job, to[0], refusal)
         metrics.notices_refused.inc()
         return
     except AddressWaits as wait:
-        if job.attempts >= TRIES_OF_A_DAY and not job.payload.get(DELAYED):
-            _record_delay(deployment, job, to[0], wait)
+        late = not job.payload.get(DELAYED) and _is_so_for_a_day(deployment, job, WAITS_SINCE)
+        if late and _record_delay(deployment, job, to[0], wait):
             metrics.notices_delayed.inc()
         raise
     with deployment.database.transaction() as tx:
@@ -71,6 +72,16 @@ def mail_server(deployment: Deployment) -> MailServer:
     )
 
 
+def _is_so_for_a_day(deployment: Deployment, job: Job, since: str) -> bool:
+    """Say whether the server has answered so for `A_DAY`, since the first time, which is written down."""
+    first, now = job.payload.get(since), deployment.clock.now()
+    if isinstance(first, str):
+        return now >= datetime.fromisoformat(first) + A_DAY
+    with deployment.database.transaction() as tx:
+        jobs.amend(tx, job, {**job.payload, since: now.isoformat()})
+    return False
+
+
 def _record_refusal(deployment: Deployment, job: Job, address: str, refusal: AddressRefused) -> None:
     with deployment.database.transaction() as tx:
         person = _record(tx, deployment, job, address, "server:notice:refused", refusal.smtp_code)
@@ -78,11 +89,14 @@ def _record_refusal(deployment: Deployment, job: Job, address: str, refusal: Add
     log.warning("notice_refused", person=person, smtp_code=refusal.smtp_code)
 
 
-def _record_delay(deployment: Deployment, job: Job, address: str, wait: AddressWaits) -> None:
+def _record_delay(deployment: Deployment, job: Job, address: str, wait: AddressWaits) -> bool:
+    """Save that a notice is late; False where another worker has it by now."""
     with deployment.database.transaction() as tx:
+        if not jobs.amend(tx, job, {**job.payload, DELAYED: True}):
+            return False
         person = _record(tx, deployment, job, address, "server:notice:delayed", wait.smtp_code)
-        jobs.amend(tx, job, {**job.payload, DELAYED: True})
     log.warning("notice_delayed", person=person, smtp_code=wait.smtp_code)
+    return True
 
 
 def _record(

@@ -190,7 +190,7 @@ class Settings(BaseSettings):
     smtp_tls: Literal["none", "starttls", "tls"] = Field(default="starttls", description="Protection towards it.")
     smtp_user: str = Field(default="", description="Name to sign in to the mail server with; empty for none.")
     smtp_password_file: str = Field(default="", description="File that holds the password for `smtp_user`.")
-    mail_from: str = Field(default="", description="Sender address of notices.")
+    mail_from: str = Field(default="", description="Sender address of notices, as name@host alone.")
     provisioning_component: str = Field(
         default="", description="Android component of the agent (package/.Receiver); empty: QR for the simulator only."
     )

@@ -141,9 +141,10 @@ def forget(tx: Transaction, key: str) -> None:
     tx.execute(jobs.delete().where(jobs.c.key == key))
 
 
-def amend(tx: Transaction, job: Job, payload: Mapping[str, JSONValue]) -> None:
-    """Have a job's later tries find another payload; one whose claim was lost keeps its own."""
-    tx.execute(jobs.update().where(jobs.c.id == job.id, jobs.c.attempts == job.attempts).values(payload=dict(payload)))
+def amend(tx: Transaction, job: Job, payload: Mapping[str, JSONValue]) -> bool:
+    """Have a job's later tries find another payload; False for one whose claim was lost, which keeps its own."""
+    mine = jobs.update().where(jobs.c.id == job.id, jobs.c.attempts == job.attempts)
+    return tx.execute(mine.values(payload=dict(payload))).rowcount == 1
 
 
 def defer(tx: Transaction, job: Job, until: datetime) -> None:
