@@ -38,7 +38,7 @@ BOUNDS: Final = Bounds(LARGEST_CERTIFICATE_BYTES)
 
 _UTF8_STRING: Final = 0x0C
 _EDIPI: Final = re.compile(r"\.(\d{10})$")
-_PEM: Final = re.compile(rb"-----BEGIN CERTIFICATE-----\s+([A-Za-z0-9+/=\s]+?)-----END CERTIFICATE-----")
+_PEM: Final = re.compile(rb"-----BEGIN CERTIFICATE-----([A-Za-z0-9+/=\s]++)-----END CERTIFICATE-----")
 _ECDSA_WITH_NULL: Final = re.compile(rb"\x30\x0c\x06\x08\x2a\x86\x48\xce\x3d\x04\x03([\x02-\x04])\x05\x00")
 
 UNREADABLE: Final = (

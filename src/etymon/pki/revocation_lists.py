@@ -28,7 +28,7 @@ _KNOWN_IN_ENTRIES: Final = frozenset(
     {CRLEntryExtensionOID.CRL_REASON, CRLEntryExtensionOID.CERTIFICATE_ISSUER, CRLEntryExtensionOID.INVALIDITY_DATE}
 )
 _PEM_BEGINS: Final = b"-----BEGIN X509 CRL-----"
-_PEM: Final = re.compile(rb"-----BEGIN X509 CRL-----\s+([A-Za-z0-9+/=\s]+?)-----END X509 CRL-----")
+_PEM: Final = re.compile(rb"-----BEGIN X509 CRL-----([A-Za-z0-9+/=\s]++)-----END X509 CRL-----")
 
 
 class RevocationList:

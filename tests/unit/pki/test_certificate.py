@@ -15,7 +15,7 @@ from hypothesis import strategies as st
 from etymon.kernel.errors import DecodeError, Malformed
 from etymon.pki import certificate as readers
 from etymon.pki import pin
-from etymon.pki.certificate import load, load_anchors, load_many, to_der
+from etymon.pki.certificate import LIMIT_BYTES, load, load_anchors, load_many, to_der
 from etymon.pki.path_validation import validate
 from etymon.pki.trust_entry import IdentifierKind, TrustEntry, TrustKind
 from etymon.wire import fascn
@@ -132,6 +132,7 @@ def test_certificates_are_read_from_pem_and_der_and_from_many() -> None:
         b"-----BEGIN CERTIFICATE-----\n!!\n-----END CERTIFICATE-----",
         b"\x30\x03\x02\x01\x01",
         bytes(2_000_000),
+        b"-----BEGIN CERTIFICATE-----".ljust(LIMIT_BYTES, b"\n"),  # in time that grows with its length alone
     ],
 )
 def test_what_is_no_certificate_is_malformed(data: bytes) -> None:

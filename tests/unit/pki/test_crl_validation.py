@@ -212,6 +212,8 @@ def test_a_file_of_lists_is_pem_or_der_and_bounded() -> None:
     for data in (b"", b"no list", b"\x30\x00", pem[:-40], b"-----BEGIN X509 CRL-----\nAAA\n-----END X509 CRL-----\n"):
         with pytest.raises(Malformed, match="crl_malformed"):
             revocation_lists.load_many(data)
+    with pytest.raises(Malformed, match="crl_malformed"):  # in time that grows with its length alone
+        revocation_lists.load_many(b"-----BEGIN X509 CRL-----".ljust(2**20, b"\n"))
     with pytest.raises(TooLarge, match="crl_too_large"):
         revocation_lists.load_many(bytes(LARGEST_LIST_BYTES + 1))
 
