@@ -38,7 +38,8 @@ def _known(linted: Linted) -> Iterator[str]:
     found = _asserted(linted)
     fitting = [policy for policy in found if policy in accepted]
     if not fitting:
-        yield f"no policy is one for {profile.name}"
+        yield f"no policy is one for {profile.name}: it asserts {', '.join(found) or 'none'}"
+        return
     if len(fitting) > 1 and not profile.several_policies:
         yield f"more than one policy is for {profile.name}"
     for other in (policy for policy in found if policy not in accepted):

@@ -11,6 +11,7 @@ from itertools import pairwise
 
 from cryptography import x509
 
+from etymon.pki import certificate as readers
 from etymon.pki import crl_scope, path_walk
 from etymon.pki.errors import NotTrusted
 from etymon.pki.path_building import Effort
@@ -47,11 +48,7 @@ class CRLJudge:
             covered |= reasons
             superseded.add((signer.key, found.scope_octets))
         if covered != crl_scope.ALL_REASONS:
-            raise NotTrusted(
-                "status_unavailable",
-                "No usable CRL says that a certificate of the path was not revoked. Give its issuer's current CRL.",
-                certificate=node.parsed.subject.human_friendly,
-            )
+            raise _status_unavailable(node.certificate)
 
     def _candidates(self, node: Node) -> Iterator[tuple[RevocationList, frozenset[x509.ReasonFlags]]]:
         """Yield the current lists that speak for a certificate, each once, with all reasons they do so for."""
@@ -155,3 +152,21 @@ class CRLJudge:
         genuine = found.is_signed_by(signer.certificate, signer.key)
         self._effort.require_time()
         return genuine
+
+
+def _status_unavailable(certificate: x509.Certificate) -> NotTrusted:
+    """Return the refusal that names the certificate, and the list that is wanted."""
+    address = next(_addresses(certificate), None)
+    wanted = certificate.issuer.rfc4514_string() + (f" ({address})" if address else "")
+    return NotTrusted(
+        "status_unavailable",
+        f"No usable CRL says whether {certificate.subject.rfc4514_string()} was revoked. "
+        f"Give the current CRL of its issuer, {wanted}.",
+    )
+
+
+def _addresses(certificate: x509.Certificate) -> Iterator[str]:
+    """Yield where a certificate says that its issuer's list is."""
+    found = readers.extension(certificate, x509.CRLDistributionPoints)
+    for point in found.value if found else ():
+        yield from (name.value for name in point.full_name or () if isinstance(name, x509.UniformResourceIdentifier))

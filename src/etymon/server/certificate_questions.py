@@ -18,7 +18,7 @@ from etymon.card.client import PIVClient
 from etymon.card.object_trust import TrustedObjects
 from etymon.kernel.clock import Clock
 from etymon.kernel.errors import Malformed, NotFound, NotPermitted
-from etymon.pki import certificate, leniency, path_verification, revocation_lists
+from etymon.pki import certificate, certs_only, leniency, path_verification, revocation_lists
 from etymon.pki.errors import NotTrusted
 from etymon.pki.leniency import Leniency
 from etymon.pki.path_material import Material
@@ -29,6 +29,16 @@ from etymon.server import questions
 from etymon.server.questions import Answer, Options
 
 Revocation: TypeAlias = Literal["required", "off"]
+
+NEUTRAL: Final[Mapping[str, str]] = {
+    "untrusted_root": "No path leads to an anchor. Give the issuers' certificates, or another anchor.",
+    "expired": "A certificate of the path, or the anchor, has expired.",
+    "not_yet_valid": "A certificate of the path, or the anchor, is not valid yet at this moment.",
+    "weak_key": "A key or signature of the path is too weak.",
+    "wrong_policy": "The path holds for no accepted policy.",
+    "revoked_by_crl": "A certificate of the path was revoked.",
+}
+"""What is said here where pages at the door tell cardholders about their cards."""
 
 MOST_KEPT: Final = 64
 """Sets of files that are kept read."""
@@ -115,7 +125,9 @@ def ask_of_card(question: Question, verifier: Verifier, card: PIVClient) -> Answ
     told = {"valid": False, "errors": [], "policies": [], "cardUuid": None, "objects": [], "signer": None}
     try:
         found = verifier.card_objects(question, card)
-    except (NotTrusted, NotPermitted, NotFound) as refusal:
+    except NotTrusted as refusal:
+        return {**told, "errors": [_told(refusal)]}, 1
+    except (NotPermitted, NotFound) as refusal:
         return {**told, "errors": [questions.told(refusal)]}, 1
     except Malformed as error:  # of the question, or of what the card holds
         return {**told, "errors": [questions.told(error)]}, 2
@@ -142,9 +154,14 @@ def batch(lines: IO[bytes], given: Question, verifier: Verifier) -> Iterator[Ans
 def _answer(verdict: Verdict) -> dict[str, object]:
     return {
         "valid": verdict.valid,
-        "errors": [] if verdict.refusal is None else [questions.told(verdict.refusal)],
+        "errors": [] if verdict.refusal is None else [_told(verdict.refusal)],
         "policies": sorted(verdict.policies),
     }
+
+
+def _told(refusal: NotTrusted) -> dict[str, str]:
+    detail = NEUTRAL.get(refusal.code, refusal.detail)
+    return questions.told(NotTrusted(refusal.code, detail, **refusal.facts))
 
 
 def _unusable(error: Malformed) -> dict[str, object]:
@@ -187,21 +204,25 @@ def _policies(names: Iterable[str]) -> frozenset[str]:
 
 def _material(anchors: tuple[str, ...], intermediates: tuple[str, ...], named: frozenset[Leniency]) -> Material:
     tolerant = Leniency.ECDSA_NULL_PARAMETERS in named
-    material = Material.of(_certificates(anchors, tolerant=tolerant), _certificates(intermediates, tolerant=False))
+    trusted = [found for name, data in _files(anchors) for found in _readable(name, data, tolerant=tolerant)]
+    others = [found for name, data in _files(intermediates) for found in _readable(name, certs_only.opened(data))]
+    material = Material.of(trusted, others)
     if not material.anchors:
         raise Malformed("anchor_unusable", "No trust anchor has a form and size that is taken. Name another file.")
     return material
 
 
-def _certificates(names: tuple[str, ...], *, tolerant: bool) -> list[x509.Certificate]:
-    files = questions.read_all(names, certificate.LIMIT_BYTES, together=MOST_CERTIFICATE_BYTES)
-    return [found for name, data in files for found in _readable(name, data, tolerant=tolerant)]
+def _files(names: tuple[str, ...]) -> list[tuple[str, bytes]]:
+    return questions.read_all(names, certificate.LIMIT_BYTES, together=MOST_CERTIFICATE_BYTES)
 
 
-def _readable(name: str, file: bytes, *, tolerant: bool) -> tuple[x509.Certificate, ...]:
+def _readable(name: str, file: bytes, *, tolerant: bool = False) -> tuple[x509.Certificate, ...]:
     """Read a file of which at least one certificate can be read; what cannot be read is as if it were not there."""
     data = questions.without_keys(name, file)
-    found, _ = certificate.load_anchors(data) if tolerant else certificate.load_readable(data)
+    try:
+        found, _ = certificate.load_anchors(data) if tolerant else certificate.load_readable(data)
+    except Malformed as exc:
+        raise Malformed(exc.code, f"{name}: {exc.detail}") from exc
     if not found:
         raise Malformed("certificate_malformed", f"{name} holds no certificate that can be read, DER or PEM.")
     return found

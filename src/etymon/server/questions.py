@@ -42,7 +42,7 @@ def batch(
 
 def told(error: EtymonError) -> dict[str, str]:
     """Return an error as JSON values."""
-    reason = error.facts.get("reason") or error.facts.get("certificate")
+    reason = error.facts.get("reason")
     return {"code": error.code, "detail": f"{error.detail} ({reason})" if reason else error.detail}
 
 

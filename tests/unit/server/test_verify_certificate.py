@@ -1,6 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0
 """`etymon verify certificate`: its answers, its batch, and everything it is given that cannot be used."""
 
+import base64
 import io
 import json
 import sys
@@ -16,6 +17,7 @@ from cryptography.hazmat.primitives.serialization import Encoding
 
 from etymon.pki.certificate import LIMIT_BYTES, to_der
 from etymon.server import certificate_questions, questions
+from etymon.wire import cms
 from support import declared_pki
 from support.declared_pki import CARD_POLICY
 from support.typed_command import typed
@@ -43,6 +45,13 @@ def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
     (made / "issuer.crl").write_bytes(lists[1])
     (made / "both.crl").write_bytes(b"".join(lists))
     (made / "bundle.pem").write_bytes((made / "root.pem").read_bytes() + (made / "issuer.pem").read_bytes())
+    message = cms.encode_certificates([to_der(root.certificate), to_der(issuer.certificate)])
+    (made / "issuer.p7c").write_bytes(message)
+    (made / "issuer.p7b").write_bytes(_pkcs7(message) + (made / "root.pem").read_bytes())
+    (made / "none.p7c").write_bytes(cms.encode_certificates([]))
+    (made / "cut.p7c").write_bytes(message[:-1])
+    (made / "cut.p7b").write_bytes(_pkcs7(message[:-1]))
+    (made / "large.p7c").write_bytes(cms.encode_certificates([to_der(issuer.certificate)] * 1000))
     (made / "odd.pem").write_bytes(declared_pki.with_null_parameters(root))
     (made / "key.pem").write_bytes(
         root.key.private_bytes(Encoding.PEM, serialization.PrivateFormat.PKCS8, serialization.NoEncryption())
@@ -51,6 +60,10 @@ def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
     (made / "empty").write_bytes(b"")
     (made / "huge").write_bytes(bytes(LIMIT_BYTES + 1))
     return made
+
+
+def _pkcs7(message: bytes) -> bytes:
+    return b"-----BEGIN PKCS7-----\n" + base64.encodebytes(message) + b"-----END PKCS7-----\n"
 
 
 @pytest.fixture
@@ -68,6 +81,8 @@ def ask(folder: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.Mo
 
 PATH = ("--anchor", "root.pem", "--intermediate", "issuer.pem", "--at", AT)
 LISTS = ("--crl", "root.crl", "--crl", "issuer.crl")
+UNTAKEN = ("none.p7c", "cut.p7c", "cut.p7b", "large.p7c")
+"""Messages that carry no certificate, cannot be read, or are too large."""
 
 
 def code(answers: list[dict[str, Any]]) -> str:
@@ -95,6 +110,8 @@ def code(answers: list[dict[str, Any]]) -> str:
             "leaf.pem",
         ),
         ("--anchor", "root.der", "--intermediate", "bundle.pem", "--at", AT, *LISTS, "leaf.pem"),
+        ("--anchor", "root.der", "--intermediate", "issuer.p7c", "--at", AT, *LISTS, "leaf.pem"),
+        ("--anchor", "root.der", "--intermediate", "issuer.p7b", "--at", AT, *LISTS, "leaf.pem"),
         (*PATH, *LISTS, "--policy", CARD_POLICY, "--policy", OTHER_POLICY, "--explicit-policy", "leaf.pem"),
         (*PATH, *LISTS, "--inhibit-any-policy", "--inhibit-policy-mapping", "--explicit-policy", "leaf.pem"),
     ],
@@ -122,6 +139,41 @@ def test_a_certificate_that_is_not_valid_says_why(ask: Ask, expected: str, argum
     assert (status, code(answers)) == (1, expected)
 
 
+@pytest.mark.parametrize("name", [*UNTAKEN, "text.txt", "empty"])
+def test_a_file_that_holds_no_certificate_is_named(ask: Ask, name: str) -> None:
+    _, (answer,) = ask(*PATH, "--intermediate", name, "leaf.pem")
+    assert answer["errors"][0]["detail"].startswith(name)
+
+
+def test_a_list_that_lacks_is_asked_for_by_its_issuer_and_address(ask: Ask, folder: Path) -> None:
+    root = declared_pki.root(NOW)
+    issuer = root.issue(NOW, "CA", authority=True, crl_url="http://crl.agency.example/root.crl")
+    for name, found in {"own-root.pem": root, "own-ca.pem": issuer, "own.pem": issuer.issue(NOW, "Alice")}.items():
+        (folder / name).write_bytes(found.certificate.public_bytes(Encoding.PEM))
+    (folder / "own-root.crl").write_bytes(root.crl(NOW))
+    asked = ("--anchor", "own-root.pem", "--intermediate", "own-ca.pem", "--at", AT)
+    for given, whose, wanted in (
+        ((), "CA", "Card Root (http://crl.agency.example/root.crl)"),
+        (("--crl", "own-root.crl"), "Alice", "CA"),
+    ):
+        _, (answer,) = ask(*asked, *given, "own.pem")
+        told = f"No usable CRL says whether CN={whose} was revoked. Give the current CRL of its issuer, CN={wanted}."
+        assert answer["errors"] == [{"code": "status_unavailable", "detail": told}]
+
+
+@pytest.mark.parametrize("name", ["wrong_policy", "expired", "revoked_by_crl"])
+def test_an_auditor_is_not_told_what_cardholders_are(ask: Ask, name: str) -> None:
+    asked = {
+        "wrong_policy": (*PATH, *LISTS, "--policy", OTHER_POLICY, "--explicit-policy", "leaf.pem"),
+        "expired": (*PATH[:-1], "2046-03-01T12:00:00Z", *LISTS, "leaf.pem"),
+        "revoked_by_crl": (*PATH, *LISTS, "revoked.pem"),
+    }[name]
+    _, (answer,) = ask(*asked)
+    (error,) = answer["errors"]
+    assert error["code"] == name
+    assert not any(word in error["detail"] for word in ("your", "you ", "Renew", "Ask"))
+
+
 def test_a_revoked_certificate_is_valid_where_revocation_is_left_out(ask: Ask) -> None:
     assert ask(*PATH, *LISTS, "--revocation", "off", "revoked.pem") == (0, [VALID])
 
@@ -142,6 +194,8 @@ UNUSABLE = [
     ("certificate_malformed", (*PATH, "root.crl")),
     ("certificate_malformed", ("--anchor", "text.txt", "leaf.pem")),
     ("certificate_malformed", (*PATH, "--intermediate", "empty", "leaf.pem")),
+    *(("certificate_malformed", (*PATH, "--intermediate", name, "leaf.pem")) for name in UNTAKEN),
+    ("certificate_malformed", ("--anchor", "issuer.p7c", *PATH[2:], "leaf.pem")),
     ("crl_malformed", (*PATH, "--crl", "leaf.pem", "leaf.pem")),
     ("crl_malformed", (*PATH, "--crl", "empty", "leaf.pem")),
     ("anchor_missing", ("--at", AT, "leaf.pem")),

@@ -2,7 +2,8 @@
 """`etymon lint`: certificates, of ours or of anybody, judged by a certificate profile. Nothing is fetched."""
 
 import json
-from collections.abc import Collection
+from collections.abc import Collection, Iterator
+from contextlib import contextmanager
 from datetime import datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
@@ -12,8 +13,14 @@ import typer
 from etymon.kernel.errors import Malformed
 
 if TYPE_CHECKING:
+    from cryptography import x509
+
     from etymon.ca.certificate_lint import Judged
     from etymon.ca.lint import Finding
+
+TAKEN = "Certificates are taken in PEM or DER, one or several, or in a certs-only PKCS #7 (.p7c)."
+
+ON_THE_LOOPBACK = "This is expected of a site with the setting loopback_demo; leave it out there with --except"
 
 HELP = "help"
 """The profile's name that lists the profiles."""
@@ -29,7 +36,7 @@ def _lint() -> None:
 @app.command("certificate")
 def certificate(
     profile: Annotated[str, typer.Option(help="Name of the profile; `--profile help` lists them.")],
-    file: Annotated[Path | None, typer.Argument(help="Certificates, PEM or DER, one or several.")] = None,
+    file: Annotated[Path | None, typer.Argument(help="Certificates, PEM, DER or .p7c, one or several.")] = None,
     issuer: Annotated[
         list[Path] | None, typer.Option(help="Certificates of issuers; judges what depends on them.")
     ] = None,
@@ -43,11 +50,13 @@ def certificate(
 
     Exit status 0: all keep it. 1: something was found. 2: a file, name or certificate cannot be used.
 
+    Certificates of a site with the setting loopback_demo all break uri_host_is_a_public_name, which is expected there:
+    leave it out with --except uri_host_is_a_public_name.
+
     Example: etymon lint certificate --profile derived-piv-authentication --issuer ca.pem phone.pem
     """
     from etymon.ca import certificate_lint
     from etymon.ca.profiles import PROFILES, profile_named
-    from etymon.pki.certificate import load_many
 
     if profile == HELP:
         for found in PROFILES.values():
@@ -57,27 +66,55 @@ def certificate(
         raise Malformed("no_certificate", "Name the file that holds the certificate.")
     standard = certificate_lint.Standard(
         profile_named(profile),
-        issuers=[each for path in issuer or () for each in load_many(path.read_bytes())],
+        issuers=[each for path in issuer or () for each in _certificates(path)],
         at=_moment(at),
         policies=tuple(policy or ()),
         exceptions=_exceptions(excepting or [], certificate_lint.known_codes()),
     )
-    judged = list(certificate_lint.judge_all(file.read_bytes(), standard))
+    with _named(file):
+        judged = list(certificate_lint.judge_all(_opened(file), standard))
     for one in judged:
-        typer.echo(json.dumps(_answer(one, profile)))
+        typer.echo(json.dumps(_answer(one, profile, file)))
     if any(one.unreadable for one in judged):
         raise typer.Exit(2)
     if not all(one.valid for one in judged):
         raise typer.Exit(1)
 
 
-def _answer(judged: "Judged", profile: str) -> dict[str, Any]:
+def _certificates(file: Path) -> "tuple[x509.Certificate, ...]":
+    from etymon.pki.certificate import load_many
+
+    with _named(file):
+        return load_many(_opened(file))
+
+
+def _opened(file: Path) -> bytes:
+    from etymon.pki import certs_only
+
+    return certs_only.opened(file.read_bytes())
+
+
+@contextmanager
+def _named(file: Path) -> Iterator[None]:
+    """Say of what cannot be read in which file it is, and what is taken."""
+    try:
+        yield
+    except Malformed as exc:
+        raise _unusable(exc, file) from exc
+
+
+def _unusable(found: Malformed, file: Path) -> Malformed:
+    return Malformed(found.code, f"{file}: {found.detail} {TAKEN}")
+
+
+def _answer(judged: "Judged", profile: str, file: Path) -> dict[str, Any]:
     from etymon.ca.lint import Severity
     from etymon.pki.certificate import thumbprint
 
     answer: dict[str, Any] = {"valid": judged.valid, "profile": profile}
     if judged.unreadable is not None:
-        return {**answer, "errors": [{"code": judged.unreadable.code, "detail": judged.unreadable.detail}]}
+        unusable = _unusable(judged.unreadable, file)
+        return {**answer, "errors": [{"code": unusable.code, "detail": unusable.detail}]}
     if judged.certificate is not None:
         answer["sha256"] = thumbprint(judged.certificate).hex()
         answer["subject"] = judged.certificate.subject.rfc4514_string()
@@ -87,9 +124,12 @@ def _answer(judged: "Judged", profile: str) -> dict[str, Any]:
 
 
 def _told(found: "Finding") -> dict[str, str]:
+    from etymon.ca.extension_lints import PUBLIC_HOST_EXCEPTION
+
+    hint = f". {ON_THE_LOOPBACK} {found.code}." if found.code == PUBLIC_HOST_EXCEPTION else ""
     return {
         "code": found.code,
-        "detail": found.detail,
+        "detail": found.detail + hint,
         "severity": found.severity.value,
         "id": found.requirement,
         "clause": found.source,

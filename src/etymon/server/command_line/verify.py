@@ -21,7 +21,7 @@ app = typer.Typer(
 Files = list[Path]
 Anchors: TypeAlias = Annotated[Files | None, typer.Option("--anchor", help="File of trust anchors; may repeat.")]
 Intermediates: TypeAlias = Annotated[
-    Files | None, typer.Option("--intermediate", help="File of intermediates; may repeat.")
+    Files | None, typer.Option("--intermediate", help="File of intermediates, .p7c too; may repeat.")
 ]
 CRLs: TypeAlias = Annotated[Files | None, typer.Option("--crl", help="File of CRLs; may repeat.")]
 Revocation: TypeAlias = Annotated[
