@@ -83,7 +83,7 @@ def test_a_certificate_and_a_card_are_judged_by_files(
     tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.chdir(tmp_path)
-    certificate, card = commands("verifying-certificates.md")
+    certificate, *_, card = commands("verifying-certificates.md")  # between: test_derived_certificate_file
     root = declared_pki.root(NOW)
     issuer = root.issue(NOW, "CA", authority=True)
     for name, found in {"root.pem": root, "bundle.pem": issuer, "card.pem": issuer.issue(NOW)}.items():

@@ -8,6 +8,7 @@ from uuid import UUID
 from fastapi import APIRouter, Request
 from starlette.responses import Response
 
+from etymon.ca import certificates
 from etymon.directory import people
 from etymon.graph.http import answers
 from etymon.graph.http.answers import ItemOptions, ListOptions
@@ -72,10 +73,13 @@ def list_derivations(request: Request, deps: Services, _: Reader, user: str, opt
 
 @router.get(DERIVATIONS + "/{derivation:uuid}")  # `endAuthorized` and `rekeyCertified` are actions beside them
 def get_derivation(request: Request, deps: Services, _: Reader, derivation: UUID, options: ItemOptions) -> Response:
-    """Get a derivation with its certificates, and what was found of its keys."""
+    """Get a derivation with its certificates themselves, and what was found of its keys."""
     with deps.database.snapshot() as tx:
-        (found,) = _derivations(tx, [incidents.of_one(tx, derivation)])
-    return answers.entity(request, deps, DERIVATIONS[1:], found, options=options)
+        derived = incidents.of_one(tx, derivation)
+        (found,) = _derivations(tx, [derived])
+        records = [certificates.find(tx, each.certificate) for each in derived.certificates]
+    item = shown.with_certificates(found, (record.der if record is not None else None for record in records))
+    return answers.entity(request, deps, DERIVATIONS[1:], item, options=options)
 
 
 @router.get(DERIVATIONS + "/{derivation}/attestations/{attestation}/chain")

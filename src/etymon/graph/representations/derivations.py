@@ -1,7 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0
 """Requests for approval, and what was derived for a person: resources of our own."""
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from datetime import datetime
 from typing import Annotated, Any, Final, Literal
 from uuid import UUID
@@ -168,6 +168,12 @@ def derivation(found: Derived, hold: dict[str, Any] | None) -> dict[str, Any]:
             for credential in found.certificates
         ],
     }
+
+
+def with_certificates(item: Mapping[str, Any], encoded: Iterable[bytes | None]) -> dict[str, Any]:
+    """Show a derivation with its certificates themselves, in the order of its credentials; None: not signed yet."""
+    shown = zip(item["credentials"], encoded, strict=True)
+    return {**item, "credentials": [{**credential, "certificate": der} for credential, der in shown]}
 
 
 def progress(shown: Progress) -> dict[str, Any]:

@@ -1,12 +1,16 @@
 # SPDX-License-Identifier: Apache-2.0
 """`etymon derivations`: an Officer decides about requests, and ends credentials of others (docs/life-cycle.md)."""
 
+import base64
 from collections.abc import Iterator
-from typing import Annotated, Final, TypeAlias
+from pathlib import Path
+from typing import Annotated, Final, Literal, TypeAlias
 
 import typer
 
+from etymon.kernel.errors import NotFound
 from etymon.server.command_line import listing
+from etymon.server.command_line.files import require_new
 from etymon.server.command_line.listing import AsJSON, Column, Item, Listing, Part, key
 from etymon.server.command_line.officers import Comment, ReasonOption, Since, batches
 from etymon.server.command_line.signed_in import PersonArgument, access, administration, quoted, tell
@@ -144,6 +148,35 @@ def chain(
         typer.echo(api.text(path), nl=False)
 
 
+@app.command("certificate")
+def certificate(
+    context: typer.Context,
+    derivation: DerivationArgument,
+    purpose: Annotated[
+        Literal["authentication", "signature", "encryption"], typer.Option(help="What the certificate is for.")
+    ],
+    output: Annotated[Path | None, typer.Option(help="New file for it; else it is written to standard output.")] = None,
+) -> None:
+    """Write a derived credential's certificate, in PEM, for `etymon lint certificate` and `etymon verify certificate`.
+
+    Of several of one purpose the one that has not ended, or else the one that lasts longest. Auditors get it as well.
+    """
+    from cryptography.hazmat.primitives.serialization import Encoding
+
+    from etymon.pki.certificate import load_der
+    from etymon.pki.keys import write_once
+
+    if output is not None:
+        require_new(output)
+    with administration(context) as api:
+        item = api.item(f"/etymon/derivations/{quoted(derivation)}")
+    pem = load_der(base64.b64decode(certificate_for(item, purpose))).public_bytes(Encoding.PEM)
+    if output is None:
+        typer.echo(pem, nl=False)
+    else:
+        write_once(output, pem)
+
+
 @app.command("hold")
 def hold(
     context: typer.Context,
@@ -230,6 +263,21 @@ def rekey_certified(
     with administration(context) as api:
         for done, left in batches(api, "/etymon/derivations/rekeyCertified", body, "credentials"):
             tell(f"{done['credentials']} certificates are due to be rekeyed; {left} remain.")
+
+
+def certificate_for(derivation: Item, purpose: str) -> str:
+    """Return the certificate of a purpose, as the API has it; `NotFound` `no_credential`, `not_issued`."""
+    credentials = [each for each in derivation["credentials"] if each["purpose"] == purpose]
+    if not credentials:
+        others = ", ".join(sorted({each["purpose"] for each in derivation["credentials"]})) or "none"
+        raise NotFound("no_credential", f"Nothing for {purpose} was derived here. It has credentials for: {others}.")
+    issued = [each for each in credentials if each["certificate"]]
+    if not issued:
+        raise NotFound(
+            "not_issued", f"The certificate for {purpose} is not issued yet. Ask again when the phone has it."
+        )
+    certified: str = max(issued, key=lambda each: (each["state"] != "ended", each["notAfterDateTime"]))["certificate"]
+    return certified
 
 
 def _facts(found: Item) -> Iterator[tuple[str, object]]:
