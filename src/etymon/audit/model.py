@@ -46,8 +46,9 @@ class Outcome(enum.Enum):
 class AuditEvent:
     """One act, named `context:subject:verb`, the verb in the past.
 
-    `actor` and `subject` name people and objects by stable ids; `source` says where the act came from (an
-    address, a worker). `facts` hold scalars, nothing secret and no more of a person than the act needs.
+    `actor` and `subject` name people and objects by stable ids; `source` says where the act came from: an address, a
+    worker, a machine by name, or nothing for the site itself. `facts` hold scalars, nothing secret and no more of a
+    person than the act needs.
     """
 
     name: str

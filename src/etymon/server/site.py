@@ -43,6 +43,7 @@ from etymon.web.connections import Entrance
 from etymon.web.exchange import Request, endpoint
 from etymon.web.listeners import ClientCertificate, Identity, Listener, Listeners
 from etymon.web.pages import Pages
+from etymon.web.request_source import FromClient
 from etymon.web.unknown_address import nothing_here
 
 LOOKED_AT_EVERY_SECONDS: Final = 2.0
@@ -224,7 +225,7 @@ def _listeners(
     wiring: Wiring, doors: Mapping[str, Door], metrics: Metrics, identity: Identity, cas: str
 ) -> list[Listener]:
     read = wiring.deployment.settings
-    apps = {name: Measured(door, name, metrics) for name, door in doors.items()}
+    apps = {name: Measured(FromClient(door, read.proxies), name, metrics) for name, door in doors.items()}
     optional = ClientCertificate.OPTIONAL
     return [
         Listener("site", apps["site"], read.bind, read.site_port, identity),

@@ -24,6 +24,7 @@ from starlette.responses import JSONResponse, Response
 from starlette.routing import Match, Route
 from starlette.types import Receive, Scope, Send
 
+from etymon.kernel import source
 from etymon.kernel.errors import EtymonError, Malformed, TooLarge
 from etymon.web.peer_certificate import PeerCertificate, from_proxy
 from etymon.web.problem import ErrorFace, ProblemDetails, WrongMethod, status_of
@@ -204,7 +205,7 @@ async def _told(
         return await answer
     except EtymonError as error:
         if refused is not None:
-            what = Refused(error, path, _parameters(request), _address(request, proxies))
+            what = Refused(error, path, _parameters(request), address_of(request, proxies))
             if request.method == "GET":
                 _tell_meanwhile(refused, what)
             else:
@@ -228,7 +229,8 @@ def _tell_meanwhile(refused: RefusalRecorder, what: Refused) -> None:
 
 def _tell(refused: RefusalRecorder, what: Refused) -> None:
     try:
-        refused(what)
+        with source.coming_from(what.client_address):  # the thread is nobody's
+            refused(what)
     except EtymonError as error:
         log.warning("refusal_not_recorded", path=what.path, error_code=error.code)
     except Exception:  # the thread's edge: nobody else would see it
@@ -275,7 +277,7 @@ async def _read(request: ASGIRequest, limit: int, proxies: Collection[str]) -> R
         cookies=request.cookies,
         body=bytes(body),
         peer=_peer(request) or from_proxy(request.headers.getlist("client-cert"), _neighbour(request), proxies),
-        client_address=_address(request, proxies),
+        client_address=address_of(request, proxies),
         query_string=request.url.query,
     )
 
@@ -292,7 +294,8 @@ def _neighbour(request: ASGIRequest) -> str:
     return request.client.host if request.client else ""
 
 
-def _address(request: ASGIRequest, proxies: Collection[str]) -> str:
+def address_of(request: ASGIRequest, proxies: Collection[str]) -> str:
+    """Return the address of whoever sent a request; of a header that came twice the last counts."""
     return client_address(_headers(request), _neighbour(request), proxies)
 
 

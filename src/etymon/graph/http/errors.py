@@ -14,7 +14,7 @@ from starlette.responses import JSONResponse, Response
 from etymon.audit.refusals import ANONYMOUS
 from etymon.graph.dependencies import Dependencies
 from etymon.kernel.errors import EtymonError, NotAuthenticated, NotPermitted, Throttled
-from etymon.web.exchange import client_address
+from etymon.web.exchange import address_of
 from etymon.web.problem import status_of
 
 log = structlog.get_logger("etymon.graph")
@@ -139,7 +139,7 @@ def _record(deps: Dependencies, request: Request, refusal: EtymonError) -> None:
         "graph:request:refused",
         actor=getattr(request.state, "actor", ANONYMOUS),
         subject=f"{request.method} {_pattern(request)}",
-        source=client_address(request.headers, request.client.host if request.client else "", deps.mdm.proxies),
+        source=address_of(request, deps.mdm.proxies),
         code=refusal.code,
     )
 

@@ -10,7 +10,7 @@ from etymon.directory.model import Role
 from etymon.graph import caller as callers
 from etymon.graph.caller import Caller
 from etymon.graph.dependencies import Dependencies
-from etymon.web.exchange import client_address
+from etymon.web.exchange import address_of
 
 
 def dependencies(request: Request) -> Dependencies:
@@ -27,8 +27,7 @@ Services = Annotated[Dependencies, Depends(dependencies)]
 
 def source(request: Request, deps: Services) -> str:
     """Return the address that the request came from, behind proxies too."""
-    neighbour = request.client.host if request.client else ""
-    return client_address(request.headers, neighbour, deps.mdm.proxies)
+    return address_of(request, deps.mdm.proxies)
 
 
 Source = Annotated[str, Depends(source)]
