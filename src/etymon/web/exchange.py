@@ -302,14 +302,15 @@ def address_of(request: ASGIRequest, proxies: Collection[str]) -> str:
 def client_address(headers: Mapping[str, str], neighbour: str, proxies: Collection[str]) -> str:
     """Return the client's address: the neighbour's, or the one that a configured proxy added last.
 
-    What the proxy added may come with a port; what is no address then is taken for none.
+    What the proxy added may come with a port, or with a zone, which names nobody; what is no address then is taken for
+    none.
     """
     if neighbour not in proxies:
         return neighbour
     added = headers.get("x-forwarded-for", "").rpartition(",")[2].strip()
     for text in (added, added.partition("]")[0].removeprefix("["), added.rpartition(":")[0]):
         with contextlib.suppress(ValueError):
-            return str(ip_address(text))
+            return str(ip_address(text.partition("%")[0]))
     return neighbour
 
 

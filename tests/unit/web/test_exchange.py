@@ -96,6 +96,7 @@ def test_parameters_are_decoded_once() -> None:
         (PROXY, {"x-forwarded-for": "203.0.113.7:4711"}, "203.0.113.7"),
         (PROXY, {"x-forwarded-for": "[2001:db8::7]:4711"}, "2001:db8::7"),
         (PROXY, {"x-forwarded-for": "2001:db8::7"}, "2001:db8::7"),
+        (PROXY, {"x-forwarded-for": f"fe80::7%{'e' * 400}"}, "fe80::7"),
         (PROXY, {"x-forwarded-for": "unknown"}, PROXY),
         (PROXY, {}, PROXY),
         ("198.51.100.1", {"x-forwarded-for": "203.0.113.7"}, "198.51.100.1"),
