@@ -195,6 +195,15 @@ def test_an_auditor_lists_the_trail_by_role(desk: Desk) -> None:
     assert (told.status, told.err) == (0, "")
     (event,) = map(json.loads, told.out.splitlines())
     assert (event["actor"], event["facts"]["role"]) == (TEST, "operator")
+    by_name = ("--subject", f"ina@{DOMAIN}", "--name", "directory:role:assigned", "--json")
+    assert [json.loads(each)["id"] for each in desk.audit_list(auditor, *by_name).out.splitlines()] == [event["id"]]
+    others = desk.audit_list(auditor, *about, "--not-name", "directory:role:assigned", "--json").out
+    assert [json.loads(each)["name"] for each in others.splitlines()] == ["directory:person:created"]
+    (created,) = map(json.loads, others.splitlines())
+    assert created["facts"]["user_principal_name"] == f"ina@{DOMAIN}"
+    desk.audit_list(auditor, "--name", "directory:role:asigned").refused("The nearest: directory:role:assigned")
+    desk.audit_list(auditor, "--actor", f"nobody@{DOMAIN}").refused("user_not_found")
+    desk.audit_list(auditor, "--actor", "otto").refused("No actor is called otto. It is KIND:ID")
     (line,) = desk.audit_list(auditor, *about, "--limit", "1").out.splitlines()
     assert 'role="operator"' in line
     nothing = desk.audit_list(auditor, *about, "--until", "2020-01-02T00:00:00Z")
@@ -204,7 +213,7 @@ def test_an_auditor_lists_the_trail_by_role(desk: Desk) -> None:
         options = shlex.split(command.replace("person:ID", f"person:{ina.id}"))[3:]
         del options[options.index("--site") :]  # the last, and this site has another address
         assert desk.audit_list(auditor, *options).status == 0, command
-    assert len(of_the_page) == 2
+    assert len(of_the_page) == 4
     desk.audit_list(auditor, "--since", "yesterday").refused("--since is a time with its offset")
     refused = desk.audit_list(desk.bound("adam", Role.ADMINISTRATOR))
     assert refused.status == 2

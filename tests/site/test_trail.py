@@ -16,7 +16,8 @@ from etymon.audit.model import AuditEvent, Fact, Outcome
 from etymon.directory import bindings, roles
 from etymon.directory.model import Role
 from etymon.issuer.model import Purpose
-from etymon.server.wiring import ADMINISTRATION_CLIENT, ENDPOINT_MANAGER_CLIENT, endpoint_manager_key
+from etymon.mdm.store import issuers
+from etymon.server.wiring import ADMINISTRATION_CLIENT, ENDPOINT_MANAGER_CLIENT, Wiring, endpoint_manager_key
 from etymon.wire import est
 from support import issued_identities, phone_messages, site_pages
 from support.ca_site import csr_der
@@ -349,6 +350,20 @@ def test_endpoint_managers_that_are_refused(site: WholeSite) -> None:
     assert told(site.client().put(f"{api}/invalidations/{id_}", json=order, headers=bearer))[0] == 404
     event = refused(site, "issuer:invalidation:refused", "credential_unknown")
     assert (event.actor, event.subject) == (f"client:{ENDPOINT_MANAGER_CLIENT}", str(id_))
+
+
+def test_the_endpoint_manager_signs_in_once_for_as_long_as_its_token_lives(site: WholeSite) -> None:
+    with site.deployment.database.snapshot() as tx:
+        issuer = issuers.live(tx)
+    assert issuer is not None
+    for process in (Wiring(site.deployment), Wiring(site.deployment)):
+        before = len(site.events("issuer:client:signed_in"))
+        for _ in range(3):  # as a worker does every 15 seconds
+            connector = process.mdm.connectors[issuer.terms.kind](issuer.terms.url)
+            connector.rekeys_due(site.clock.now())
+        found = site.events("issuer:client:signed_in")
+        assert len(found) - before == 1
+        assert (found[0].event.subject, found[0].event.source) == (f"client:{ENDPOINT_MANAGER_CLIENT}", LOOPBACK)
 
 
 # ---- the administration API

@@ -6,7 +6,7 @@ from datetime import datetime
 from typing import Final
 from uuid import UUID
 
-from etymon.audit import store, trail
+from etymon.audit import store, trail, vocabulary
 from etymon.audit.chain import timestamp
 from etymon.audit.errors import TrailDamaged
 from etymon.audit.model import PARTY_LIMIT, PRIVATE_KEY_MARK, AuditEvent, RecordedEvent
@@ -24,7 +24,7 @@ NEWEST: Final = "newest"
 class Wanted:
     """What is read: events of a name, actor and subject, `since` a time and before `until`; all where nothing is said.
 
-    Raises Malformed `filter_not_understood` for what no event can be called.
+    Events called one of `but` are left out. Raises Malformed `filter_not_understood` for what no event can be called.
     """
 
     name: str | None = None
@@ -32,9 +32,10 @@ class Wanted:
     subject: str | None = None
     since: datetime | None = None
     until: datetime | None = None
+    but: frozenset[str] = frozenset()
 
     def __post_init__(self) -> None:
-        for value in (self.name, self.actor, self.subject):
+        for value in (self.name, self.actor, self.subject, *self.but):
             if value and (len(value) > PARTY_LIMIT or not value.isprintable() or PRIVATE_KEY_MARK in value):
                 raise Malformed("filter_not_understood", "Names, actors and subjects are short and printable.")
 
@@ -45,6 +46,7 @@ class Wanted:
         return {
             **{fact: value for fact, value in said.items() if value is not None},
             **{fact: timestamp(value) for fact, value in times.items() if value is not None},
+            **({"but": " ".join(sorted(self.but))} if self.but else {}),
         }
 
 
@@ -69,8 +71,10 @@ def begin(
 ) -> tuple[UUID, list[Entry]]:
     """Return the newest events and the id of the event that tells of this reading, recorded with it.
 
-    `TrailDamaged` when one of them cannot be read.
+    Malformed `event_name_unknown` and `party_not_understood` for what nothing in the trail is called, nor could be:
+    an empty answer would pass for one about what was meant. `TrailDamaged` when an event cannot be read.
     """
+    _check(tx, wanted)
     found = _entries(tx, wanted, None, limit)
     facts = wanted.facts() | ({NEWEST: str(found[0].recorded.id)} if found else {})
     return trail.record(tx, clock, entropy, AuditEvent(READ, actor, "audit-trail", facts=facts, source=source)), found
@@ -91,6 +95,19 @@ def go_on(tx: Transaction, wanted: Wanted, place: Place, *, limit: int, actor: s
     return _entries(tx, wanted, _order(last), limit)
 
 
+def _check(tx: Transaction, wanted: Wanted) -> None:
+    for name in (*wanted.but, *filter(None, [wanted.name])):
+        if name not in vocabulary.NAMES and not store.has(tx, "name", name):
+            like = vocabulary.nearest(name)
+            told = f"The nearest: {', '.join(like)}." if like else "An event is named context:subject:verb."
+            raise Malformed("event_name_unknown", f"No event is called {name}. {told}")
+    for column, party in (("actor", wanted.actor), ("subject", wanted.subject)):
+        if party is not None and not vocabulary.is_party(party) and not store.has(tx, column, party):
+            kinds = " ".join(vocabulary.KINDS)
+            told = f"It is KIND:ID, such as person:ID with a person's id; kinds are {kinds}."
+            raise Malformed("party_not_understood", f"No {column} is called {party}. {told}")
+
+
 def _entries(tx: Transaction, wanted: Wanted, before: tuple[datetime, UUID] | None, limit: int) -> list[Entry]:
     try:
         found = trail.page(
@@ -102,6 +119,7 @@ def _entries(tx: Transaction, wanted: Wanted, before: tuple[datetime, UUID] | No
             name=wanted.name,
             since=wanted.since,
             until=wanted.until,
+            but=wanted.but,
         )
     except (ValueError, TypeError) as exc:
         raise TrailDamaged(detail="An event of this page cannot be read. Verify the audit trail.") from exc

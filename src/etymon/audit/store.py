@@ -2,7 +2,7 @@
 """The trail's SQL."""
 
 import json
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from datetime import datetime
 from typing import Any, Final
 from uuid import UUID
@@ -181,12 +181,18 @@ def page(
     wanted: Mapping[str, str | None],
     since: datetime | None,
     until: datetime | None,
+    but: Collection[str] = (),
 ) -> list[RecordedEvent]:
-    """Return events newest first, from before a known one on; `wanted` has what columns hold, None for anything."""
+    """Return events newest first, from before a known one on; `wanted` has what columns hold, None for anything.
+
+    Events called one of `but` are left out.
+    """
     query = sa.select(*EVENT_COLUMNS)
     for column, value in wanted.items():
         if value is not None:
             query = query.where(events.c[column] == value)
+    if but:
+        query = query.where(events.c.name.not_in(but))
     if since is not None:
         query = query.where(events.c.recorded_at >= since)
     if until is not None:
@@ -198,6 +204,11 @@ def page(
         )
     rows = tx.execute(query.order_by(events.c.recorded_at.desc(), events.c.id.desc()).limit(limit))
     return [_recorded(row) for row in rows]
+
+
+def has(tx: Transaction, column: str, value: str) -> bool:
+    """Say whether a column holds this in any event."""
+    return tx.execute(sa.select(events.c.id).where(events.c[column] == value).limit(1)).first() is not None
 
 
 def find(tx: Transaction, id_: UUID) -> RecordedEvent | None:

@@ -1,6 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0
 """Recording what was done, in the transaction that does it, and reading it back."""
 
+from collections.abc import Collection
 from dataclasses import replace
 from datetime import datetime
 from typing import Final
@@ -39,10 +40,12 @@ def page(
     name: str | None = None,
     since: datetime | None = None,
     until: datetime | None = None,
+    but: Collection[str] = (),
 ) -> list[RecordedEvent]:
     """Return events newest first, at most `PAGE_LIMIT`; `before` is (time, id) of the last one already seen.
 
-    Those at `since` are among them, those at `until` are not.
+    Those at `since` are among them, those at `until` and those called one of `but` are not.
     """
     wanted = {"actor": actor, "subject": subject, "name": name}
-    return store.page(tx, before=before, limit=min(limit, PAGE_LIMIT), wanted=wanted, since=since, until=until)
+    limit = min(limit, PAGE_LIMIT)
+    return store.page(tx, before=before, limit=limit, wanted=wanted, since=since, until=until, but=but)

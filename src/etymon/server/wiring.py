@@ -1,6 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0
 """What each package is handed: the one place where services that are strangers to each other stand side by side."""
 
+import functools
 import json
 import ssl
 from collections.abc import Callable
@@ -114,7 +115,8 @@ class Wiring:
             device_url=read.device_url,
             tls_pin=tls_identity.pin(deployment),
             branding=self.branding,
-            connectors={IssuerKind.ETYMON: lambda url: EtymonConnector(url, connector)},
+            # one connector for an issuer: it keeps its token, and each sign-in is an event of the trail
+            connectors={IssuerKind.ETYMON: functools.cache(lambda url: EtymonConnector(url, connector))},
             controller=self._controller,
             enrollment_client=PHONE_CLIENT,
             proxies=read.proxies,

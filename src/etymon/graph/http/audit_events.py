@@ -25,6 +25,9 @@ router = APIRouter(tags=["auditEvents"])
 
 PATH: Final = "/etymon/auditEvents"
 
+MOST_LEFT_OUT: Final = 20
+"""Names that a filter leaves out."""
+
 Narrowing: TypeAlias = tuple[str, str | datetime]
 
 
@@ -59,12 +62,14 @@ def list_audit_events(
 
 
 def _wanted(condition: odata.Expression | None) -> Wanted:
-    """Return what a filter leaves, all of it found through an index; raises Malformed `filter_not_supported`."""
+    """Return what a filter leaves, found through an index but for names left out; Malformed `filter_not_supported`."""
     narrowed = list(_narrowed(condition)) if condition else []
-    said: dict[str, Any] = dict(narrowed)
-    if len(said) < len(narrowed):
+    but = frozenset(str(value) for path, value in narrowed if path == "but")
+    once = [(path, value) for path, value in narrowed if path != "but"]
+    said: dict[str, Any] = dict(once)
+    if len(said) < len(once) or len(but) > MOST_LEFT_OUT:
         raise _not_supported()
-    return Wanted(**said)
+    return Wanted(but=but, **said)
 
 
 def _narrowed(condition: odata.Expression) -> Iterator[Narrowing]:
@@ -74,6 +79,8 @@ def _narrowed(condition: odata.Expression) -> Iterator[Narrowing]:
             yield from _narrowed(right)
         case odata.Comparison("name" | "actor" | "subject" as path, "eq", str(value)):
             yield path, value
+        case odata.Comparison("name", "ne", str(value)):
+            yield "but", value
         case odata.Comparison("recordedDateTime", "ge", datetime() as moment):
             yield "since", moment
         case odata.Comparison("recordedDateTime", "lt", datetime() as moment):
@@ -96,5 +103,5 @@ def _not_supported() -> Malformed:
     return Malformed(
         "filter_not_supported",
         "The trail is filtered by name, actor and subject with eq, by recordedDateTime with ge and lt, each once, "
-        "joined by and.",
+        f"and by name with ne, {MOST_LEFT_OUT} times at most, joined by and.",
     )

@@ -7,7 +7,7 @@ The latter read the database and the keys themselves, as whoever may do that on 
 import functools
 import itertools
 import json
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from contextlib import ExitStack, contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Final
@@ -24,6 +24,7 @@ if TYPE_CHECKING:
     from etymon.audit.examination import Report
     from etymon.audit.model import Checkpoint
     from etymon.pki.algorithms import PublicKey
+    from etymon.server.apply.administration_api import AdministrationAPI
     from etymon.storage.database import Database
 
 from etymon.server.command_line import listing, options, signed_in
@@ -71,8 +72,9 @@ def list_(
     context: typer.Context,
     *,
     name: Annotated[str, typer.Option(help="Events of this name, such as directory:role:assigned.")] = "",
-    actor: Annotated[str, typer.Option(help="What this one did, such as person:ID.")] = "",
-    subject: Annotated[str, typer.Option(help="What was done to this one, such as person:ID.")] = "",
+    actor: Annotated[str, typer.Option(help="What this one did: KIND:ID, or a user principal name.")] = "",
+    subject: Annotated[str, typer.Option(help="What was done to this one: likewise.")] = "",
+    not_name: Annotated[list[str] | None, typer.Option(help="Leave out events of this name; may be repeated.")] = None,
     since: Annotated[str, typer.Option(help="Since when, such as 2026-01-31T08:00:00Z.")] = "",
     until: Annotated[str, typer.Option(help="Before when.")] = "",
     limit: Annotated[int | None, typer.Option(min=1, help="So many at most; all otherwise.")] = None,
@@ -80,9 +82,11 @@ def list_(
     signing_in: Access,
 ) -> None:
     """List events, the newest first, signing in as an Auditor. That it was read is in the trail."""
-    path = _address({"name": name, "actor": actor, "subject": subject}, since=since, until=until, limit=limit)
+    narrow = functools.partial(_address, but=not_name or (), since=since, until=until, limit=limit)
+    narrow({})  # times are judged before anybody signs in
     context.obj = signing_in
     with signed_in.administration(context) as api:
+        path = narrow({"name": name, "actor": _party(api, actor), "subject": _party(api, subject)})
         listing.show(EVENTS, itertools.islice(api.every(path), limit), as_json=as_json)
 
 
@@ -175,12 +179,19 @@ def show_key(
     typer.echo(public.public_bytes(Encoding.PEM, PublicFormat.SubjectPublicKeyInfo), nl=False)
 
 
-def _address(said: Mapping[str, str], *, since: str, until: str, limit: int | None) -> str:
+def _party(api: "AdministrationAPI", said: str) -> str:
+    """Return how the trail names an actor or subject: people by their ids, whatever they were called since."""
+    name = said.removeprefix("person:")
+    return f"person:{api.item(f'/users/{signed_in.quoted(name)}')['id']}" if "@" in name else said
+
+
+def _address(said: Mapping[str, str], *, but: Iterable[str], since: str, until: str, limit: int | None) -> str:
     """Return where the events are that are meant."""
     from etymon.graph.representations.body import instant
     from etymon.wire import odata
 
     conditions: list[odata.Expression] = [odata.Comparison(name, "eq", value) for name, value in said.items() if value]
+    conditions += [odata.Comparison("name", "ne", name) for name in but]
     if since:
         conditions.append(odata.Comparison(TIME, "ge", instant(since, "--since")))
     if until:
