@@ -35,6 +35,37 @@ def commands(command: Any, *name: str) -> Iterator[tuple[str, Any]]:
         yield from commands(inner, *name, part)
 
 
+MISPLACED = (
+    ("derivations list --data x alice", "--data here. It goes before `list`:", "derivations --data … list"),
+    ("key-recovery legal-hold list --card=x", "It goes before `legal-hold`:", "key-recovery --card … legal-hold"),
+    ("key-recovery legal-hold --card x list", "It goes before `legal-hold`:", "key-recovery --card … legal-hold"),
+    ("audit --card x list", "--card here. It goes after the command's name", "(list)."),
+)
+
+
+@pytest.mark.parametrize(("command", "place", "example"), MISPLACED)
+def test_an_option_at_the_wrong_place_is_told_where_it_belongs(
+    capsys: pytest.CaptureFixture[str], command: str, place: str, example: str
+) -> None:
+    said = typed(capsys, *command.split())
+    assert said.status == 2
+    told = " ".join(said.err.replace("│", " ").split())
+    assert place in told
+    assert example in told
+
+
+def test_an_option_that_is_nowhere_is_refused_as_before(capsys: pytest.CaptureFixture[str]) -> None:
+    for command in ("derivations --frob list", "derivations list --frob alice", "audit --frob list"):
+        said = typed(capsys, *command.split())
+        assert (said.status, "No such option: --frob" in said.err, " here. " in said.err) == (2, True, False)
+
+
+def test_a_word_that_is_no_choice_is_answered_with_the_choices(capsys: pytest.CaptureFixture[str]) -> None:
+    said = typed(capsys, *["derivations", "end", "x", "--reason", "stolen", "--comment", "y"])
+    assert said.status == 2
+    assert "'--reason': 'stolen' is not one of 'keyCompromise'," in " ".join(said.err.replace("│", " ").split())
+
+
 COMMANDS = dict(commands(typer.main.get_command(command_line.app), "etymon"))
 
 

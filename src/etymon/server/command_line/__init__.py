@@ -35,9 +35,11 @@ from etymon.server.command_line.apply import apply
 from etymon.server.command_line.backup import backup, backup_key, restore
 from etymon.server.command_line.demo import demo
 from etymon.server.command_line.enrollment_code import enrollment_code
+from etymon.server.command_line.usage import Commands
 
 app = typer.Typer(
     name="etymon",
+    cls=Commands,
     no_args_is_help=True,
     pretty_exceptions_enable=False,
     add_completion=False,
