@@ -231,6 +231,7 @@ def test_a_refused_recovery_is_over_and_everybody_is_told(office: Office) -> Non
         )
         == ["recovery_state"] * 3
     )
+    assert "is refused, which does not allow this" in (refusal_of(lambda: vault.approve(asked, third)).detail or "")
     mine = vault.ask(office.official, office.owner)
     assert vault.refuse(mine, office.official).state is RecoveryState.REFUSED
     other = vault.holding("other", KRO)

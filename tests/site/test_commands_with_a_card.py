@@ -217,7 +217,7 @@ def test_an_auditor_lists_the_trail_by_role(desk: Desk) -> None:
     desk.audit_list(auditor, "--since", "yesterday").refused("--since is a time with its offset")
     refused = desk.audit_list(desk.bound("adam", Role.ADMINISTRATOR))
     assert refused.status == 2
-    assert "This needs the role auditor." in refused.err
+    assert "This needs the role auditor. An Officer gives it." in refused.err
 
 
 def test_an_enrollment_code_is_for_administrators_and_for_one_profile_with_a_token(desk: Desk) -> None:

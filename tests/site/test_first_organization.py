@@ -203,8 +203,10 @@ def run(terminal: Terminal, site: str, command: str) -> None:
     elif command == "etymon phone run phone --once":
         patience.until(lambda: f"open {site}/issuer/" in terminal.type(command), "the phone asks for the credential")
     elif command.startswith("etymon appointments"):
-        told = APPOINTED.search(terminal.type(command))
+        shown = terminal.type(command)
+        told = APPOINTED.search(shown)
         assert told
+        assert terminal.assigned or "otto@agency.example  officer  appointed by init at " in shown
         assert told[2] == ("confirmed" if terminal.assigned else "waits")
         terminal.assigned = told[1]
     else:

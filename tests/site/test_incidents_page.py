@@ -184,7 +184,7 @@ def test_every_command_of_the_page_does_what_it_says(
     assert [line.split("  ")[0] for line in printed(connectors)] == ["fleet"]
     assert enrolled == "Ended 1 certificates, 0 challenges; 0 certificates remain.\n", "end-all ended the other"
     assert listed.count("fleet") == listed.count("ended") == 2
-    assert again == "Ended 0 certificates.\n"
+    assert again == "Ended 0 certificates.  It was over before.\n"
     a_list_that_finds_nothing_says_so(office)
 
 

@@ -82,6 +82,7 @@ def test_every_command_of_the_page_does_what_it_says(
         if name in {"request alice@agency.example", "legal-hold place"}:
             found = ID.search(done.out)
             assert found
+            assert name.startswith("request") or "1 key is kept until" in done.out
             words["RECOVERY" if name.startswith("request") else "HOLD"] = found[0]
     confirmed = f"at {words['ASSIGNED']}  confirmed by {desks['ADMINISTRATOR'].person.user_principal_name}"
     assert confirmed in shown["confirm kim@agency.example"]

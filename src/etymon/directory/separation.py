@@ -32,6 +32,13 @@ CONFIRMED_BY: Final = Role.ADMINISTRATOR
 """Whose holders confirm what an Officer gives: another Officer could be the first one's making."""
 
 
+def role_needed(allowed: AbstractSet[Role]) -> NotPermitted:
+    """Whoever acts holds none of these roles."""
+    names = " or ".join(sorted(role.value for role in allowed))
+    givers = " or an ".join(sorted({GIVEN_BY[role].value.capitalize() for role in allowed}))
+    return NotPermitted("role_missing", f"This needs the role {names}. An {givers} gives it.")
+
+
 def require_may_give(caller: AbstractSet[Role], changed: AbstractSet[Role]) -> None:
     """Refuse the giving or taking of roles that are not the caller's to give: NotPermitted `separated_roles`."""
     for role in sorted(changed, key=lambda role: role.value):

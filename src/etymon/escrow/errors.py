@@ -59,11 +59,6 @@ def hold_lifted() -> Conflict:
     return Conflict("legal_hold_lifted", "This legal hold was lifted before.")
 
 
-def role_needed(*names: str) -> NotPermitted:
-    """Who acts does not hold the role for it, or has no account any more."""
-    return NotPermitted("role_missing", f"This needs the role {' or '.join(names)}.")
-
-
 def own_key() -> NotPermitted:
     """Nobody takes part in recovering the own key this way."""
     return NotPermitted("own_key", "Nobody takes part in recovering the own key, or in what is done about it.")
@@ -89,9 +84,9 @@ def recovery_unknown() -> NotFound:
     return NotFound("recovery_unknown", "There is no such recovery.")
 
 
-def recovery_state() -> Conflict:
+def recovery_state(state: str) -> Conflict:
     """The recovery is not where this can be done."""
-    return Conflict("recovery_state", "This recovery is not in a state that allows this. Look at it, or ask anew.")
+    return Conflict("recovery_state", f"This recovery is {state}, which does not allow this. Look at it, or ask anew.")
 
 
 def recovery_expired() -> Expired:

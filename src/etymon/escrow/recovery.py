@@ -187,7 +187,7 @@ def _live(tx: Transaction, deps: Dependencies, recovery_id: UUID) -> Recovery:
     if recovery.state is RecoveryState.EXPIRED or deps.clock.now() >= recovery.expires_at:
         raise recovery_expired()
     if recovery.state not in WAITING:
-        raise recovery_state()
+        raise recovery_state(recovery.state.value)
     return recovery
 
 
@@ -201,7 +201,7 @@ def _admitted(
     asked, role = recovery.requested_at, Role.KEY_RECOVERY_OFFICIAL
     participants.require(tx, official, role, owner=recovery.order.person, since=asked)
     if recovery.state is not RecoveryState.APPROVED or recovery.first is None or recovery.second is None:
-        raise recovery_state()
+        raise recovery_state(recovery.state.value)
     participants.require_agents_still(tx, recovery)
     typed = sorted((recovered_key.typed(half) for half in halves), key=lambda half: half.reveal())
     digests = [_digest(deps, recovery.id, half) for half in typed]

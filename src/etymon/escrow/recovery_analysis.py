@@ -21,7 +21,7 @@ def explain(deps: Dependencies, recovery_id: UUID, cause: str, *, by: UUID, sour
         recovery = recoveries.lock(tx, recovery_id)
         allowed = (Role.KEY_RECOVERY_AGENT, Role.KEY_RECOVERY_OFFICIAL, Role.OFFICER)
         participants.require(tx, by, *allowed, owner=recovery.order.person)
-        recoveries.explain(tx, recovery_id, Cause(cause, by, deps.clock.now()))
+        recoveries.explain(tx, recovery, Cause(cause, by, deps.clock.now()))
         record(
             tx,
             deps,

@@ -7,8 +7,9 @@ from uuid import UUID
 
 from etymon.directory import notices, people, roles
 from etymon.directory.model import Role
+from etymon.directory.separation import role_needed
 from etymon.escrow.dependencies import Dependencies
-from etymon.escrow.errors import approval_void, own_key, role_needed
+from etymon.escrow.errors import approval_void, own_key
 from etymon.escrow.recovery_model import Recovery
 from etymon.storage.database import Transaction
 
@@ -22,7 +23,7 @@ def require(tx: Transaction, person: UUID, *allowed: Role, owner: UUID, since: d
     count. Raises `NotPermitted` `role_missing`, `own_key`.
     """
     if not _holds(tx, person, *allowed, since=since):
-        raise role_needed(*(role.value for role in allowed))
+        raise role_needed(frozenset(allowed))
     if person == owner:
         raise own_key()
 

@@ -65,10 +65,10 @@ def lock(tx: Transaction, recovery_id: UUID) -> Recovery:
 def move(tx: Transaction, known: Recovery, to: RecoveryState, **values: object) -> None:
     """Move a recovery from the state it was read in; `Conflict` when it has moved or may not."""
     if to not in RECOVERY_ALLOWED[known.state]:
-        raise recovery_state()
+        raise recovery_state(known.state.value)
     moved = recoveries.update().where(recoveries.c.id == known.id, recoveries.c.state == known.state.value)
     if tx.execute(moved.values(state=to.value, **values)).rowcount != 1:
-        raise recovery_state()
+        raise recovery_state("decided meanwhile")
 
 
 def approve(tx: Transaction, known: Recovery, given: Approval) -> Recovery:
@@ -85,15 +85,15 @@ def approve(tx: Transaction, known: Recovery, given: Approval) -> Recovery:
     return replace(known, state=to, first=given) if is_first else replace(known, state=to, second=given)
 
 
-def explain(tx: Transaction, recovery_id: UUID, cause: Cause) -> None:
+def explain(tx: Transaction, known: Recovery, cause: Cause) -> None:
     """Keep what an analysis found, once; `Conflict` for a recovery that has a cause or was not unsuccessful."""
     open_ = recoveries.update().where(
-        recoveries.c.id == recovery_id,
+        recoveries.c.id == known.id,
         recoveries.c.state.in_([state.value for state in UNSUCCESSFUL]),
         recoveries.c.cause.is_(None),
     )
     if tx.execute(open_.values(cause=cause.text, cause_by=cause.by, cause_at=cause.at)).rowcount != 1:
-        raise recovery_state()
+        raise recovery_state(f"{known.state.value} and explained" if known.cause else known.state.value)
 
 
 def page(

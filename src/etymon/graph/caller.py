@@ -7,6 +7,7 @@ from uuid import UUID
 
 from etymon.directory import people, roles
 from etymon.directory.model import Role
+from etymon.directory.separation import role_needed
 from etymon.graph.dependencies import SCOPE, Dependencies
 from etymon.kernel.errors import NotAuthenticated, NotPermitted
 from etymon.mdm.identity_provider import AccessToken, require_card
@@ -72,6 +73,5 @@ def admit(deps: Dependencies, read: AccessToken) -> Caller:
 def require(caller: Caller, allowed: frozenset[Role]) -> Caller:
     """Return the caller if one of the allowed roles counts; raises NotPermitted `role_missing`."""
     if not caller.roles & allowed:
-        names = " or ".join(sorted(role.value for role in allowed))
-        raise NotPermitted("role_missing", f"This needs the role {names}.")
+        raise role_needed(allowed)
     return caller

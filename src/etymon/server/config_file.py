@@ -17,7 +17,9 @@ def load(data: Path) -> Settings:
         values = tomllib.loads((data / "config.toml").read_text("utf-8"))
     except FileNotFoundError as exc:
         raise Malformed(
-            "no_configuration", f"{data / 'config.toml'} does not exist. `etymon init --data {data}` makes it."
+            "no_configuration",
+            f"{data / 'config.toml'} does not exist. Is {data} the organisation's data directory? "
+            f"`etymon init --data {data}` makes a new organisation.",
         ) from exc
     except (tomllib.TOMLDecodeError, UnicodeDecodeError) as exc:
         raise Malformed("configuration_unreadable", f"{data / 'config.toml'}: {exc}") from exc

@@ -73,7 +73,7 @@ def test_an_officer_applies_connectors_once_and_prunes_them_when_told(
     password.write_text(f"{PASSWORD}\n", "utf-8")
     both = wanted(PAGE, CLOUD)
     administrator.apply(both)
-    assert "For the Officer remains 2 changes" in administrator.shown
+    assert "For the Officer remain 2 changes" in administrator.shown
     assert in_force(running) == {}
     assert officer.apply(both) is Outcome.AS_WANTED
     assert "pagePassword: (not shown)" in officer.shown

@@ -38,6 +38,7 @@ def test_an_officer_appoints_who_recovers_keys_with_the_files_authority(
     for operator in (administrator, officer):
         assert operator.apply(document, check=True) is Outcome.AS_WANTED
         assert "kim@agency.test waits as keyRecoveryAgent for an Administrator" in operator.shown
+        assert ": etymon appointments confirm kim@agency.test --role keyRecoveryAgent --assigned 2" in operator.shown
     with running.site.database.snapshot() as tx:
         person = people.by_user_principal_name(tx, "kim@agency.test")
         assert person is not None

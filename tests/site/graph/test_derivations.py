@@ -95,6 +95,8 @@ def test_whoever_is_no_officer_decides_and_ends_nothing(running: RunningSite, of
     rekeyed = officer.post(f"{DERIVATIONS}/rekeyCertified", json={"authority": "x", "comment": "x", "cursor": "x"})
     assert code(rekeyed) == (400, "cursor_not_understood")
     assert code(officer.post(f"{DERIVATIONS}/{uuid4()}/end", json={**END, "reason": "boredom"}))[0] == 400
+    by_name = officer.post(f"{DERIVATIONS}/alice@agency.example/hold", json={"comment": "Suspected."})
+    assert by_name.json()["error"]["message"] == "derivation: no id; `list` shows ids"
     assert code(officer.post(f"{DERIVATIONS}/{uuid4()}/restore", json={"comment": "Seen."}))[0] == 400
     assert code(officer.get("/beta/users/nobody@agency.example/derivations")) == (404, "user_not_found")
     looked = f"{DERIVATIONS}/{uuid4()}"

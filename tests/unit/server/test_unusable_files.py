@@ -48,7 +48,11 @@ INIT = (
         (["enrollment-code", "Phones", "--site", "https://localhost:1"], "does not answer"),
         (["apply", "{folder}/none.yaml"], "none.yaml cannot be read"),
         (["serve", *DATA], "`etymon init --data"),
-        (["worker", *DATA], "`etymon init --data"),
+        (["worker", *DATA], "the organisation's data directory? `etymon init --data"),
+        (
+            ["appointments", *DATA, "confirm", "x", "--role", "officer", "--assigned", "X"],
+            "--assigned is a time with its offset",
+        ),
         (["serve", "--data", "{folder}", "--passphrase-file", "{folder}/none"], "{folder}/none cannot be read"),
         (
             [*INIT, "--data", "{folder}/a", "--status-url", "http://s.test", "--trust", "{folder}/none"],

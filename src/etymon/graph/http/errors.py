@@ -157,5 +157,11 @@ def _echo(request: Request) -> str:
 def _told(error: Exception) -> str:
     """Say which part of a request cannot be read, without repeating what was sent."""
     faults: list[Any] = list(error.errors()) if isinstance(error, RequestValidationError) else []
-    parts = [f"{'.'.join(map(str, fault['loc'][1:])) or fault['loc'][0]}: {fault['msg']}" for fault in faults[:3]]
+    parts = [f"{'.'.join(map(str, fault['loc'][1:])) or fault['loc'][0]}: {_words(fault)}" for fault in faults[:3]]
     return "; ".join(parts)[:500] or "The request cannot be read."
+
+
+def _words(fault: dict[str, Any]) -> str:
+    if str(fault["type"]).startswith("uuid"):
+        return "no id; `list` shows ids"
+    return str(fault["msg"]).removeprefix("Value error, ")

@@ -81,8 +81,10 @@ def _tell_who_waits(api: AdministrationAPI, console: Console) -> None:
     for item in api.every("/etymon/roles"):
         for each in item.get("appointments", ()):
             if not counts(each):
-                told = f"{item['userPrincipalName']} waits as {each['role']} for an Administrator"
-                console.print(f"{escape(told)}: etymon appointments confirm", highlight=False, soft_wrap=True)
+                who, role, assigned = item["userPrincipalName"], each["role"], each["assignedDateTime"]
+                told = f"{who} waits as {role} for an Administrator, who looks at the cards that `list` shows, and"
+                command = f"etymon appointments confirm {who} --role {role} --assigned {assigned}"
+                console.print(escape(f"{told}: {command}"), highlight=False, soft_wrap=True)
 
 
 def counts(appointment: JSONObject) -> bool:
@@ -125,5 +127,6 @@ def _tell_the_rest(plan: Plan, roles: tuple[Role, ...], console: Console) -> Non
     for role in Role:
         remaining = plan.remaining_for(role)
         if role not in roles and remaining:
-            told = f"For the {role.value.capitalize()} remains {presentation.counted(remaining)}"
+            verb = "remains" if remaining == 1 else "remain"
+            told = f"For the {role.value.capitalize()} {verb} {presentation.counted(remaining)}"
             console.print(f"{told}: sign in as one and apply the same file.", highlight=False, soft_wrap=True)

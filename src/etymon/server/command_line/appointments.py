@@ -24,7 +24,7 @@ CARDS: Final = Part(
 
 
 def _appointed(each: Item) -> str:
-    by = each.get("appointedByPrincipalName") or each["appointedBy"] or "nobody"
+    by = each.get("appointedByPrincipalName") or each["appointedBy"] or "init"
     return f"appointed by {by} at {each['assignedDateTime']}"
 
 
@@ -73,6 +73,9 @@ def confirm(
 
     Refused when the role was given anew since (`appointment_changed`).
     """
+    from etymon.graph.representations.body import instant
+
+    instant(assigned, "--assigned")
     with administration(context) as api:
         wanted = {"role": role.value, "assignedDateTime": assigned}
         confirmed = api.act(f"{ROLES}/{quoted(person)}/confirm", wanted)

@@ -86,6 +86,7 @@ DERIVED: Final = Listing(
     ),
     (CREDENTIALS, KEYS),
 )
+OVER: Final = frozenset({"expired", "denied", "ended"})
 ONE: Final = Listing("", DERIVED.columns, (CREDENTIALS,))
 
 
@@ -213,8 +214,10 @@ def end(
 ) -> None:
     """End what a person has on one device; the person is told by mail."""
     with administration(context) as api:
-        done = api.act(f"/etymon/derivations/{quoted(derivation)}/end", {"reason": reason.value, "comment": comment})
-    tell(f"Ended {done['credentials']} certificates.")
+        path = f"/etymon/derivations/{quoted(derivation)}"
+        before = api.item(path)["state"]
+        done = api.act(f"{path}/end", {"reason": reason.value, "comment": comment})
+    tell(f"Ended {done['credentials']} certificates.", *(["It was over before."] if before in OVER else []))
 
 
 @app.command("end-all")

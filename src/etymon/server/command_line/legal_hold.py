@@ -36,7 +36,8 @@ def place(
     """Put a person's keys, those to come too, under hold, as an Officer or a key recovery official."""
     with administration(context) as api:
         done = api.act(HOLDS, {"user": person, "reference": reference, "reason": reason})
-    tell(done["id"], f"{done['keys']} keys are kept until the hold is lifted.")
+    kept = "1 key is" if done["keys"] == 1 else f"{done['keys']} keys are"
+    tell(done["id"], f"{kept} kept until the hold is lifted.")
 
 
 @app.command("list")

@@ -86,7 +86,7 @@ def end(
     """End one certificate; ending it twice does no harm."""
     with administration(context) as api:
         done = api.act(f"{PATH}/{quoted(certificate)}/end", {"reason": reason.value, "comment": comment})
-    tell(f"Ended {done['certificates']} certificates.")
+    tell(f"Ended {done['certificates']} certificates.", *(["It was over before."] if not done["certificates"] else []))
 
 
 @app.command("end-enrolled")
