@@ -191,6 +191,9 @@ def test_credentials_that_were_not_meant_are_undone_by_the_link_of_their_notice(
     expect(reader.get(link), "undo_over")
     held.check_in()
     assert held.phone.status().membership is not None, "the phone stays enrolled"
+    site.settle()
+    held.check_in()
+    assert held.phone.status().certificates == (), "and has lost what was ended"
 
 
 @pytest.mark.needs("openssl")

@@ -1,19 +1,22 @@
 # SPDX-License-Identifier: Apache-2.0
 """A phone learns that its credential is to be replaced, and does it by itself, over TLS, with no card and no PC."""
 
+from datetime import timedelta
 from pathlib import Path
 from typing import Any
+from uuid import UUID
 
 import httpx
 import pytest
 
 from etymon.directory import people, roles
 from etymon.directory.model import Role
-from etymon.issuer import holds
+from etymon.issuer import holds, incidents, officers
+from etymon.issuer.model import EndReason
 from etymon.kernel.errors import EtymonError
 from etymon.mdm import rekeys
 from etymon.phone.device import Surroundings
-from etymon.phone.phone import Phone
+from etymon.phone.phone import Certificate, Phone
 from etymon.phone.profiles import desired_state
 from etymon.phone.screen import Rekeyed
 from etymon.phone.state import DeviceState, Purpose
@@ -80,24 +83,29 @@ def test_a_changed_name_reaches_the_phone_which_replaces_everything_by_itself(si
     assert {reading.thumbprint(certificate(held, purpose)) for purpose in Purpose} <= reported
 
 
+def _officer(site: WholeSite, name: str) -> UUID:
+    with site.deployment.database.transaction() as tx:
+        officer = people.create(
+            tx,
+            site.wiring.directory,
+            user_principal_name=f"{name}@{DOMAIN}",
+            display_name="Officer",
+            mail_addresses=(),
+            actor=TEST,
+        )
+        roles.assign(tx, site.wiring.directory, officer.id, Role.OFFICER, actor=TEST, authority="letter")
+    return officer.id
+
+
 def test_a_phone_keeps_its_keys_during_a_hold_and_replaces_them_after_it(site: WholeSite) -> None:
     held, deps = site.phone_of("rekey-held"), site.wiring.issuer
     held.check_in()
     rename(site, "rekey-held", "Held Meanwhile")
     assert learned(site, held) == (Purpose.AUTHENTICATION,)
     (derivation,) = [row for row in site.rows("issuer_derivations") if row["person_id"] == site.person("rekey-held").id]
-    with site.deployment.database.transaction() as tx:
-        officer = people.create(
-            tx,
-            site.wiring.directory,
-            user_principal_name=f"holding-officer@{DOMAIN}",
-            display_name="Officer",
-            mail_addresses=(),
-            actor=TEST,
-        )
-        roles.assign(tx, site.wiring.directory, officer.id, Role.OFFICER, actor=TEST, authority="letter")
+    officer = _officer(site, "holding-officer")
     keys = {entry.alias for entry in held.phone.device.keys.entries()}
-    holds.hold(deps, derivation["id"], holds.Order(officer.id, "Suspected."))
+    holds.hold(deps, derivation["id"], holds.Order(officer, "Suspected."))
     with pytest.raises(EtymonError) as refused:
         held.phone.rekey(held)
     assert refused.value.code == "held_by_database"
@@ -106,9 +114,41 @@ def test_a_phone_keeps_its_keys_during_a_hold_and_replaces_them_after_it(site: W
     held.check_in()
     assert keys <= {entry.alias for entry in held.phone.device.keys.entries()}
     assert held.phone.status().device is DeviceState.ENROLLED
-    holds.restore(deps, derivation["id"], holds.Order(officer.id, "Passport seen."))
+    holds.restore(deps, derivation["id"], holds.Order(officer, "Passport seen."))
     assert held.phone.rekey(held) == (Purpose.AUTHENTICATION,)
     assert reading.common_name(certificate(held)) == "Held Meanwhile"
+
+
+def test_a_managed_phone_hears_of_hold_restoration_and_end_at_its_next_check_in(either_site: WholeSite) -> None:
+    site, name = either_site, "standing-told"
+    held, deps = site.phone_of(name, group=ALL_PURPOSES), site.wiring.issuer
+    held.check_in()
+    (derivation,) = [row["id"] for row in site.rows("issuer_derivations") if row["person_id"] == site.person(name).id]
+    officer = _officer(site, "standing-officer")
+    since = site.clock.now()
+
+    holds.hold(deps, derivation, holds.Order(officer, "Suspected."))
+    assert [one.held for one in _heard(site, held)] == [True] * 3
+    assert held.notifications[-1].action == "credentialHeld"
+    holds.restore(deps, derivation, holds.Order(officer, "Passport seen."))
+    assert [one.held for one in _heard(site, held)] == [False] * 3
+    assert held.notifications[-1].action == "credentialRestored"
+    holds.hold(deps, derivation, holds.Order(officer, "Suspected again."))
+    assert [one.held for one in _heard(site, held)] == [True] * 3
+
+    incidents.end_one(deps, derivation, officers.Order(officer, EndReason.KEY_COMPROMISE, "Stolen."))
+    assert _heard(site, held) == ()
+    assert held.phone.device.state.credentials == ()
+    assert held.phone.status().membership is not None, "the phone stays managed"
+    assert site.clock.now() - since < timedelta(minutes=1), "no duty's turn had to come"
+    site.derive(held, site.card_for(name))
+    assert [one.held for one in held.phone.status().certificates] == [False] * 3
+
+
+def _heard(site: WholeSite, held: HeldPhone) -> tuple[Certificate, ...]:
+    site.settle()
+    held.check_in()
+    return held.phone.status().certificates
 
 
 def test_a_phone_that_stops_before_any_write_goes_on_from_there(site: WholeSite) -> None:

@@ -16,7 +16,16 @@ import structlog
 
 from etymon.ca import holds
 from etymon.directory import bindings, people
-from etymon.issuer import changed_data, eligibility, errors, invalidation, notices, officers, revoked_authorities
+from etymon.issuer import (
+    changed_data,
+    eligibility,
+    errors,
+    invalidation,
+    notices,
+    officers,
+    phones_told,
+    revoked_authorities,
+)
 from etymon.issuer.dependencies import Dependencies, record
 from etymon.issuer.derived_identifier import end_binding, identifier_of
 from etymon.issuer.model import (
@@ -180,6 +189,7 @@ def _hold_in_force(
             identifier = identifier_of(tx, credential.certificate)
             end_binding(tx, deps, derivation.person, identifier, reason="held", actor=actor)
         ends.append(done.until)
+    phones_told.tell(tx, deps, in_force, phones_told.Change.HELD)
     return ends
 
 
@@ -245,6 +255,7 @@ def _restore(
         evidence=evidence.words or None,
         credentials=len(held),
     )
+    phones_told.tell(tx, deps, held, phones_told.Change.RESTORED)
     notices.credentials_restored(tx, deps, person, derivation)
     return len(held)
 

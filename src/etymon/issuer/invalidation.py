@@ -12,7 +12,7 @@ from etymon.ca import revocation
 from etymon.ca.model import RevocationReason
 from etymon.directory import people
 from etymon.directory.model import TerminationReason
-from etymon.issuer import approval, notices, terminations
+from etymon.issuer import approval, notices, phones_told, terminations
 from etymon.issuer.dependencies import Dependencies, record
 from etymon.issuer.derived_identifier import end_binding, identifier_of
 from etymon.issuer.errors import derivation_unknown
@@ -90,6 +90,7 @@ def end_derivation(
     One that is over already stays as it was. `because` tells the person more than the reason does.
     """
     ended = end_credentials(tx, deps, credentials.of_derivation(tx, derivation.id), reason, actor=actor, source=source)
+    phones_told.tell(tx, deps, ended, phones_told.Change.ENDED)
     if derivation.state in OPEN:
         values = derivations.ended_values(reason, deps.clock.now())
         derivations.move(tx, derivation, DerivationState.ENDED, values)

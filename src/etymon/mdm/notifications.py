@@ -17,6 +17,17 @@ from etymon.storage.database import Transaction
 SET_UP: Final = "setUpDerivedCredential"
 TITLE: Final = "Set up your mobile credential"
 
+HELD: Final = "credentialHeld"
+RESTORED: Final = "credentialRestored"
+STANDING: Final = {
+    HELD: (
+        "Your mobile credential is on hold",
+        "It is refused everywhere until it is restored. Your mail says who has done it and what to do. Keep the phone.",
+    ),
+    RESTORED: ("Your mobile credential is back in force", "It works again, with nothing to set up."),
+}
+"""What a person reads on the phone whose credential was put on hold or restored, by action."""
+
 
 def credential_needed(
     tx: Transaction,
@@ -56,6 +67,20 @@ def credential_needed(
         phone=issuer.terms.notify_phone,
         mail=issuer.terms.notify_mail and bool(person.mail_addresses),
     )
+
+
+def standing_changed(tx: Transaction, deps: Dependencies, device: UUID, action: str, *, version: int) -> None:
+    """Say on the phone how its credential stands since now (`HELD` or `RESTORED`), in place of what was said before."""
+    no_longer_so(tx, deps, device)
+    title, body = STANDING[action]
+    notification = DeviceNotification(random_id(deps.entropy), device, title, body, action, version, deps.clock.now())
+    desired_states.insert_notification(tx, notification)
+
+
+def no_longer_so(tx: Transaction, deps: Dependencies, device: UUID) -> None:
+    """Withdraw what was said of how a credential stands."""
+    for action in STANDING:
+        desired_states.settle_notifications(tx, device, action, deps.clock.now())
 
 
 def settle(tx: Transaction, deps: Dependencies, device: UUID) -> None:

@@ -15,6 +15,8 @@ from etymon.phone.device import Device
 from etymon.phone.document import Document
 from etymon.phone.profiles import desired_state
 from etymon.phone.state import (
+    HELD,
+    STANDING,
     Command,
     DeviceState,
     Management,
@@ -79,6 +81,12 @@ def keep_checking_in(device: Device, notify: Notify, *, stop: Callable[[], bool]
         except Unavailable:
             device.surroundings.pause.wait(backoff)
             backoff = min(backoff * 2, LONGEST_BACKOFF_SECONDS)
+
+
+def is_held(management: Management) -> bool:
+    """Say whether the derived credential is on hold, as far as the phone was told."""
+    told = [notification.action for notification in management.notifications if notification.action in STANDING]
+    return told[-1:] == [HELD]
 
 
 def _exchange(device: Device, wait_seconds: int) -> tuple[Notification, ...]:

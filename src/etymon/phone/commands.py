@@ -11,7 +11,7 @@ from typing import Final
 from etymon.phone.device import DEVICE_IDENTITY, Device
 from etymon.phone.profiles import desired_state
 from etymon.phone.profiles.outcome import SUCCEEDED, Outcome
-from etymon.phone.state import Command, Credential, DeviceState, Management, ResultState
+from etymon.phone.state import STANDING, Command, Credential, DeviceState, Management, ResultState
 from etymon.pki import certificate as certificates
 
 RETIRE: Final = "retire"
@@ -66,7 +66,9 @@ def _remove_credential(device: Device, thumbprint: str) -> None:
             device.keys.delete(credential.alias)
         else:
             kept.append(credential)
-    device.change(credentials=tuple(kept))
+    management = device.state.management
+    told = tuple(one for one in management.notifications if one.action not in STANDING)  # of what is gone now
+    device.change(credentials=tuple(kept), management=replace(management, notifications=told))
     desired_state.apply(device)
 
 

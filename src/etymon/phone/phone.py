@@ -2,7 +2,7 @@
 """The phone, as its owner and the command line use it."""
 
 from collections.abc import Callable, Iterable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import datetime
 from pathlib import Path
 from types import TracebackType
@@ -45,6 +45,8 @@ class Certificate:
     not_after: datetime
     rekey: bool = False
     """Whether it is to be replaced, which the phone does by itself."""
+    held: bool = False
+    """Whether the phone was told that it is on hold."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -216,11 +218,11 @@ class Phone:
         )
 
     def _certificates(self) -> Iterable[Certificate]:
-        due = self.rekeys_due
+        due, held = self.rekeys_due, check_in.is_held(self.device.state.management)
         for purpose in Purpose:
             entry = credential_entry(self.device, purpose)
             if entry is not None and entry.certificate is not None:
-                yield _shown(purpose, entry.certificate, rekey=purpose in due)
+                yield replace(_shown(purpose, entry.certificate, rekey=purpose in due), held=held)
 
 
 def _shown(purpose: Purpose, certificate: x509.Certificate, *, rekey: bool = False) -> Certificate:

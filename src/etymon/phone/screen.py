@@ -151,7 +151,7 @@ def lines(view: View) -> list[str]:  # noqa: PLR0911 - one return for each view
             return [
                 f"{view.issuer}: {view.person}, {view.mail}",
                 "Is this you, and does the computer show the same digits? Then confirm there.",
-                f"    {view.digits}",
+                f"    {view.digits[:3]} {view.digits[3:]}",
             ]
         case Installing():
             return [f"Getting your certificate for {view.purpose.value} …"]

@@ -158,6 +158,11 @@ class Notification:
     action: str
 
 
+HELD: Final = "credentialHeld"
+STANDING: Final = frozenset({HELD, "credentialRestored"})
+"""Actions of notifications that tell how the derived credential stands; the last one counts."""
+
+
 @dataclass(frozen=True, slots=True)
 class Requirement:
     """The derived credential that policies ask for, and where it is to be had."""

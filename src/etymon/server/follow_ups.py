@@ -22,13 +22,13 @@ from etymon.escrow import recovery, retention
 from etymon.idp import accounts as idp_accounts
 from etymon.idp import duties as idp_duties
 from etymon.idp.undo import APPROVAL_UNDONE
-from etymon.issuer import card_status_monitor, invalidation, terminations
+from etymon.issuer import card_status_monitor, invalidation, phones_told, terminations
 from etymon.issuer import follow_ups as issuer_follow_ups
 from etymon.issuer import holds as issuer_holds
 from etymon.issuer.intune import revocation
 from etymon.issuer.scep import endings, registration_authority
 from etymon.kernel.errors import NotFound, Unavailable
-from etymon.mdm import desired_state, lifecycle, rekeys
+from etymon.mdm import credential_changes, desired_state, lifecycle, rekeys
 from etymon.mdm import follow_ups as mdm_follow_ups
 from etymon.server import notice_delivery, process_events
 from etymon.server.deployment import Deployment
@@ -55,6 +55,7 @@ def handlers(wiring: Wiring, metrics: Metrics) -> Mapping[str, JobHandler]:
         ACCOUNT_ENDED_JOB: partial(_account_ended, wiring),
         ACCOUNT_CHANGED_JOB: partial(_person_changed, wiring),
         APPROVAL_UNDONE: partial(_approval_undone, wiring),
+        phones_told.TELL: partial(_credentials_changed, wiring),
         **{kind: partial(handler, wiring.issuer) for kind, handler in issuer_follow_ups.HANDLERS.items()},
         **{kind: partial(handler, wiring.mdm) for kind, handler in mdm_follow_ups.HANDLERS.items()},
     }
@@ -133,6 +134,22 @@ def _person_changed(wiring: Wiring, job: Job) -> None:
         desired_state.membership_changed(tx, UUID(str(job.payload["person"])))
         jobs.complete(tx, job)
     wiring.mdm.wake_ups.wake()
+
+
+def _credentials_changed(wiring: Wiring, job: Job) -> None:
+    told, device = job.payload["thumbprints"], bytes.fromhex(str(job.payload["device"]))
+    thumbprints = [bytes.fromhex(str(one)) for one in told] if isinstance(told, list) else []
+    with wiring.deployment.database.transaction() as tx:
+        change = phones_told.Change(str(job.payload["change"]))
+        if change is phones_told.Change.ENDED:
+            changed = credential_changes.ended(tx, wiring.mdm, device, thumbprints)
+        elif change is phones_told.Change.HELD:
+            changed = credential_changes.held(tx, wiring.mdm, device)
+        else:
+            changed = credential_changes.restored(tx, wiring.mdm, device)
+        jobs.complete(tx, job)
+    if changed is not None:
+        wiring.mdm.wake_ups.wake(changed)
 
 
 def _approval_undone(wiring: Wiring, job: Job) -> None:

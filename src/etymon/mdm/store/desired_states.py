@@ -120,6 +120,12 @@ def checked_in(tx: Transaction, device: UUID, now: datetime) -> None:
     tx.execute(devices.update().where(devices.c.id == device).values(last_check_in_at=now))
 
 
+def make_newer(tx: Transaction, device: UUID) -> int:
+    """Raise the version of a device's desired state, which is heard of at its next check-in; return it."""
+    raised = devices.update().where(devices.c.id == device).values(desired_version=devices.c.desired_version + 1)
+    return int(tx.execute(raised.returning(devices.c.desired_version)).scalar_one())
+
+
 def insert_notification(tx: Transaction, notification: DeviceNotification) -> None:
     """Add a message for a device."""
     tx.execute(

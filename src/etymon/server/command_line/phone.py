@@ -131,11 +131,12 @@ def status(directory: Directory) -> None:
         policies.add_row(
             policy.name, policy.type, result.state.value if result else "", result.detail if result else ""
         )
-    certificates = Table("Certificate", "Thumbprint", "Until", "", header_style="bold")
+    certificates = Table("Certificate", "Thumbprint", "Until", "State", header_style="bold")
     for certificate in shown.certificates:
         until = f"{certificate.not_after:%Y-%m-%d}"
-        due = "a new key is due: run the phone" if certificate.rekey else ""
-        certificates.add_row(certificate.purpose.value, certificate.thumbprint[:16] + "…", until, due)
+        rekey = "a new key is due: run the phone" if certificate.rekey else "in use"
+        standing = "on hold" if certificate.held else rekey
+        certificates.add_row(certificate.purpose.value, certificate.thumbprint[:16] + "…", until, standing)
     for certificate in shown.key_history:
         until = f"{certificate.not_after:%Y-%m-%d}"
         certificates.add_row(certificate.purpose.value, certificate.thumbprint[:16] + "…", until, "opens older mail")
