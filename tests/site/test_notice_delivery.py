@@ -4,12 +4,14 @@
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
+from dataclasses import replace
 from datetime import timedelta
 from pathlib import Path
 from typing import Any
 
 import pytest
 import sqlalchemy as sa
+from structlog.testing import capture_logs
 
 from etymon.audit import trail
 from etymon.directory import notices, people
@@ -311,3 +313,23 @@ def test_a_job_of_the_version_before_becomes_one_for_each_address(post: Post) ->
     assert post.waiting() == 2
     assert post.work() == 2
     assert all(len(post.arrived(address, "Older")) == 1 for address in (OFFICE, HOME))
+
+
+def test_without_a_mail_server_notices_wait_and_the_log_says_so_once_an_hour(post: Post) -> None:
+    bare = replace(post.deployment, settings=post.deployment.settings.model_copy(update={"smtp_host": ""}))
+    handlers = follow_ups.handlers(Wiring(bare), post.metrics)
+    mail = {notices.MAIL_JOB: handlers[notices.MAIL_JOB]}
+    worker = Worker(bare.database, post.clock, mail, [], post.metrics)
+    post.tell("Without a server")
+    post.tell("And another")
+    with capture_logs() as logged, ThreadPoolExecutor(2) as pool:
+        tries = []
+        for _ in range(7):
+            tries.append(worker.run_due_jobs(pool))
+            post.clock.advance(timedelta(minutes=20))
+    assert tries == [4, 0, 0, 4, 0, 0, 4]
+    assert [each["event"] for each in logged] == ["no_mail_server"] * 3
+    post.try_for(2)
+    assert post.waiting() == 0
+    for address in (OFFICE, HOME):
+        assert len(post.arrived(address, "Without a server")) == len(post.arrived(address, "And another")) == 1

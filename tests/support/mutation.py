@@ -7,6 +7,7 @@ shows nothing. Standard library only: `tools/mutate` runs it.
 """
 
 import argparse
+import importlib.util
 import json
 import os
 import random
@@ -46,6 +47,9 @@ class Verdict:
 def main(arguments: Sequence[str] | None = None) -> int:
     """Run the command; the exit status is 0 when every removal was noticed."""
     asked = _parsed(arguments)
+    if (missing := _missing("pytest")) is not None:
+        print(missing)
+        return 2
     known = [removal for removal in removals() if not removal.why]
     chosen = _chosen(asked, known)
     if not chosen:
@@ -74,6 +78,13 @@ def _parsed(arguments: Sequence[str] | None) -> argparse.Namespace:
     parser.add_argument("--quick", action="store_true", help="only those whose test starts no site and no program")
     parser.add_argument("--jobs", type=int, default=os.cpu_count() or 1, help="how many at a time")
     return parser.parse_args(arguments)
+
+
+def _missing(module: str) -> str | None:
+    """Return what to do where the tests cannot run for want of a module; None where it is there."""
+    if importlib.util.find_spec(module) is not None:
+        return None
+    return f"There is no {module} in {sys.prefix}. Run `make .installed-dev` first, and this by .venv/bin/python."
 
 
 def _chosen(asked: argparse.Namespace, known: list[Removal]) -> list[Removal]:

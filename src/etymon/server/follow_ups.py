@@ -50,7 +50,9 @@ PULL_EVERY: Final = timedelta(minutes=5)
 def handlers(wiring: Wiring, metrics: Metrics) -> Mapping[str, JobHandler]:
     """Return the handler of every kind of job."""
     return {
-        MAIL_JOB: partial(notice_delivery.deliver, wiring.deployment, metrics),
+        MAIL_JOB: partial(
+            notice_delivery.deliver, wiring.deployment, metrics, notice_delivery.NoServer(wiring.deployment.clock)
+        ),
         PUBLISH_CRL: partial(crl.publish_asked, wiring.deployment.ca),
         ACCOUNT_ENDED_JOB: partial(_account_ended, wiring),
         ACCOUNT_CHANGED_JOB: partial(_person_changed, wiring),

@@ -1,6 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0
 """Brings notices to the mail server, each address by a job of its own: one that is refused keeps no other waiting."""
 
+import threading
 from datetime import datetime, timedelta
 from typing import Final
 
@@ -9,6 +10,7 @@ import structlog
 from etymon.audit import trail
 from etymon.audit.model import AuditEvent, Fact, Outcome
 from etymon.directory import notices, people
+from etymon.kernel.clock import Clock
 from etymon.kernel.errors import Unavailable
 from etymon.server import mail
 from etymon.server.deployment import Deployment
@@ -31,8 +33,31 @@ DELAYED: Final = "delayed_recorded"
 this notice is late."""
 
 
-def deliver(deployment: Deployment, metrics: Metrics, job: Job) -> None:
+NO_SERVER_AGAIN: Final = timedelta(hours=1)
+"""So long a notice waits where no mail server is configured, and nothing is said of it again."""
+
+
+class NoServer:
+    """Says once in `NO_SERVER_AGAIN` that notices wait for want of a mail server, however many do."""
+
+    def __init__(self, clock: Clock) -> None:
+        self._clock, self._lock = clock, threading.Lock()
+        self._silent_until: datetime | None = None
+
+    def tell(self) -> None:
+        """Say it, unless it was said lately."""
+        with self._lock:
+            now = self._clock.now()
+            if self._silent_until is not None and now < self._silent_until <= now + NO_SERVER_AGAIN:
+                return
+            self._silent_until = now + NO_SERVER_AGAIN
+        log.warning("no_mail_server", detail="No mail server is configured (smtp_host); notices wait.")
+
+
+def deliver(deployment: Deployment, metrics: Metrics, no_server: NoServer, job: Job) -> None:
     """Send a notice to its address; raises Unavailable where it has to be tried again.
+
+    Where no mail server is configured it waits for `NO_SERVER_AGAIN`.
 
     An address that is refused for good is recorded, with its place among its person's, and nothing more is sent. One
     that has not taken the notice in a day is recorded once, and tried on.
@@ -44,6 +69,11 @@ def deliver(deployment: Deployment, metrics: Metrics, job: Job) -> None:
         with deployment.database.transaction() as tx:
             notices.notify(tx, deployment.clock, deployment.entropy, to, subject, text)
             jobs.complete(tx, job)
+        return
+    if not deployment.settings.smtp_host:
+        no_server.tell()
+        with deployment.database.transaction() as tx:
+            jobs.defer(tx, job, deployment.clock.now() + NO_SERVER_AGAIN)
         return
     try:
         mail.deliver(mail_server(deployment), to[0], subject, text, job.id.hex)
@@ -63,10 +93,8 @@ def deliver(deployment: Deployment, metrics: Metrics, job: Job) -> None:
 
 
 def mail_server(deployment: Deployment) -> MailServer:
-    """Return the configured mail server, or raise Unavailable where there is none."""
+    """Return the configured mail server."""
     read = deployment.settings
-    if not read.smtp_host:
-        raise Unavailable("no_mail_server", "No mail server is configured (smtp_host); notices wait.")
     return MailServer(
         read.smtp_host, read.smtp_port, read.smtp_tls, read.mail_from, read.smtp_user, read.smtp_password()
     )
