@@ -227,6 +227,6 @@ def link(terminal: Terminal, site: str, command: str) -> None:
         shown = site_pages.show_code(browser, site)
         (terminal.folder / "link.png").write_bytes(shown.image)
         with terminal.started(command, answers="correct horse\n" * 2) as phone:
-            digits = read_until(phone, "Is this you")
+            digits = read_until(phone, "Is this you").replace(" ", "")
             site_pages.confirm(browser, shown.page, digits)
             assert "Your derived credential is ready" in phone.read()

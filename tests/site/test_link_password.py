@@ -61,7 +61,7 @@ def test_it_is_typed_at_the_command_line_and_not_shown(site: WholeSite, tmp_path
         terminal.wait_for(r"not the number that stands beside the code.*4 tries are left")
         terminal.wait_for(r"\(8 digits\): ")
         terminal.type(f"{shown.password[:4]} {shown.password[4:]}")
-        digits = terminal.wait_for(r"\n\s+(\d{6})\s").group(1)
+        digits = "".join(terminal.wait_for(r"\n\s+(\d{3}) (\d{3})\s").groups())
         site_pages.confirm(browser, shown.page, digits)
         for prompt in ("Choose an activation secret.*: ", "The same again: "):
             terminal.wait_for(prompt)

@@ -1,6 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0
 """A phone that nobody manages, on a whole site: set up where the rule allows, refused where it does not."""
 
+import re
 from pathlib import Path
 
 import pytest
@@ -115,7 +116,7 @@ def test_at_the_command_line_it_ends_when_there_is_nobody_to_stay_in_touch_with(
     with typing("phone", "new", str(tmp_path / "phone")) as terminal:
         assert terminal.end() == 0, terminal.text
     with typing("phone", "run", str(tmp_path / "phone"), "--link-qr", str(tmp_path / "code.png")) as terminal:
-        digits = terminal.wait_for(r"\n\s+(\d{6})\s").group(1)
+        digits = "".join(terminal.wait_for(r"\n\s+(\d{3}) (\d{3})\s").groups())
         site_pages.confirm(browser, shown.page, digits)
         for prompt in ("Choose an activation secret.*: ", "The same again: "):
             terminal.wait_for(prompt)
@@ -126,6 +127,8 @@ def test_at_the_command_line_it_ends_when_there_is_nobody_to_stay_in_touch_with(
     with typing("phone", "status", str(tmp_path / "phone")) as terminal:
         assert terminal.end() == 0, terminal.text
         assert "factory-new, managed by nobody" in terminal.text
+        assert re.search(r"Certificate .*Thumbprint .*Until .*State ", terminal.text)
+        assert "in use" in terminal.text
     with typing("phone", "run", str(tmp_path / "phone")) as terminal:
         assert terminal.end() == 2, terminal.text
         assert "Give the enrollment code" in terminal.text

@@ -41,7 +41,7 @@ class Keyboard:
         (UserCode("BCDF-GHJK", "https://h/idp/device", NOON), ["BCDF-GHJK", "https://h/idp/device"]),
         (Welcome(Organization("Agency")), ["Agency"]),
         (Instructions("Issuer", "https://h/issuer/", "https://help"), ["https://h/issuer/", "https://help"]),
-        (Comparison("Alice", "a…e@x", "Issuer", "012345", NOON), ["Alice", "012345"]),
+        (Comparison("Alice", "a…e@x", "Issuer", "012345", NOON), ["Alice", "    012 345"]),
         (Installing(Purpose.SIGNATURE), ["signature"]),
         (Ready((Purpose.AUTHENTICATION, Purpose.SIGNATURE)), ["authentication, signature"]),
         (Notification(uuid4(), "Title", "Body", "open"), ["Title", "Body"]),
