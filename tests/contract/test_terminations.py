@@ -209,6 +209,7 @@ def test_nothing_is_issued_after_the_end_of_an_account(site: IssuerSite, purpose
     """Beside each other: whatever was issued was issued before, and is revoked."""
     link = site.linked()
     link.phone.body(purpose)
+    site.clock.tick()
     together = threading.Barrier(2)
 
     def enroll() -> x509.Certificate | EtymonError:
