@@ -23,6 +23,8 @@ from support.content_issuer import ContentIssuer
 from support.page_commands import commands
 from support.typed_command import Typed, typed
 
+RUNNING = ("etymon serve", "etymon apply", "etymon enrollment-code")
+"""Commands of the page about backups that need a running site."""
 NOW = datetime(2026, 3, 1, 12, tzinfo=UTC)
 
 
@@ -70,6 +72,10 @@ def test_a_backup_is_taken_restored_and_read_by_others_tools(data: Path, capsys:
     shell = page_commands.Typed(Path.cwd())
     recipient = ""
     for command in commands("backup-and-restore.md"):
+        if command.startswith(RUNNING):
+            continue  # test_restored_site
+        if command.startswith("etymon audit verify"):
+            type_in(capsys, f"etymon audit key --data {data} --passphrase-file passphrase > audit-seal.pem")
         if not command.startswith("etymon "):
             shell.run(command)
             continue

@@ -100,10 +100,21 @@ def founded(
         site.codes = codes
         if proxy:
             stack.enter_context(proxy.serving(directory / "data"))
-        stack.enter_context(_running(site))
+        stack.enter_context(site.services).enter_context(_running(site))
         stack.callback(site.close)
         stack.enter_context(cards.answering())
         _configure(site)
+        yield site
+
+
+@contextmanager
+def restored(before: WholeSite, data: Path) -> Iterator[WholeSite]:
+    """Stop a site for good, its browsers and phones too, and run what was restored from its backup; cards stay."""
+    before.clients.close()
+    before.services.close()
+    deployment = Deployment.open(data, PASSPHRASE, before.clock, before.entropy)
+    site = WholeSite(before.directory, before.clock, Wiring(deployment), before.cards, before.mail)
+    with contextlib.closing(deployment.database), _running(site), contextlib.closing(site.clients):
         yield site
 
 

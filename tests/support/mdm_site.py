@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any, Final
 from uuid import UUID
 
+import sqlalchemy as sa
 from cryptography import x509
 from cryptography.hazmat.primitives.serialization import Encoding
 from joserfc.jwk import ECKey
@@ -28,6 +29,7 @@ from etymon.mdm import (
     enrollment,
     enrollment_profiles,
     follow_ups,
+    tables,
 )
 from etymon.mdm.check_in import Report
 from etymon.mdm.configuration_profiles import ProfileContent
@@ -155,6 +157,11 @@ class MDMSite:
             return enrollment_profiles.create(
                 tx, self.deps, ProfileTerms(**{"display_name": "Headquarters", **terms}), actor=ADMINISTRATOR
             )
+
+    def garble_network_passwords(self) -> None:
+        """Have the passwords of setup networks open no more, as under a key that was lost."""
+        with self.database.transaction() as tx:
+            tx.execute(sa.update(tables.enrollment_profiles).values(network_password=bytes(40)))
 
     def token(self, profile: EnrollmentProfile | None = None, *, lifetime: timedelta | None = None) -> Secret[str]:
         profile = profile or self.profile()

@@ -98,7 +98,7 @@ class WholeSite:
         self.codes: Mapping[str, Secret[str]] = {}
         self.running: Site | None = None
         self._cards: dict[str, Card] = {}
-        self._open = ExitStack()
+        self.services, self.clients = ExitStack(), ExitStack()
         self._numbers = itertools.count(1)
 
     # ---- addresses and ways there
@@ -145,14 +145,14 @@ class WholeSite:
             base_url=base_url or self.url,
             timeout=60,
         )
-        return self._open.enter_context(client)
+        return self.clients.enter_context(client)
 
     def browser(self, holder: Card | TLSIdentity | None = None) -> Browser:
         """Return a browser at a PC; certauth is shown the card in its reader, or another certificate."""
         identity = holder.identity() if isinstance(holder, Card) else holder
         certauth = self.deployment.settings.certauth_url
         browser = Browser(self.transport(), self.transport(identity), certauth_origin=certauth)
-        return self._open.enter_context(browser)
+        return self.clients.enter_context(browser)
 
     # ---- people and cards
 
@@ -196,7 +196,7 @@ class WholeSite:
         surroundings = Surroundings(self.clock, self.entropy, NoPause(), QUICK)
         hardware = Hardware(f"SN-{number:04}", manufacturer="Google", model="Pixel 9")
         phone = Phone.new(self.directory / f"phone{number}", surroundings, hardware=hardware, roots=roots, maker=maker)
-        self._open.callback(phone.close)
+        self.clients.callback(phone.close)
         return HeldPhone(phone, Secret(random_token(self.entropy, bits=96)))
 
     def enrollment_image(self) -> bytes:
@@ -295,7 +295,7 @@ class WholeSite:
 
     def close(self) -> None:
         """Close every client, phone and card."""
-        self._open.close()
+        self.clients.close()
         self.cards.close()
 
 

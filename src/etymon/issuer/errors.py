@@ -23,7 +23,9 @@ def link_denied() -> NotPermitted:
 
 def link_secret_wrong() -> NotPermitted:
     """The secret is not the one the QR code carries."""
-    return NotPermitted("link_secret_wrong", "This code does not belong to the link. Scan the code once more.")
+    return NotPermitted(
+        "link_secret_wrong", "This code does not belong to the link. Scan the code once more, or have a new one shown."
+    )
 
 
 def link_password_required() -> NotPermitted:

@@ -10,7 +10,7 @@ from uuid import UUID
 from etymon.kernel.errors import Malformed
 from etymon.kernel.secret import Secret
 from etymon.mdm.model import LONGEST_NAME, DeviceFacts, is_text
-from etymon.wire.enrollment_qr import SetupNetwork
+from etymon.wire.enrollment_qr import SetupNetwork, WiFiSecurity
 
 LONGEST_TEMPLATE: Final = 63
 LONGEST_DESCRIPTION: Final = 1000
@@ -22,13 +22,22 @@ PLACEHOLDERS: Final = frozenset(
 
 
 @dataclass(frozen=True, slots=True)
+class NetworkWithoutPassword:
+    """A setup network whose password does not open any more. The profile gets no code before it is given again."""
+
+    ssid: str
+    security: WiFiSecurity
+    hidden: bool
+
+
+@dataclass(frozen=True, slots=True)
 class ProfileTerms:
     """What an administrator chooses. An empty `device_name_template` gives `Android_<date>_<time>`."""
 
     display_name: str
     description: str = ""
     device_name_template: str = ""
-    network: SetupNetwork | None = None
+    network: SetupNetwork | NetworkWithoutPassword | None = None
 
     def __post_init__(self) -> None:
         if not 1 <= len(self.display_name) <= LONGEST_NAME or not self.display_name.isprintable():

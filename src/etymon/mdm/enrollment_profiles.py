@@ -6,16 +6,16 @@ from datetime import timedelta
 from typing import Final
 from uuid import UUID
 
-from etymon.kernel.entropy import random_id, random_text
-from etymon.kernel.errors import Malformed, NotFound
-from etymon.kernel.secret import Secret
+from etymon.kernel.entropy import Entropy, random_id, random_text
+from etymon.kernel.errors import Conflict, Malformed, NotFound
+from etymon.kernel.secret import DigestKey, Secret
 from etymon.mdm.dependencies import Dependencies, record
-from etymon.mdm.enrollment_profile import EnrollmentProfile, ProfileTerms
+from etymon.mdm.enrollment_profile import EnrollmentProfile, NetworkWithoutPassword, ProfileTerms
 from etymon.mdm.store import enrollment as store
 from etymon.storage import wrapping
 from etymon.storage.database import Transaction
 from etymon.wire import enrollment_qr
-from etymon.wire.enrollment_qr import Invitation, Provisioning
+from etymon.wire.enrollment_qr import Invitation, Provisioning, SetupNetwork
 
 TOKEN_ALPHABET: Final = "ABCDEFGHIJKLMNOPQRSTUVWXYZ234567"  # noqa: S105 - an alphabet (RFC 4648 §6)
 TOKEN_LENGTH: Final = 24
@@ -74,12 +74,18 @@ def page(tx: Transaction, deps: Dependencies, *, after: UUID | None, limit: int)
 def create_token(
     tx: Transaction, deps: Dependencies, id_: UUID, *, lifetime: timedelta | None, actor: str
 ) -> EnrollmentProfile:
-    """Give a profile a new token in place of the one it had. Without a `lifetime` it lives until it is revoked."""
+    """Give a profile a new token in place of the one it had. Without a `lifetime` it lives until it is revoked.
+
+    Raises `Conflict` `wifi_password_missing` while the password of its network has to be given again.
+    """
     if lifetime is not None and not timedelta() < lifetime <= LONGEST_TOKEN_LIFETIME:
         raise Malformed("malformed_lifetime", "A token lives at least one second and at most 2147483647.")
+    profile = get(tx, deps, id_)
+    if isinstance(profile.terms.network, NetworkWithoutPassword):
+        raise _password_missing(profile.terms.display_name, profile.terms.network.ssid)
     now = deps.clock.now()
     token = Secret(random_text(deps.entropy, TOKEN_ALPHABET, TOKEN_LENGTH))
-    given = store.set_token(
+    store.set_token(
         tx,
         id_,
         token_digest(deps, token),
@@ -87,8 +93,6 @@ def create_token(
         created_at=now,
         expires_at=now + lifetime if lifetime is not None else None,
     )
-    if not given:
-        raise _not_found()
     seconds = int(lifetime.total_seconds()) if lifetime is not None else None
     record(tx, deps, "enrollment_profile:admission_opened", actor=actor, subject=id_, seconds=seconds)
     return get(tx, deps, id_)
@@ -102,11 +106,12 @@ def revoke_token(tx: Transaction, deps: Dependencies, id_: UUID, *, actor: str) 
 
 
 def code(deps: Dependencies, profile: EnrollmentProfile) -> EnrollmentCode | None:
-    """Return what the QR code of a profile says; None while it has no token."""
-    if profile.token is None:
+    """Return what the QR code of a profile says; None while it has no token, or its network no password."""
+    network = profile.terms.network
+    if profile.token is None or isinstance(network, NetworkWithoutPassword):
         return None
     invitation = Invitation(deps.server_url, profile.token.value, deps.tls_pin)
-    text = enrollment_qr.encode(Provisioning(invitation, deps.controller, profile.terms.network))
+    text = enrollment_qr.encode(Provisioning(invitation, deps.controller, network))
     return EnrollmentCode(text, simulator_only=deps.controller is None)
 
 
@@ -123,10 +128,31 @@ def opener(deps: Dependencies) -> store.Openers:
     )
 
 
+def begin_again(tx: Transaction, former: DigestKey, present: DigestKey, entropy: Entropy) -> None:
+    """Have the profiles of a restored database admit nobody, and keep their networks' passwords under the new key.
+
+    A token was a secret that was handed out, and may have been revoked since the backup; a network's password is the
+    organisation's own. One that does not open has to be given again.
+    """
+    store.remove_all_tokens(tx)
+    for row, wrapped in store.network_passwords(tx):
+        password = wrapping.unwrap(former, PASSWORD_PURPOSE, row, wrapped)
+        if password is not None:
+            store.keep_network_password(tx, row, wrapping.wrap(present, entropy, PASSWORD_PURPOSE, row, password))
+
+
 def _wrapped_password(deps: Dependencies, id_: UUID, terms: ProfileTerms) -> bytes | None:
-    if terms.network is None or terms.network.password is None:
+    if not isinstance(terms.network, SetupNetwork) or terms.network.password is None:
         return None
     return wrapping.wrap(deps.digest_key, deps.entropy, PASSWORD_PURPOSE, id_, terms.network.password)
+
+
+def _password_missing(profile: str, ssid: str) -> Conflict:
+    return Conflict(
+        "wifi_password_missing",
+        f"The password of the Wi-Fi {ssid} of the enrollment profile {profile} does not open any more. Give it again "
+        "(wifi.passwordFile in the organization file and `etymon apply`, or wifiPassword); then fetch a new code.",
+    )
 
 
 def _not_found() -> NotFound:

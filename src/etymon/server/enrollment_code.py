@@ -29,11 +29,18 @@ class EnrollmentCode:
 def fetch(api: AdministrationAPI, profile: str) -> EnrollmentCode:
     """Return the code of the profile of that name.
 
-    Raises NotFound and Conflict when no profile or several have the name, or when there is no token; NotPermitted to
-    whom the code is not shown; what the API raises; and Unavailable when its answer is not understood.
+    Raises NotFound and Conflict when no profile or several have the name, when there is no token, or when the password
+    of its network is missing; NotPermitted to whom the code is not shown; what the API raises; and Unavailable when its
+    answer is not understood.
     """
     try:
         found = api.item(f"{PROFILES}/{_id_of(api, profile)}")
+        if found.get("etymonWifiPasswordMissing"):
+            raise Conflict(
+                "wifi_password_missing",
+                f"The password of the Wi-Fi {found['wifiSsid']} of the profile {profile} has to be given again: name "
+                "its file as passwordFile in the organisation's file, and apply that.",
+            )
         if found["tokenCreationDateTime"] is None:
             raise Conflict(
                 "no_enrollment_token",

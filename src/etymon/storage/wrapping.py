@@ -12,7 +12,6 @@ from cryptography.exceptions import InvalidTag
 from cryptography.hazmat.primitives.ciphers.aead import AESGCM
 
 from etymon.kernel.entropy import Entropy
-from etymon.kernel.errors import Unavailable
 from etymon.kernel.secret import DigestKey, Secret
 
 NONCE_BYTES: Final = 12
@@ -24,12 +23,10 @@ def wrap(key: DigestKey, entropy: Entropy, purpose: str, row: UUID, value: Secre
     return nonce + AESGCM(key.derive(purpose).reveal()).encrypt(nonce, value.reveal().encode(), row.bytes)
 
 
-def unwrap(key: DigestKey, purpose: str, row: UUID, wrapped: bytes) -> Secret[str]:
-    """Return what `wrap` encrypted; raise Unavailable where the deployment's key or the row is another one."""
+def unwrap(key: DigestKey, purpose: str, row: UUID, wrapped: bytes) -> Secret[str] | None:
+    """Return what `wrap` encrypted; None where the key or the row is another one: then it has to be given again."""
     try:
         value = AESGCM(key.derive(purpose).reveal()).decrypt(wrapped[:NONCE_BYTES], wrapped[NONCE_BYTES:], row.bytes)
-    except InvalidTag as exc:
-        raise Unavailable(
-            "not_readable", "A stored secret does not open with this deployment's key. Create it again."
-        ) from exc
+    except InvalidTag:
+        return None
     return Secret(value.decode())

@@ -17,8 +17,10 @@ from etymon.issuer.scep import challenges, connectors
 from etymon.issuer.scep.model import Connector
 from etymon.kernel.errors import Malformed, NotAuthenticated
 from etymon.kernel.secret import Secret
+from etymon.mdm import enrollment_profiles
 from etymon.server.apply.applying import Outcome
 from etymon.server.apply.planning import Passwords
+from etymon.wire.enrollment_qr import SetupNetwork
 from support.graph_answers import code, gone
 from support.mdm_listeners import RunningSite
 from support.operator import Operator
@@ -147,6 +149,27 @@ def test_a_wifi_without_its_password_is_told_before_anything_is_written(
     assert administrator.apply(file(security="none")) is Outcome.AS_WANTED
     with pytest.raises(Malformed, match="wifi_password_missing"):
         administrator.apply(file(ssid="Other"))
+
+
+def test_a_wifi_password_that_opens_no_more_is_sent_again_by_the_same_file(
+    running: RunningSite, administrator: Operator
+) -> None:
+    def file(**wifi: str) -> dict[str, Any]:
+        profile = {"name": "Phones", "tokenDays": 30, "wifi": {"ssid": "Setup", **wifi}}
+        return {"organization": "Test Agency", "enrollmentProfiles": [profile]}
+
+    with_password = file(passwordFile="wifi.txt")
+    assert administrator.apply(with_password) is Outcome.AS_WANTED
+    running.site.garble_network_passwords()
+    with pytest.raises(Malformed, match=r"enrollment profile Phones: .* passwordFile\. \(wifi_password_missing\)"):
+        administrator.apply(file())
+    assert administrator.apply(with_password) is Outcome.AS_WANTED
+    assert "wifi.security: password missing → wpa" in administrator.shown
+    with running.site.database.snapshot() as tx:
+        (phones,) = enrollment_profiles.page(tx, running.site.deps, after=None, limit=10)
+    assert isinstance(phones.terms.network, SetupNetwork)
+    running.site.garble_network_passwords()
+    assert administrator.apply(file(security="none")) is Outcome.AS_WANTED, "who wants none is asked for none"
 
 
 def test_whoever_reads_may_ask_whether_a_connector_could_be(running: RunningSite) -> None:

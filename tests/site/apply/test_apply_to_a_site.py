@@ -12,6 +12,7 @@ from etymon.pki.trust_entry import IdentifierKind, TrustKind
 from etymon.server.apply.applying import Outcome
 from etymon.server.apply.planning import Passwords
 from etymon.server.apply.resource import Role as Writer
+from etymon.wire.enrollment_qr import SetupNetwork
 from support.agency import AGENCY, CARD, agency, without
 from support.mdm_listeners import RunningSite
 from support.operator import Operator
@@ -73,7 +74,7 @@ def test_what_was_applied_is_what_the_services_have(administrator: Operator, run
         assert {person.id for person in groups.members(tx, staff.id)} == {ana.id, ben.id}
         (phones,) = enrollment_profiles.page(tx, site.deps, after=None, limit=10)
         assert phones.token is not None
-        assert phones.terms.network is not None
+        assert isinstance(phones.terms.network, SetupNetwork)
         assert phones.terms.network.password is not None
         assert phones.terms.network.password.reveal() == "correct horse battery"
         profiles = {profile.display_name: profile for profile in configuration_profiles.page(tx, after=None, limit=10)}
@@ -119,7 +120,7 @@ def test_a_password_is_sent_again_when_asked(administrator: Operator, running: R
         (administrator.folder / "wifi.txt").write_text("correct horse battery\n", "utf-8")
     with running.site.database.snapshot() as tx:
         (phones,) = enrollment_profiles.page(tx, running.site.deps, after=None, limit=10)
-    assert phones.terms.network is not None
+    assert isinstance(phones.terms.network, SetupNetwork)
     assert phones.terms.network.password is not None
     assert phones.terms.network.password.reveal() == "another battery staple"
 

@@ -10,6 +10,7 @@ import zxingcpp
 from PIL import Image
 
 from etymon.directory.model import Role
+from etymon.kernel.secret import Secret
 from etymon.wire import enrollment_qr
 from support.graph_answers import (
     PROFILES,
@@ -101,6 +102,29 @@ def test_a_profiles_network_keeps_its_password_until_it_is_said_otherwise(admin:
     shown = ok(admin.get(path))
     assert (shown["configureWifi"], shown["wifiSsid"]) == (False, None)
     assert enrollment_qr.decode(shown["qrCodeContent"]).network is None
+
+
+def test_a_password_that_opens_no_more_is_missing_and_is_given_again(running: RunningSite, admin: httpx.Client) -> None:
+    network = {"configureWifi": True, "wifiSsid": "setup", "wifiSecurityType": "wpa", "wifiPassword": "open sesame"}
+    path = f"{PROFILES}/{created(admin.post(PROFILES, json={'displayName': 'HQ', **network}))['id']}"
+    gone(admin.post(f"{path}/createToken"))
+    running.site.garble_network_passwords()
+    (listed,) = ok(admin.get(PROFILES))["value"]
+    shown = ok(admin.patch(path, json={"description": "changed"}))
+    for found in (listed, shown):
+        assert (found["wifiSsid"], found["wifiSecurityType"]) == ("setup", "wpa")
+        assert found["etymonWifiPasswordMissing"] is True
+    assert shown["qrCodeContent"] is shown["qrCodeImage"] is None
+    refused = admin.post(f"{path}/createToken")
+    assert code(refused) == (409, "wifi_password_missing")
+    assert "Wi-Fi setup of the enrollment profile HQ" in refused.json()["error"]["message"]
+    assert ok(admin.get(path))["tokenValue"] == shown["tokenValue"], "a refusal leaves the token"
+    assert admin.patch(path, json={"wifiSsid": "another"}).status_code == 400
+    healed = ok(admin.patch(path, json={"wifiPassword": "open again"}))
+    gone(admin.post(f"{path}/createToken"))
+    scanned = enrollment_qr.decode(ok(admin.get(path))["qrCodeContent"])
+    assert healed["etymonWifiPasswordMissing"] is False
+    assert scanned.network == enrollment_qr.SetupNetwork("setup", "WPA", Secret("open again"))
 
 
 def test_only_administrators_see_what_admits_phones(running: RunningSite, admin: httpx.Client) -> None:

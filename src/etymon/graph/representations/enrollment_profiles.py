@@ -8,7 +8,7 @@ from pydantic import Field
 from etymon.graph.representations.body import Body, Text, require_only, required
 from etymon.kernel.secret import Secret
 from etymon.mdm import qr_images
-from etymon.mdm.enrollment_profile import EnrollmentProfile, ProfileTerms
+from etymon.mdm.enrollment_profile import EnrollmentProfile, NetworkWithoutPassword, ProfileTerms
 from etymon.mdm.enrollment_profiles import EnrollmentCode
 from etymon.wire.enrollment_qr import SetupNetwork, WiFiSecurity
 
@@ -46,15 +46,19 @@ class EnrollmentProfileBody(Body):
             network=self._network(before.network if before else None),
         )
 
-    def _network(self, before: SetupNetwork | None) -> SetupNetwork | None:
+    def _network(
+        self, before: SetupNetwork | NetworkWithoutPassword | None
+    ) -> SetupNetwork | NetworkWithoutPassword | None:
         ssid = self.told("wifi_ssid", before.ssid if before else "")
         if self.configure_wifi is False or not ssid:
             return None
         kind = self.told("wifi_security_type", SHOWN_SECURITY[before.security] if before else "none")
-        password = before.password if before else None
+        password = before.password if isinstance(before, SetupNetwork) else None
         if self.wifi_password:
             password = Secret(self.wifi_password)
         hidden = self.told("wifi_hidden", before.hidden if before else False)
+        if password is None and before == NetworkWithoutPassword(ssid, SECURITY[kind], hidden):
+            return before
         return SetupNetwork(ssid, SECURITY[kind], password if kind != "none" else None, hidden)
 
 
@@ -89,6 +93,7 @@ def profile(
         "wifiSecurityType": SHOWN_SECURITY[network.security] if network else "none",
         "wifiPassword": None,
         "wifiHidden": network.hidden if network else False,
+        "etymonWifiPasswordMissing": isinstance(network, NetworkWithoutPassword),
         "roleScopeTagIds": ["0"],
         "isTeamsDeviceProfile": False,
     }

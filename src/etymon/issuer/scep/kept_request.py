@@ -14,7 +14,6 @@ import structlog
 
 from etymon.issuer.dependencies import Dependencies
 from etymon.kernel.entropy import random_id
-from etymon.kernel.errors import Unavailable
 from etymon.kernel.secret import Secret
 from etymon.storage import wrapping
 from etymon.storage.jobs import JSONValue
@@ -38,8 +37,8 @@ def opened(deps: Dependencies, payload: Mapping[str, JSONValue]) -> bytes | None
     if "sealed" not in payload:
         return None
     wrapped, row = base64.b64decode(str(payload["sealed"])), UUID(str(payload["sealed_for"]))
-    try:
-        return base64.b64decode(wrapping.unwrap(deps.digest_key, PURPOSE, row, wrapped).reveal())
-    except Unavailable:
+    found = wrapping.unwrap(deps.digest_key, PURPOSE, row, wrapped)
+    if found is None:
         log.warning("scep_request_not_readable")
         return None
+    return base64.b64decode(found.reveal())

@@ -10,7 +10,7 @@ from uuid import UUID
 import sqlalchemy as sa
 
 from etymon.kernel.secret import Secret
-from etymon.mdm.enrollment_profile import EnrollmentProfile, EnrollmentToken, ProfileTerms
+from etymon.mdm.enrollment_profile import EnrollmentProfile, EnrollmentToken, NetworkWithoutPassword, ProfileTerms
 from etymon.mdm.model import DeviceFacts, EnrollmentSession, SessionState
 from etymon.mdm.tables import enrollment_profiles as profiles
 from etymon.mdm.tables import enrollment_sessions as sessions
@@ -36,8 +36,8 @@ _PROFILE: Final[tuple[sa.Column[Any], ...]] = (
 )
 
 
-Opener: TypeAlias = Callable[[UUID, bytes], Secret[str]]
-"""Opens a ciphertext that stands in the row with this id."""
+Opener: TypeAlias = Callable[[UUID, bytes], Secret[str] | None]
+"""Opens a ciphertext that stands in the row with this id; None where it does not open."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -118,6 +118,24 @@ def remove_token(tx: Transaction, id_: UUID) -> bool:
         .values(token_digest=None, token_wrapped=None, token_created_at=None, token_expires_at=None)
     )
     return removed.rowcount == 1
+
+
+def remove_all_tokens(tx: Transaction) -> None:
+    """Take the tokens of all profiles away."""
+    tx.execute(
+        profiles.update().values(token_digest=None, token_wrapped=None, token_created_at=None, token_expires_at=None)
+    )
+
+
+def network_passwords(tx: Transaction) -> list[tuple[UUID, bytes]]:
+    """Return the passwords of setup networks as they are kept, each with the id of its row."""
+    query = sa.select(profiles.c.id, profiles.c.network_password).where(profiles.c.network_password.is_not(None))
+    return [(row.id, row.network_password) for row in tx.execute(query)]
+
+
+def keep_network_password(tx: Transaction, id_: UUID, wrapped: bytes) -> None:
+    """Keep the password of a profile's network under another key."""
+    tx.execute(profiles.update().where(profiles.c.id == id_).values(network_password=wrapped))
 
 
 def count_enrolled(tx: Transaction, id_: UUID) -> None:
@@ -215,15 +233,20 @@ def _terms(terms: ProfileTerms, network_password: bytes | None) -> dict[str, Any
 
 
 def _profile(row: sa.Row[Any], opener: Openers) -> EnrollmentProfile:
-    token = network = None
-    if row.token_wrapped is not None:
-        token = EnrollmentToken(opener.token(row.id, row.token_wrapped), row.token_created_at, row.token_expires_at)
-    if row.network_ssid is not None:
-        security = next(kind for kind in SECURITY_TYPES if kind == row.network_security)
-        password = opener.password(row.id, row.network_password) if row.network_password is not None else None
-        network = SetupNetwork(row.network_ssid, security, password, row.network_hidden)
-    terms = ProfileTerms(row.display_name, row.description, row.device_name_template, network)
+    value = opener.token(row.id, row.token_wrapped) if row.token_wrapped is not None else None
+    token = EnrollmentToken(value, row.token_created_at, row.token_expires_at) if value is not None else None
+    terms = ProfileTerms(row.display_name, row.description, row.device_name_template, _network(row, opener))
     return EnrollmentProfile(row.id, terms, token, row.enrolled_devices, row.created_at, row.modified_at)
+
+
+def _network(row: sa.Row[Any], opener: Openers) -> SetupNetwork | NetworkWithoutPassword | None:
+    if row.network_ssid is None:
+        return None
+    security = next(kind for kind in SECURITY_TYPES if kind == row.network_security)
+    password = opener.password(row.id, row.network_password) if row.network_password is not None else None
+    if security != "NONE" and password is None:
+        return NetworkWithoutPassword(row.network_ssid, security, row.network_hidden)
+    return SetupNetwork(row.network_ssid, security, password, row.network_hidden)
 
 
 def _session(row: sa.Row[Any]) -> EnrollmentSession:

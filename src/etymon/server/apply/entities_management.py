@@ -48,6 +48,8 @@ NETWORK: Final[Mapping[str, str]] = {
     "wifi.hidden": "wifiHidden",
     "wifi.password": "wifiPassword",
 }
+PASSWORD_MISSING: Final = "password missing"  # noqa: S105 - what is shown in place of a kind of security
+"""The security of a network whose password the site cannot open any more, as after some restores."""
 
 
 def branding(item: Mapping[str, Any], _: Names) -> Resource:
@@ -99,13 +101,15 @@ def issuer_body(wanted: Resource, fields: Collection[str], _: Names) -> dict[str
 
 def enrollment_profile(item: Mapping[str, Any], now: datetime) -> Resource:
     """Read an enrollment profile; its network's password is never told."""
-    with_network = item["configureWifi"]
+    with_network, security = item["configureWifi"], item["wifiSecurityType"] or "none"
+    if item.get("etymonWifiPasswordMissing"):  # no file says so: the network is a difference, and is written whole
+        security = PASSWORD_MISSING
     properties: dict[str, Value] = {
         "name": item["displayName"],
         "description": item["description"] or "",
         "deviceNameTemplate": item["deviceNameTemplate"] or "",
         "wifi.ssid": item["wifiSsid"] or "" if with_network else "",
-        "wifi.security": item["wifiSecurityType"] or "none" if with_network else "none",
+        "wifi.security": security if with_network else "none",
         "wifi.hidden": bool(item["wifiHidden"]) if with_network else False,
     }
     ends = item["tokenExpirationDateTime"]

@@ -7,6 +7,7 @@ from etymon.kernel.errors import Conflict, EtymonError, Malformed, NotFound, Una
 from etymon.server.apply.administration_api import NOT_OFFERED, AdministrationAPI
 from etymon.server.apply.change import Create, Plan, Replace, Update
 from etymon.server.apply.entities import BODIES, path_of
+from etymon.server.apply.entities_management import PASSWORD_MISSING
 from etymon.server.apply.names import Names
 from etymon.server.apply.resource import Kind, Resource
 from etymon.wire.enrollment_qr import SECURITY_TYPES, SetupNetwork
@@ -45,9 +46,9 @@ def _require_network(wanted: Resource, present: Resource | None) -> None:
     """Refuse a network of a new phone that has not the password it needs; a present one keeps the one it has."""
     ssid, security = str(wanted.properties["wifi.ssid"]), str(wanted.properties["wifi.security"]).upper()
     password = wanted.secrets.get("wifi.password") if security != "NONE" else None
-    had = present is not None and present.properties["wifi.ssid"] and present.properties["wifi.security"] != "none"
+    kept = present.properties["wifi.security"] if present is not None and present.properties["wifi.ssid"] else "none"
     if ssid and password is None and security != "NONE":
-        if not had:
+        if kept in ("none", PASSWORD_MISSING):
             raise Malformed("wifi_password_missing", "Its Wi-Fi needs a password. Name its file as passwordFile.")
     elif ssid:
         SetupNetwork(ssid, next(known for known in SECURITY_TYPES if known == security), password)

@@ -2,7 +2,9 @@
 """`etymon restore`: a deployment from its backup, in a new directory.
 
 What was consumed after the backup would be good again in it: one-time codes, links, sessions, refresh tokens. All of
-them are kept as digests under one key, so the restored deployment gets a new one and none of them fits any more.
+them are kept as digests under one key, so the restored deployment gets a new one and none of them fits any more. What
+lay under that key to be read again is no bearer value, or it is removed: the passwords of setup networks are wrapped
+under the new key, the tokens of enrollment profiles are gone.
 """
 
 import json
@@ -19,14 +21,15 @@ from etymon.ca import restoration
 from etymon.kernel.clock import Clock
 from etymon.kernel.entropy import Entropy
 from etymon.kernel.errors import Conflict, Malformed, NotFound
-from etymon.kernel.secret import Secret
+from etymon.kernel.secret import DigestKey, Secret
+from etymon.mdm import enrollment_profiles
 from etymon.pki.cryptoki import TokenChoice
 from etymon.server import config_file, key_places, keyring, process_events
 from etymon.server.backup import archive, database_copy
 from etymon.server.backup.taking import CONFIGURATION, FOLDERS, MANIFEST, VERSION
 from etymon.server.deployment import DATABASE_FILE, DIGESTS, database_url, require_database
 from etymon.storage import migrations
-from etymon.storage.database import Database
+from etymon.storage.database import Database, Transaction
 
 _MEMBERS: Final = frozenset({MANIFEST, CONFIGURATION, database_copy.SQLITE, database_copy.POSTGRESQL})
 
@@ -62,11 +65,13 @@ def restore(
             file, key, room, allowed=_is_expected, progress=lambda octets: progress(f"{octets // 1_000_000} MB")
         )
         manifest = _manifest(room)
-        _renew_digests(room, passphrase, entropy)
+        former, present = _renew_digests(room, passphrase, entropy)
         read = config_file.load(room)
         progress("database")
         _make_database(room, database_url(data, read))
-        is_older = _begin_again(room, manifest, clock, entropy)
+        is_older = _begin_again(
+            room, manifest, clock, entropy, lambda tx: enrollment_profiles.begin_again(tx, former, present, entropy)
+        )
         if data.exists():
             data.rmdir()
         room.rename(data)
@@ -91,9 +96,12 @@ def _manifest(room: Path) -> Mapping[str, Any]:
     return dict(found)
 
 
-def _renew_digests(room: Path, passphrase: Secret[str], entropy: Entropy) -> None:
+def _renew_digests(room: Path, passphrase: Secret[str], entropy: Entropy) -> tuple[DigestKey, DigestKey]:
+    """Return the key that the backup brought, and the one that is kept instead."""
     ring = keyring.unlock(room / "keys", passphrase, entropy)
-    ring.replace(DIGESTS, Secret(entropy.octets(32)))
+    former, present = ring.get(DIGESTS), Secret(entropy.octets(32))
+    ring.replace(DIGESTS, present)
+    return DigestKey(former), DigestKey(present)
 
 
 def _make_database(room: Path, url: str) -> None:
@@ -124,13 +132,23 @@ def _require_empty(database: Database) -> None:
     raise Conflict("database_not_empty", "The database that config.toml names is not empty. Restore into a new one.")
 
 
-def _begin_again(room: Path, manifest: Mapping[str, Any], clock: Clock, entropy: Entropy) -> bool:
-    """Have lists follow those published since and leave an event; say whether the database needs an upgrade."""
+def _begin_again(
+    room: Path,
+    manifest: Mapping[str, Any],
+    clock: Clock,
+    entropy: Entropy,
+    rewrap: Callable[[Transaction], None],
+) -> bool:
+    """Have lists follow those published since and leave an event; say whether the database needs an upgrade.
+
+    `rewrap` puts under the new key what is no bearer value and lay under the one before.
+    """
     read = config_file.load(room)
     database = Database(database_url(room, read))
     try:
         with database.transaction() as tx:
             restoration.begin_again(tx)
+            rewrap(tx)
         facts: dict[str, Fact] = {"taken_at": str(manifest["taken_at"]), "place": _place(manifest)}
         process_events.by_account(database, clock, entropy, "server:backup:restored", "deployment", **facts)
         require_database(database, read)
