@@ -42,6 +42,9 @@ def test_tokens_are_gone_and_passwords_are_kept_under_the_new_key(site: MDMSite)
         "Behind": (None, NETWORK),
     }
     assert stored(site, behind) != kept
+    digests = sa.select(tables.enrollment_profiles.c.token_digest)
+    with site.database.snapshot() as tx:
+        assert set(tx.scalars(digests)) == {None}, "nothing of a token stays"
     for token in tokens:
         with pytest.raises(NotPermitted, match=r"enrollment_token_unknown.*Ask for a new code"):
             enrollment.begin(deps, token, FACTS, source="192.0.2.1")
