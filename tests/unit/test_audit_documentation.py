@@ -6,9 +6,10 @@ import re
 from pathlib import Path
 
 from etymon.audit import vocabulary
-from etymon.audit.vocabulary import KINDS, NAMES, PARTS, is_party, nearest
+from etymon.audit.vocabulary import KINDS, NAMES, PARTS, THINGS, is_party, nearest
 
 REPOSITORY = Path(__file__).parents[2]
+ID = "6f1c4ab2-5a1e-4bfb-9d2b-0c7a1f1d8e55"
 RELATIVE = {"directory:binding_code:refused"}
 """Recorded by a context under a name without its own."""
 
@@ -44,10 +45,38 @@ def test_every_name_in_the_program_is_one_that_can_be_asked_for() -> None:
     assert len(written) > 140
 
 
+def test_every_party_in_the_program_is_one_that_can_be_asked_for() -> None:
+    """Actors and subjects as they are written down, as far as they are written out in the source."""
+    written: set[str] = set()
+    sources = REPOSITORY / "src" / "etymon"
+    for file in sources.rglob("*.py"):
+        if file.is_relative_to(sources / "server" / "demo"):  # its mails have subjects
+            continue
+        for call in ast.walk(ast.parse(file.read_text("utf-8"))):
+            if isinstance(call, ast.Call):
+                named = [each.value for each in call.keywords if each.arg in {"actor", "subject"}]
+                function = call.func.attr if isinstance(call.func, ast.Attribute) else getattr(call.func, "id", "")
+                placed = {"AuditEvent": slice(1, 3), "by_account": slice(-1, None)}.get(function, slice(0))
+                named += call.args[placed]
+                written |= {party for each in named if (party := _written_out(each))}
+    assert {"audit-trail", "deployment", "worker", "card_proof:1", "person:1"} <= written
+    assert [party for party in sorted(written) if not is_party(party.replace("person:1", ID))] == []
+
+
+def _written_out(argument: ast.expr) -> str:
+    """Return a text, or one that begins with a kind and goes on with a value, as `KIND:1`."""
+    if isinstance(argument, ast.Constant) and isinstance(argument.value, str):
+        return argument.value
+    first = argument.values[0] if isinstance(argument, ast.JoinedStr) else None
+    kind = first.value if isinstance(first, ast.Constant) else ""
+    return f"{kind}1" if isinstance(kind, str) and re.fullmatch(r"[a-z_]+:", kind) else ""
+
+
 def test_a_slip_is_told_from_a_name() -> None:
     assert nearest("directory:role:asigned")[0] == "directory:role:assigned"
     assert nearest("nothing like it") == []
-    id_ = "6f1c4ab2-5a1e-4bfb-9d2b-0c7a1f1d8e55"
-    assert all(map(is_party, (f"person:{id_}", id_, "client:endpoint-manager", "crl:people:7", *PARTS)))
-    wrong = ("otto", "otto@agency.example", "person:otto", "person:", "persn:1", "client:", "", id_.upper(), *KINDS)
+    good = (f"person:{ID}", ID, "client:endpoint-manager", "crl:people:7", "GET /users/{user}", *PARTS, *THINGS)
+    assert all(map(is_party, good))
+    kinds = set(KINDS) - THINGS
+    wrong = ("otto", "otto@agency.example", "person:otto", "person:", "persn:1", "client:", "", ID.upper(), *kinds)
     assert not any(map(is_party, wrong))

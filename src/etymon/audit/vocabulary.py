@@ -2,6 +2,7 @@
 """What events can be called and who can be named in them: so that a slip in what is asked for is no empty answer."""
 
 import difflib
+import re
 from collections.abc import Mapping
 from typing import Final
 from uuid import UUID
@@ -97,6 +98,12 @@ PARTS: Final = frozenset(
 )  # fmt: skip
 """Actors that are nobody known, or a part of the program."""
 
+THINGS: Final = frozenset({"audit-trail", "cards", "client", "clock", "deployment", "enrollment", "feed", "serve"})
+"""Subjects of which a deployment has one, or that nobody knows by more than their kind."""
+
+_OPERATION: Final = re.compile(r"(DELETE|GET|PATCH|POST|PUT) /\S*")
+"""What was refused of the administration API, with the names of its parameters."""
+
 NEAREST: Final = 3
 
 
@@ -106,8 +113,8 @@ def nearest(name: str) -> list[str]:
 
 
 def is_party(text: str) -> bool:
-    """Say whether an actor or subject can be called this: `KIND:ID`, a part, or a bare id as some subjects are."""
-    if text in PARTS:
+    """Say whether an actor or subject can be called this: `KIND:ID`, a part, a thing, an operation, or a bare id."""
+    if text in PARTS | THINGS or _OPERATION.fullmatch(text):
         return True
     kind, colon, rest = text.partition(":")
     if kind == "person" or not colon:

@@ -182,7 +182,8 @@ def show_key(
 def _party(api: "AdministrationAPI", said: str) -> str:
     """Return how the trail names an actor or subject: people by their ids, whatever they were called since."""
     name = said.removeprefix("person:")
-    return f"person:{api.item(f'/users/{signed_in.quoted(name)}')['id']}" if "@" in name else said
+    is_name = "@" in name and ":" not in name
+    return f"person:{api.item(f'/users/{signed_in.quoted(name)}')['id']}" if is_name else said
 
 
 def _address(said: Mapping[str, str], *, but: Iterable[str], since: str, until: str, limit: int | None) -> str:
