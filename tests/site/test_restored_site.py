@@ -120,6 +120,8 @@ def test_a_restored_site_takes_the_file_gives_new_codes_and_refuses_the_old(site
         held.phone.provision(Path("new.png").read_bytes())
         held.phone.enroll(lambda shown: approve(again, before.card, shown))
         assert len(again.events("mdm:enrollment:completed")) == 1
+        (restored,) = again.events("server:backup:restored")
+        assert restored.event.facts["admissions_closed"] == 1
         refuses(again, held, before)
 
 

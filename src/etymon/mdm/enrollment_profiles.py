@@ -128,17 +128,18 @@ def opener(deps: Dependencies) -> store.Openers:
     )
 
 
-def begin_again(tx: Transaction, former: DigestKey, present: DigestKey, entropy: Entropy) -> None:
+def begin_again(tx: Transaction, former: DigestKey, present: DigestKey, entropy: Entropy) -> int:
     """Have the profiles of a restored database admit nobody, and keep their networks' passwords under the new key.
 
-    A token was a secret that was handed out, and may have been revoked since the backup; a network's password is the
-    organisation's own. One that does not open has to be given again.
+    Returns how many tokens there were. A token was a secret that was handed out, and may have been revoked since the
+    backup; a network's password is the organisation's own. One that does not open has to be given again.
     """
-    store.remove_all_tokens(tx)
+    removed = store.remove_all_tokens(tx)
     for row, wrapped in store.network_passwords(tx):
         password = wrapping.unwrap(former, PASSWORD_PURPOSE, row, wrapped)
         if password is not None:
             store.keep_network_password(tx, row, wrapping.wrap(present, entropy, PASSWORD_PURPOSE, row, password))
+    return removed
 
 
 def _wrapped_password(deps: Dependencies, id_: UUID, terms: ProfileTerms) -> bytes | None:

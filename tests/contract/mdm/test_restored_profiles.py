@@ -23,6 +23,7 @@ def restored(site: MDMSite) -> Dependencies:
     """Return what the use cases take under another key."""
     with site.database.transaction() as tx:
         enrollment_profiles.begin_again(tx, site.deps.digest_key, NEW_KEY, site.deps.entropy)
+        assert enrollment_profiles.begin_again(tx, NEW_KEY, NEW_KEY, site.deps.entropy) == 0
     return replace(site.deps, digest_key=NEW_KEY)
 
 

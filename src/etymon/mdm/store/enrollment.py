@@ -120,11 +120,10 @@ def remove_token(tx: Transaction, id_: UUID) -> bool:
     return removed.rowcount == 1
 
 
-def remove_all_tokens(tx: Transaction) -> None:
-    """Take the tokens of all profiles away."""
-    tx.execute(
-        profiles.update().values(token_digest=None, token_wrapped=None, token_created_at=None, token_expires_at=None)
-    )
+def remove_all_tokens(tx: Transaction) -> int:
+    """Take the tokens of all profiles away; return how many there were."""
+    gone = {"token_digest": None, "token_wrapped": None, "token_created_at": None, "token_expires_at": None}
+    return tx.execute(profiles.update().where(profiles.c.token_digest.is_not(None)).values(gone)).rowcount
 
 
 def network_passwords(tx: Transaction) -> list[tuple[UUID, bytes]]:

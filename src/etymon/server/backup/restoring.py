@@ -137,19 +137,24 @@ def _begin_again(
     manifest: Mapping[str, Any],
     clock: Clock,
     entropy: Entropy,
-    rewrap: Callable[[Transaction], None],
+    rewrap: Callable[[Transaction], int],
 ) -> bool:
     """Have lists follow those published since and leave an event; say whether the database needs an upgrade.
 
-    `rewrap` puts under the new key what is no bearer value and lay under the one before.
+    `rewrap` puts under the new key what is no bearer value and lay under the one before; it returns how many enrollment
+    tokens it took away.
     """
     read = config_file.load(room)
     database = Database(database_url(room, read))
     try:
         with database.transaction() as tx:
             restoration.begin_again(tx)
-            rewrap(tx)
-        facts: dict[str, Fact] = {"taken_at": str(manifest["taken_at"]), "place": _place(manifest)}
+            removed = rewrap(tx)
+        facts: dict[str, Fact] = {
+            "taken_at": str(manifest["taken_at"]),
+            "place": _place(manifest),
+            "admissions_closed": removed,
+        }
         process_events.by_account(database, clock, entropy, "server:backup:restored", "deployment", **facts)
         require_database(database, read)
     except Conflict:
