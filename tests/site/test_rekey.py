@@ -144,6 +144,17 @@ def test_a_managed_phone_hears_of_hold_restoration_and_end_at_its_next_check_in(
     site.derive(held, site.card_for(name))
     assert [one.held for one in held.phone.status().certificates] == [False] * 3
 
+    older = held.phone.status().certificates
+    (derivation,) = [row["id"] for row in site.rows("issuer_derivations") if row["state"] == "completed"]
+    holds.hold(deps, derivation, holds.Order(officer, "Suspected."))
+    assert [one.held for one in _heard(site, held)] == [True] * 3
+    incidents.end_one(deps, derivation, officers.Order(officer, EndReason.SUPERSEDED, "Set up anew."))
+    site.derive(held, site.card_for(name))  # before the phone has checked in
+    assert [one.held for one in held.phone.status().certificates] == [False] * 3
+    assert [one.held for one in _heard(site, held)] == [False] * 3
+    kept = {one.thumbprint for one in held.phone.status().key_history}
+    assert kept & {one.thumbprint for one in older if one.purpose is Purpose.ENCRYPTION}, "older mail still opens"
+
 
 def _heard(site: WholeSite, held: HeldPhone) -> tuple[Certificate, ...]:
     site.settle()

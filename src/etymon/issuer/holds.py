@@ -189,7 +189,7 @@ def _hold_in_force(
             identifier = identifier_of(tx, credential.certificate)
             end_binding(tx, deps, derivation.person, identifier, reason="held", actor=actor)
         ends.append(done.until)
-    phones_told.tell(tx, deps, in_force, phones_told.Change.HELD)
+    phones_told.tell(tx, deps, in_force)
     return ends
 
 
@@ -255,7 +255,7 @@ def _restore(
         evidence=evidence.words or None,
         credentials=len(held),
     )
-    phones_told.tell(tx, deps, held, phones_told.Change.RESTORED)
+    phones_told.tell(tx, deps, held)
     notices.credentials_restored(tx, deps, person, derivation)
     return len(held)
 

@@ -90,7 +90,7 @@ def end_derivation(
     One that is over already stays as it was. `because` tells the person more than the reason does.
     """
     ended = end_credentials(tx, deps, credentials.of_derivation(tx, derivation.id), reason, actor=actor, source=source)
-    phones_told.tell(tx, deps, ended, phones_told.Change.ENDED)
+    phones_told.tell_ended(tx, deps, ended)
     if derivation.state in OPEN:
         values = derivations.ended_values(reason, deps.clock.now())
         derivations.move(tx, derivation, DerivationState.ENDED, values)

@@ -57,18 +57,23 @@ def _run(device: Device, command: Command) -> Outcome:
 
 
 def _remove_credential(device: Device, thumbprint: str) -> None:
+    """Remove a certificate with its key, but for what only opens older mail.
+
+    Its person set the phone up anew before the order came, and may have the key (docs/protocols/key-history.md).
+    """
     kept: list[Credential] = []
     for credential in device.state.credentials:
         entry = device.keys.entry(credential.alias)
         if entry is None or entry.certificate is None:
             continue
-        if certificates.thumbprint(entry.certificate).hex() == thumbprint:
+        if certificates.thumbprint(entry.certificate).hex() == thumbprint and not credential.retired:
             device.keys.delete(credential.alias)
         else:
             kept.append(credential)
-    management = device.state.management
-    told = tuple(one for one in management.notifications if one.action not in STANDING)  # of what is gone now
-    device.change(credentials=tuple(kept), management=replace(management, notifications=told))
+    device.change(credentials=tuple(kept))
+    if all(credential.retired for credential in kept):  # what was said of it is of nothing now
+        device.change(management=device.state.management.without(STANDING), history=None)
+        device.remove_unnamed_keys()
     desired_state.apply(device)
 
 

@@ -22,7 +22,7 @@ from etymon.phone.key_store.activation import ActivationState, WrongActivationSe
 from etymon.phone.key_store.store import UseSession
 from etymon.phone.profiles import desired_state
 from etymon.phone.screen import Comparison, Installing, Instructions, Ready, Screen, SecretRequest, SecretUse, Welcome
-from etymon.phone.state import Credential, Derivation, DerivationStep, DeviceState, Purpose
+from etymon.phone.state import STANDING, Credential, Derivation, DerivationStep, DeviceState, Purpose
 from etymon.wire import est as est_codec
 from etymon.wire import link_qr
 
@@ -217,7 +217,10 @@ def _finish(device: Device, screen: Screen) -> None:
     before = [credential for credential in device.state.credentials if _outlives(credential, purposes)]
     retired = [replace(item, retired=item.retired or item.purpose in purposes) for item in before]
     fresh = [Credential(purpose, derivation.alias(purpose)) for purpose in purposes]
-    device.change(credentials=(*fresh, *retired), derivation=None, issuer=derivation.address, rekeys=())
+    management = device.state.management.without(STANDING)
+    device.change(
+        credentials=(*fresh, *retired), derivation=None, issuer=derivation.address, rekeys=(), management=management
+    )
     device.remove_unnamed_keys()
     desired_state.apply(device)
     screen.show(Ready(purposes))

@@ -105,6 +105,9 @@ def _begin(device: Device, address: IssuerAddress, service: LinkService, alias: 
 def _look_again(device: Device, address: IssuerAddress, service: LinkService, alias: str) -> None:
     """Write down from when on the issuer hands the keys out now, and do not ask for a day whatever this clock says."""
     tomorrow = device.surroundings.clock.now() + A_DAY
+    asked = device.state.history
+    if asked is not None:  # where the list does not come
+        _save(device, KeyHistory(alias, asked.keys, not_before=tomorrow))
     begun = _begin(device, address, service, alias)
     _save(device, replace(begun, not_before=max(tomorrow, begun.not_before or tomorrow)))
 

@@ -1,8 +1,8 @@
 # SPDX-License-Identifier: Apache-2.0
 """What a phone knows, as one value that is written down before each step and found again after any stop."""
 
-from collections.abc import Mapping
-from dataclasses import dataclass, field
+from collections.abc import Collection, Mapping
+from dataclasses import dataclass, field, replace
 from datetime import datetime
 from enum import Enum
 from typing import Final
@@ -186,6 +186,10 @@ class Management:
     commands: tuple[Command, ...] = ()
     notifications: tuple[Notification, ...] = ()
     requirement: Requirement | None = None
+
+    def without(self, actions: Collection[str]) -> "Management":
+        """Return it without what is told of these actions."""
+        return replace(self, notifications=tuple(one for one in self.notifications if one.action not in actions))
 
 
 class DerivationStep(Enum):

@@ -139,19 +139,17 @@ def _person_changed(wiring: Wiring, job: Job) -> None:
 
 
 def _credentials_changed(wiring: Wiring, job: Job) -> None:
-    told, device = job.payload["thumbprints"], bytes.fromhex(str(job.payload["device"]))
-    thumbprints = [bytes.fromhex(str(one)) for one in told] if isinstance(told, list) else []
+    told, identity = job.payload["ended"], bytes.fromhex(str(job.payload["device"]))
+    ended = [bytes.fromhex(str(one)) for one in told] if isinstance(told, list) else []
     with wiring.deployment.database.transaction() as tx:
-        change = phones_told.Change(str(job.payload["change"]))
-        if change is phones_told.Change.ENDED:
-            changed = credential_changes.ended(tx, wiring.mdm, device, thumbprints)
-        elif change is phones_told.Change.HELD:
-            changed = credential_changes.held(tx, wiring.mdm, device)
-        else:
-            changed = credential_changes.restored(tx, wiring.mdm, device)
+        device = credential_changes.locked(tx, identity)
+        if device is not None:
+            credential_changes.ended(tx, wiring.mdm, device, ended)
+            # how it stands now, and not as the job was made: jobs come in any order
+            credential_changes.standing(tx, wiring.mdm, device, is_held=phones_told.is_held(tx, identity))
         jobs.complete(tx, job)
-    if changed is not None:
-        wiring.mdm.wake_ups.wake(changed)
+    if device is not None:
+        wiring.mdm.wake_ups.wake(device)
 
 
 def _approval_undone(wiring: Wiring, job: Job) -> None:

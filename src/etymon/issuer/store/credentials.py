@@ -10,7 +10,7 @@ import sqlalchemy as sa
 
 from etymon.ca.store import is_certified_by
 from etymon.issuer.model import CREDENTIAL_MOVES, Credential, CredentialState, EndReason, Purpose
-from etymon.issuer.tables import ACTIVE, FIRST, HELD, LIVED
+from etymon.issuer.tables import ACTIVE, FIRST, HELD, LIVED, derivations
 from etymon.issuer.tables import credentials as table
 from etymon.storage.database import Transaction
 
@@ -18,6 +18,7 @@ Filter = sa.ColumnElement[bool]
 
 _LIVED: Final = sa.text(f"({LIVED.text})")
 _KEPT: Final = sa.or_(ACTIVE, HELD)
+_STANDING: Final = (CredentialState.ACTIVE.value, CredentialState.HELD.value)
 
 _CREDENTIALS: Final = sa.select(*table.c)
 _FOR_PURPOSE: Final = sa.and_(
@@ -197,6 +198,17 @@ def page(
     if after is not None:
         conditions.append(table.c.id > after)
     return _all(tx, _CREDENTIALS.where(*conditions).order_by(table.c.id).limit(limit))
+
+
+def states_on(tx: Transaction, device: bytes) -> tuple[CredentialState, ...]:
+    """Return how what is in force or on hold stands of the newest derivation that has such on a device."""
+    rows = tx.execute(
+        sa.select(table.c.derivation_id, table.c.state)
+        .join(derivations, derivations.c.id == table.c.derivation_id)
+        .where(table.c.device_thumbprint == device, table.c.state.in_(_STANDING))
+        .order_by(derivations.c.begun_at.desc(), derivations.c.id)
+    ).all()
+    return tuple(CredentialState(row.state) for row in rows if row.derivation_id == rows[0].derivation_id)
 
 
 def move(

@@ -120,6 +120,12 @@ def checked_in(tx: Transaction, device: UUID, now: datetime) -> None:
     tx.execute(devices.update().where(devices.c.id == device).values(last_check_in_at=now))
 
 
+def lock(tx: Transaction, device: UUID, state: DeviceState) -> bool:
+    """Let nobody else change a device before this transaction ends; False where it is not in this state."""
+    wanted = sa.select(devices.c.id).where(devices.c.id == device, devices.c.state == state.value)
+    return tx.execute(wanted.with_for_update()).one_or_none() is not None
+
+
 def make_newer(tx: Transaction, device: UUID) -> int:
     """Raise the version of a device's desired state, which is heard of at its next check-in; return it."""
     raised = devices.update().where(devices.c.id == device).values(desired_version=devices.c.desired_version + 1)
@@ -139,6 +145,16 @@ def insert_notification(tx: Transaction, notification: DeviceNotification) -> No
             created_at=notification.created_at,
         )
     )
+
+
+def is_said(tx: Transaction, device: UUID, action: str) -> bool:
+    """Say whether a message of this action stands."""
+    stands = (
+        notifications.c.device_id == device,
+        notifications.c.action == action,
+        notifications.c.settled_at.is_(None),
+    )
+    return tx.execute(sa.select(notifications.c.id).where(*stands).limit(1)).one_or_none() is not None
 
 
 def settle_notifications(tx: Transaction, device: UUID, action: str, now: datetime) -> None:
