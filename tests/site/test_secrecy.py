@@ -57,6 +57,7 @@ def logging_to(file: Path) -> Iterator[None]:
     """Have everything logged as `etymon serve` logs it at its most talkative."""
     root = logging.getLogger()
     quieted = {name: logging.getLogger(name).level for name in logs.QUIET}
+    configuration = structlog.get_config()
     with file.open("w") as log, contextlib.redirect_stderr(log):
         logs.configure("debug")
         handler = logging.StreamHandler(sys.stderr)
@@ -70,7 +71,7 @@ def logging_to(file: Path) -> Iterator[None]:
             root.setLevel(before)
             for name, level in quieted.items():
                 logging.getLogger(name).setLevel(level)
-            structlog.reset_defaults()
+            structlog.configure(**configuration)
 
 
 @pytest.fixture(scope="module")
