@@ -49,7 +49,7 @@ def test_each_change_leaves_a_job_and_only_an_end_takes_something_away(site: Iss
     assert is_held(phone) is True
     phone.restore()
     assert is_held(phone) is False
-    assert ordered(phone) == [[], []]
+    assert ordered(phone) == [[], [], []], "it was set up, held, restored"
     phone.end()
     assert is_held(phone) is None
     assert [[thumbprint(phone.first).hex()]] == [each for each in ordered(phone) if each]

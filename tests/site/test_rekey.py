@@ -18,7 +18,7 @@ from etymon.mdm import rekeys
 from etymon.phone.device import Surroundings
 from etymon.phone.phone import Certificate, Phone
 from etymon.phone.profiles import desired_state
-from etymon.phone.screen import Rekeyed
+from etymon.phone.screen import Installing, Rekeyed, View
 from etymon.phone.state import DeviceState, Purpose
 from etymon.pki import certificate as reading
 from support import patience
@@ -145,7 +145,8 @@ def test_a_managed_phone_hears_of_hold_restoration_and_end_at_its_next_check_in(
     assert [one.held for one in held.phone.status().certificates] == [False] * 3
 
     older = held.phone.status().certificates
-    (derivation,) = [row["id"] for row in site.rows("issuer_derivations") if row["state"] == "completed"]
+    mine = [row for row in site.rows("issuer_derivations") if row["person_id"] == site.person(name).id]
+    (derivation,) = [row["id"] for row in mine if row["state"] == "completed"]
     holds.hold(deps, derivation, holds.Order(officer, "Suspected."))
     assert [one.held for one in _heard(site, held)] == [True] * 3
     incidents.end_one(deps, derivation, officers.Order(officer, EndReason.SUPERSEDED, "Set up anew."))
@@ -160,6 +161,34 @@ def _heard(site: WholeSite, held: HeldPhone) -> tuple[Certificate, ...]:
     site.settle()
     held.check_in()
     return held.phone.status().certificates
+
+
+def test_an_end_takes_what_a_rekey_has_not_confirmed_yet(site: WholeSite) -> None:
+    name = "rekey-ended"
+    held = site.phone_of(name, group=ALL_PURPOSES)
+    held.check_in()
+    rename(site, name, "Ended Meanwhile")
+    assert learned(site, held) == tuple(Purpose)
+    begun: list[Purpose] = []
+
+    def stop_at_the_second(view: View) -> None:
+        begun.extend([view.purpose] if isinstance(view, Installing) else [])
+        if len(begun) > 1:
+            raise Stopped
+
+    held.does = stop_at_the_second
+    with pytest.raises(Stopped):
+        held.phone.rekey(held)
+    held.does = lambda _: None
+    device = held.phone.device
+    signing_in = [one for one in device.state.credentials if one.purpose is Purpose.AUTHENTICATION]
+    assert [one.retired for one in signing_in] == [False, True]
+    (derivation,) = [row["id"] for row in site.rows("issuer_derivations") if row["person_id"] == site.person(name).id]
+    order = officers.Order(_officer(site, "rekey-officer"), EndReason.KEY_COMPROMISE, "Stolen.")
+    incidents.end_one(site.wiring.issuer, derivation, order)
+    assert _heard(site, held) == ()
+    assert (device.state.credentials, device.state.rekeys) == ((), ())
+    assert len(device.keys.entries()) == 1, "the device identity"
 
 
 def test_a_phone_that_stops_before_any_write_goes_on_from_there(site: WholeSite) -> None:

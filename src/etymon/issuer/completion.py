@@ -9,7 +9,7 @@ from etymon.ca.model import IssuedCertificate
 from etymon.directory import people
 from etymon.directory.model import Person
 from etymon.escrow import deposit
-from etymon.issuer import certified_names, changed_data, coming_ends, notices, rekey_window
+from etymon.issuer import certified_names, changed_data, coming_ends, notices, phones_told, rekey_window
 from etymon.issuer.dependencies import Dependencies, record
 from etymon.issuer.errors import credential_ended, credential_held, issuance_unfinished
 from etymon.issuer.model import Credential, CredentialState, Derivation, DerivationState, EndReason, Purpose
@@ -123,13 +123,11 @@ def _tell(
 
 
 def _complete(tx: Transaction, deps: Dependencies, derivation: Derivation) -> None:
-    issued = {
-        credential.purpose
-        for credential in credentials.of_derivation(tx, derivation.id)
-        if credential.state is not CredentialState.PLANNED
-    }
+    found = credentials.of_derivation(tx, derivation.id)
+    issued = {credential.purpose for credential in found if credential.state is not CredentialState.PLANNED}
     if derivation.state is DerivationState.ISSUING and issued == set(derivation.purposes):
         derivations.move(tx, derivation, DerivationState.COMPLETED)
+        phones_told.tell(tx, deps, found)
         record(tx, deps, "derivation:completed", actor=f"person:{derivation.person}", subject=derivation.id)
 
 

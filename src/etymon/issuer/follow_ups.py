@@ -18,6 +18,7 @@ from etymon.issuer import (
     coming_ends,
     completion,
     invalidation,
+    phones_told,
     rekey_window,
     revoked_authorities,
     superseding,
@@ -217,6 +218,8 @@ def _end_late(tx: Transaction, deps: Dependencies, derivation_id: UUID) -> int:
         return 0
     if derivation.state is DerivationState.CONFIRMED:
         invalidation.link_expired(tx, deps, derivation)
-    unused = len(derivation.purposes) - len(credentials.of_derivation(tx, derivation.id))
+    found = credentials.of_derivation(tx, derivation.id)
+    phones_told.tell(tx, deps, found)
+    unused = len(derivation.purposes) - len(found)
     record(tx, deps, f"derivation:{verb}", actor="worker", subject=derivation.id, unused_purposes=unused)
     return 1

@@ -281,7 +281,8 @@ def _end_overdue(tx: Transaction, deps: Dependencies, derivation_id: UUID) -> in
     over = [one for one in found if one.held_until is not None and one.held_until <= now]
     living = [one for one in found if one not in over and one.state is not CredentialState.ENDED]
     if any(one.not_after is None or one.not_after > now for one in living):  # only these have come to their own end
-        invalidation.end_credentials(tx, deps, over, EndReason.UNSPECIFIED, actor="worker", source="worker")
+        ended = invalidation.end_credentials(tx, deps, over, EndReason.UNSPECIFIED, actor="worker", source="worker")
+        phones_told.tell_ended(tx, deps, ended)
         return 0
     invalidation.end_derivation(
         tx, deps, derivation, EndReason.UNSPECIFIED, actor="worker", source="worker", because=OVERDUE

@@ -89,8 +89,12 @@ def end_derivation(
 
     One that is over already stays as it was. `because` tells the person more than the reason does.
     """
-    ended = end_credentials(tx, deps, credentials.of_derivation(tx, derivation.id), reason, actor=actor, source=source)
-    phones_told.tell_ended(tx, deps, ended)
+    found = credentials.of_derivation(tx, derivation.id)
+    ended = end_credentials(tx, deps, found, reason, actor=actor, source=source)
+    if ended:
+        # what was replaced before went from the phone with its rekey
+        replaced = {each.replaces for each in found} - {each.id for each in ended}
+        phones_told.tell_ended(tx, deps, [each for each in found if each.id not in replaced])
     if derivation.state in OPEN:
         values = derivations.ended_values(reason, deps.clock.now())
         derivations.move(tx, derivation, DerivationState.ENDED, values)

@@ -16,12 +16,12 @@ endpoint manager has the phone told of these, and of how things stand then, at i
 
 
 def tell(tx: Transaction, deps: Dependencies, changed: Collection[Credential]) -> None:
-    """Have the manager of the phone told, in the transaction that put credentials on hold or restored them."""
+    """Have the manager of the phone told, in the transaction that issued credentials, held or restored them."""
     _enqueue(tx, deps, {each.device_thumbprint: [] for each in changed})
 
 
 def tell_ended(tx: Transaction, deps: Dependencies, ended: Collection[Credential]) -> None:
-    """Have the manager of the phone told, in the transaction that ended these credentials."""
+    """Have the manager of the phone told, in the transaction after which none of these credentials is good."""
     by_device: dict[bytes | None, list[jobs.JSONValue]] = {}
     for each in ended:
         if each.thumbprint is not None:

@@ -24,7 +24,10 @@ STANDING: Final = {
         "Your mobile credential is on hold",
         "It is refused everywhere until it is restored. Your mail says who has done it and what to do. Keep the phone.",
     ),
-    RESTORED: ("Your mobile credential is back in force", "It works again, with nothing to set up."),
+    RESTORED: (
+        "Your mobile credential is in force",
+        "What is on this phone now works, and there is nothing to set up.",
+    ),
 }
 """What a person reads on the phone whose credential was put on hold or restored, by action."""
 

@@ -11,7 +11,7 @@ from typing import Final
 from etymon.phone.device import DEVICE_IDENTITY, Device
 from etymon.phone.profiles import desired_state
 from etymon.phone.profiles.outcome import SUCCEEDED, Outcome
-from etymon.phone.state import STANDING, Command, Credential, DeviceState, Management, ResultState
+from etymon.phone.state import STANDING, Command, Credential, DeviceState, Management, Purpose, ResultState
 from etymon.pki import certificate as certificates
 
 RETIRE: Final = "retire"
@@ -66,15 +66,21 @@ def _remove_credential(device: Device, thumbprint: str) -> None:
         entry = device.keys.entry(credential.alias)
         if entry is None or entry.certificate is None:
             continue
-        if certificates.thumbprint(entry.certificate).hex() == thumbprint and not credential.retired:
+        if certificates.thumbprint(entry.certificate).hex() == thumbprint and not _opens_older_mail(credential):
             device.keys.delete(credential.alias)
         else:
             kept.append(credential)
     device.change(credentials=tuple(kept))
-    if all(credential.retired for credential in kept):  # what was said of it is of nothing now
-        device.change(management=device.state.management.without(STANDING), history=None)
+    if all(map(_opens_older_mail, kept)):  # what was said of it, and begun with it, is of nothing now
+        history = device.state.history if device.state.derivation else None  # of a set-up that goes on
+        management = device.state.management.without(STANDING)
+        device.change(management=management, rekeys=(), history=history)
         device.remove_unnamed_keys()
     desired_state.apply(device)
+
+
+def _opens_older_mail(credential: Credential) -> bool:
+    return credential.retired and credential.purpose is Purpose.ENCRYPTION
 
 
 def _remove_everything_managed(device: Device) -> None:
