@@ -18,6 +18,7 @@ from etymon.directory.model import Person, Role
 from etymon.kernel.secret import Secret
 from etymon.mdm import enrollment_profiles
 from etymon.mdm.enrollment_profile import ProfileTerms
+from etymon.mdm.tables import enrollment_profiles as profiles
 from etymon.pki.keys import write_once
 from etymon.wire import enrollment_qr
 from support.card_office import ENTRY, PASSPHRASE, Card
@@ -228,6 +229,11 @@ def test_an_enrollment_code_is_for_administrators_and_for_one_profile_with_a_tok
     desk.enrollment_code(administrator, "Fones").refused("No enrollment profile is called Fones. There are: ")
     desk.profile("Empty", with_token=False)
     desk.enrollment_code(administrator, "Empty").refused("The profile Empty has no token", "tokenDays")
+    desk.profile("Wireless")
+    with desk.site.deployment.database.transaction() as tx:  # as a password that lies under a key of before
+        damaged = {"network_ssid": "setup", "network_security": "WPA", "network_password": bytes(40)}
+        tx.execute(profiles.update().where(profiles.c.display_name == "Wireless").values(damaged))
+    desk.enrollment_code(administrator, "Wireless").refused("The password of the Wi-Fi setup", "passwordFile")
     desk.profile("Phones")
     desk.enrollment_code(administrator, "Phones").refused("2 enrollment profiles are called Phones")
 

@@ -92,6 +92,7 @@ def test_what_cannot_be_used_is_told_in_one_sentence(files: Path, capsys: pytest
     )
     typed(capsys, *LINT, "derived-piv-authentication", named, "--issuer", files / "text").refused(f"{files / 'text'}: ")
     typed(capsys, *LINT, "derived-piv-authentication", files / "missing").refused("missing cannot be used")
+    typed(capsys, *LINT, "derived-piv-authentication", "/dev/zero").refused("/dev/zero: ", "(certificate_too_large)")
     typed(capsys, *LINT, "derived-piv-authentication", named, "--at", "now").refused("RFC 3339")
     typed(capsys, *LINT, "derived-piv-authentication", named, "--at", "2026-01-01T00:00:00").refused("RFC 3339")
     typed(capsys, *LINT, "derived-piv-authentication", named, "--except", "all").refused("no lint called all")

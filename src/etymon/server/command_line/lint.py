@@ -89,9 +89,10 @@ def _certificates(file: Path) -> "tuple[x509.Certificate, ...]":
 
 
 def _opened(file: Path) -> bytes:
-    from etymon.pki import certs_only
+    from etymon.pki import certificate, certs_only
 
-    return certs_only.opened(file.read_bytes())
+    with file.open("rb") as opened:
+        return certs_only.opened(opened.read(certificate.LIMIT_BYTES + 1))  # one more is refused as too large
 
 
 @contextmanager
